@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Both set up what they need, here, in .venv.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+SECONDS_DEMO ?= 40
+
+.PHONY: help demo test setup setup-test lint types contracts unit bench clean
+
+help:
+	@echo "make demo     set up and run two nodes, a station and a simulated lab; prints one table of results"
+	@echo "make test     set up and run every check and test"
+	@echo "make bench    list the benchmarks (their peers: $(BIN)/pip install -e .[peers])"
+	@echo "make clean    remove the virtual environment and what was built"
+
+setup: $(VENV)/.ready-demo
+setup-test: $(VENV)/.ready-test
+
+$(VENV)/.ready-%: pyproject.toml setup.py $(wildcard cext/*.pyx cext/*.pxd cext/*.h) tools/setup.sh
+	@VENV=$(VENV) tools/setup.sh $*
+	@touch $@
+
+demo: setup
+	$(BIN)/qnodeos demo --seconds $(SECONDS_DEMO)
+
+test: setup-test lint types contracts unit
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info cext/*.so

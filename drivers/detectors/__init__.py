@@ -1,0 +1,1 @@
+"""Detectors and power meters, one file an instrument."""

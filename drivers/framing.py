@@ -1,0 +1,97 @@
+"""Where one message ends and the next begins, as reusable parts.
+
+A framing takes one complete message out of a receive buffer. It keeps no state of its own, so one
+object serves any number of links.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from drivers.errors import ProtocolError
+
+MAX_FRAME_BYTES = 1 << 20
+"""No instrument's message is longer; a buffer that grows past it is garbage."""
+
+
+class Framing(Protocol):
+    """Takes complete messages out of a buffer."""
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """Remove and return the next complete message without its end mark; None: not yet.
+
+        Raises ProtocolError when no message can ever come of these bytes.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Messages that end with a mark: a line end, a prompt, an ETB."""
+
+    mark: bytes
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`."""
+        at = buffer.find(self.mark)
+        if at < 0:
+            if len(buffer) > MAX_FRAME_BYTES:
+                raise ProtocolError(f"no {self.mark!r} in {len(buffer)} bytes", bytes(buffer))
+            return None
+        message = bytes(buffer[:at])
+        del buffer[: at + len(self.mark)]
+        return message
+
+
+LINE_CRLF = Until(b"\r\n")
+LINE_LF = Until(b"\n")
+ETB = Until(b"\x17")
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A raw stream: whatever has arrived, in multiples of `size` bytes."""
+
+    size: int = 1
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`."""
+        whole = len(buffer) - len(buffer) % self.size
+        if not whole:
+            return None
+        message = bytes(buffer[:whole])
+        del buffer[:whole]
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class LengthCrc:
+    """u32 little-endian length, payload, u32 little-endian CRC-32 (as zlib) of the payload."""
+
+    max_bytes: int = MAX_FRAME_BYTES
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`."""
+        if len(buffer) < 4:
+            return None
+        (length,) = struct.unpack_from("<I", buffer)
+        if length > self.max_bytes:
+            raise ProtocolError(
+                f"a frame announces {length} bytes, the limit is {self.max_bytes}",
+                bytes(buffer[:16]),
+            )
+        if len(buffer) < 8 + length:
+            return None
+        payload = bytes(buffer[4 : 4 + length])
+        (crc,) = struct.unpack_from("<I", buffer, 4 + length)
+        del buffer[: 8 + length]
+        if crc != zlib.crc32(payload):
+            raise ProtocolError(f"a frame of {length} bytes fails its CRC", payload)
+        return payload
+
+    def wrap(self, payload: bytes) -> bytes:
+        """The frame that carries this payload."""
+        return struct.pack("<I", len(payload)) + payload + struct.pack("<I", zlib.crc32(payload))

@@ -1,0 +1,1 @@
+"""Byte pipes to instruments, one file a kind of link."""

@@ -1,0 +1,169 @@
+"""A link: one byte pipe to one instrument, used by one caller at a time.
+
+The rule that keeps answers and questions together: an exchange that did not run to its end poisons
+the link. From then on every use raises NotConnected until the link has been opened again, which
+the supervisor does and then asks the instrument who it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drivers.errors import NotConnected, ProtocolError, Timeout
+from drivers.framing import Framing
+
+
+class Transport(ABC):
+    """A byte pipe as the operating system gives it. Raises OSError, never an InstrumentProblem."""
+
+    resource: str
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect; raises OSError."""
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """Wait for bytes; b"" when the far end has closed. Cancellation loses no bytes."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Send all of it, waiting for room; raises OSError."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close; never raises and may be called twice."""
+
+
+class Link:
+    """One lock, time limits, and poisoning over a transport.
+
+    `owner` names the instrument in every message, as "alice/pump (toptica.dlcpro)".
+    """
+
+    def __init__(self, transport: Transport, *, owner: str):
+        self.transport = transport
+        self.owner = owner
+        self._lock = asyncio.Lock()
+        self._buffer = bytearray()
+        self._usable = False
+
+    @property
+    def resource(self) -> str:
+        """Where the instrument is, as written in the configuration."""
+        return self.transport.resource
+
+    @property
+    def usable(self) -> bool:
+        """Open and not poisoned."""
+        return self._usable
+
+    async def open(self, *, timeout_s: float = 3.0) -> None:
+        """Connect anew, forgetting whatever was in flight; raises NotConnected."""
+        await self.close()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.transport.open()
+        except TimeoutError:
+            await self.transport.close()
+            raise self._not_connected(f"no connection within {timeout_s:g} s") from None
+        except OSError as error:
+            raise self._not_connected(f"{error.strerror or error}") from error
+        except asyncio.CancelledError:
+            await self.transport.close()
+            raise
+        self._usable = True
+
+    async def close(self) -> None:
+        """Close the pipe and drop what was received but not read."""
+        self._usable = False
+        self._buffer.clear()
+        await self.transport.close()
+
+    async def exchange(
+        self, request: bytes, framing: Framing, *, timeout_s: float = 1.0, command: str = ""
+    ) -> bytes:
+        """Send a request and return the one message that answers it.
+
+        Raises NotConnected, Timeout, ProtocolError; each of them, and cancellation, poisons.
+        """
+        async with self._lock:
+            with self._poisoning(command or _shown(request), timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    await self.transport.write(request)
+                    return await self._take(framing)
+
+    async def send(self, request: bytes, *, timeout_s: float = 1.0) -> None:
+        """Send a command that has no answer."""
+        async with self._lock:
+            with self._poisoning(_shown(request), timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    await self.transport.write(request)
+
+    async def receive(
+        self, framing: Framing, *, timeout_s: float | None = 1.0, command: str = "(listening)"
+    ) -> bytes:
+        """The next message of a stream or of a multi-part answer.
+
+        For the one reader of a link whose instrument speaks unasked. Cancellation between messages
+        loses nothing and does not poison; a timeout does, unless `timeout_s` is None.
+        """
+        with self._poisoning(command, timeout_s or 0.0, cancellation_poisons=False):
+            async with asyncio.timeout(timeout_s):
+                return await self._take(framing)
+
+    def poison(self) -> None:
+        """Declare the pipe out of step: nothing may be asked before it has been opened again."""
+        self._usable = False
+
+    async def _take(self, framing: Framing) -> bytes:
+        while True:
+            message = framing.take(self._buffer)
+            if message is not None:
+                return message
+            data = await self.transport.read()
+            if not data:
+                raise ConnectionResetError("the far end closed the connection")
+            self._buffer += data
+
+    @contextmanager
+    def _poisoning(
+        self, command: str, timeout_s: float, *, cancellation_poisons: bool = True
+    ) -> Iterator[None]:
+        """Turn every way of not finishing into one of our exceptions, and poison."""
+        if not self._usable:
+            raise self._not_connected(
+                "the link is closed or out of step; it has to be opened again", command
+            )
+        try:
+            yield
+        except TimeoutError:
+            self._usable = False
+            raise Timeout(
+                f"no complete answer within {timeout_s:g} s",
+                owner=self.owner,
+                resource=self.resource,
+                command=command,
+            ) from None
+        except OSError as error:
+            self._usable = False
+            raise self._not_connected(f"{error.strerror or error}", command) from error
+        except ProtocolError as error:
+            self._usable = False
+            raise ProtocolError(
+                error.reason, error.raw, owner=self.owner, resource=self.resource, command=command
+            ) from error
+        except asyncio.CancelledError:
+            if cancellation_poisons:
+                self._usable = False
+            raise
+
+    def _not_connected(self, reason: str, command: str = "") -> NotConnected:
+        return NotConnected(reason, owner=self.owner, resource=self.resource, command=command)
+
+
+def _shown(request: bytes) -> str:
+    return repr(request[:60].decode("latin-1"))

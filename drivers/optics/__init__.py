@@ -1,0 +1,1 @@
+"""Switches, waveplates and polarization controllers, one file an instrument."""

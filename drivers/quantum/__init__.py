@@ -1,0 +1,1 @@
+"""Quantum devices: memories, ions, and the midpoint stations that herald them."""

@@ -1,0 +1,1 @@
+"""Time taggers, one file an instrument."""

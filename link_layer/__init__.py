@@ -1,0 +1,1 @@
+"""Entanglement between two neighbours: requests, heralds, matching and fidelity."""

@@ -1,0 +1,1 @@
+"""The node operating system of a quantum network."""

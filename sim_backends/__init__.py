@@ -1,0 +1,1 @@
+"""The simulated lab: physics, and simulated instruments that speak the real ones' bytes."""

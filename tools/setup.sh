@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes the virtual environment and builds the kernels into it. Usage: tools/setup.sh demo|test
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=${1:-demo}
+venv=${VENV:-.venv}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2])' 2>/dev/null; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
+missing() {
+  command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc
+  find_python >/dev/null || echo python3
+  local python
+  python=$(find_python) || return 0
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+  "$python" -c 'import os, sysconfig, sys
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || echo python3-dev
+}
+
+needed=$(missing)
+if [ -n "$needed" ]; then
+  packages="$needed libc6-dev"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "setup: installing $packages"
+    apt-get update -q
+    # shellcheck disable=SC2086  # a list of packages
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+  else
+    echo "setup: this machine lacks: $(echo $needed). Ask for: sudo apt-get install $(echo $packages)" >&2
+    exit 2
+  fi
+fi
+
+[ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+case $kind in
+  demo) extras=demo,plot ;;
+  test) extras=demo,plot,test ;;
+  *) echo "setup: '$kind' is not a kind of set-up; use demo or test" >&2; exit 2 ;;
+esac
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"

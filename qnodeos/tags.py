@@ -1,0 +1,200 @@
+"""Time tags for scripts: open recordings, count coincidences, histograms and g2.
+
+All times are integer picoseconds in ascending int64 arrays, as a `TagBatch` or `Recording` holds
+them. The kernels raise ValueError for arrays of another kind and for times that step back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cext.coincidence import count_pairs, match_pairs
+from cext.histogram import difference_histogram
+from timing.recordings import Recording, RecordingError, open_recording
+from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
+
+__all__ = [
+    "PS_PER_S",
+    "Channels",
+    "DelayHistogram",
+    "PairAnalysis",
+    "Recording",
+    "RecordingError",
+    "TagBatch",
+    "TimesPs",
+    "accidental_coincidences",
+    "analyze_pair",
+    "count_coincidences",
+    "delay_histogram",
+    "find_single_peak",
+    "match_coincidences",
+    "open_recording",
+]
+
+# A peak counts as the only one if it leads the next by this many standard deviations.
+PEAK_LEAD_SIGMA = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DelayHistogram:
+    """Counts of b - a over all pairs; bin k holds [low_ps + k bin_ps, low_ps + (k+1) bin_ps).
+
+    The bins are odd in number and the middle one is centred on zero delay. `expected_per_bin` is
+    what two unrelated steady streams of the same rates give: rate_a rate_b bin T.
+    """
+
+    low_ps: int
+    bin_ps: int
+    counts: NDArray[np.int64]
+    expected_per_bin: float
+
+    @property
+    def delay_ps(self) -> NDArray[np.float64]:
+        """Centres of the bins, ps."""
+        starts = self.low_ps + self.bin_ps * np.arange(len(self.counts), dtype=np.float64)
+        return starts + (self.bin_ps - 1) / 2
+
+    @property
+    def g2(self) -> NDArray[np.float64]:
+        """Second-order correlation: counts / (rate_a rate_b bin T), 1 for unrelated light."""
+        return self.counts / self.expected_per_bin
+
+
+def count_coincidences(
+    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0, *, exclusive: bool = False
+) -> int:
+    """Pairs with |b - a - delay_ps| <= window_ps // 2, both edges included.
+
+    `window_ps` is the full width. All pairs count, so one tag can count several times; with
+    `exclusive` each tag is used at most once, the earliest fitting ones first.
+    """
+    low, high = delay_ps - window_ps // 2, delay_ps + window_ps // 2
+    if exclusive:
+        return len(match_pairs(a, b, low, high)[0])
+    return count_pairs(a, b, low, high)
+
+
+def match_coincidences(
+    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices into a and b of the exclusive coincidences that `count_coincidences` counts."""
+    return match_pairs(a, b, delay_ps - window_ps // 2, delay_ps + window_ps // 2)
+
+
+def accidental_coincidences(tags_a: int, tags_b: int, window_ps: int, span_ps: int) -> float:
+    """Coincidences expected of unrelated steady streams: N_a N_b w / T.
+
+    w is the number of picosecond values that the window of `count_coincidences` accepts.
+    """
+    return tags_a * tags_b * (window_ps // 2 * 2 + 1) / span_ps
+
+
+def delay_histogram(
+    a: TimesPs, b: TimesPs, range_ps: int, bin_ps: int, span_ps: int, *, same: bool = False
+) -> DelayHistogram:
+    """Histogram of b - a over +-range_ps (rounded up to whole bins) of tags that span `span_ps`.
+
+    `same` says that both are one channel: the pairs of each tag with itself are left out. Raises
+    ValueError for an empty array or a width, range or span below 1 ps.
+    """
+    if len(a) == 0 or len(b) == 0:
+        raise ValueError("delay_histogram: an array holds no tags, so nothing can be normalised")
+    if bin_ps < 1 or range_ps < 1 or span_ps < 1:
+        raise ValueError(
+            f"delay_histogram: found bin {bin_ps} ps, range {range_ps} ps, span {span_ps} ps, "
+            "expected at least 1 ps of each"
+        )
+    each_side = -(-range_ps // bin_ps)
+    low_ps = -each_side * bin_ps - bin_ps // 2
+    counts = difference_histogram(a, b, low_ps, bin_ps, 2 * each_side + 1)
+    if same:
+        counts[each_side] -= len(a)
+    return DelayHistogram(low_ps, bin_ps, counts, len(a) * len(b) * bin_ps / span_ps)
+
+
+def find_single_peak(histogram: DelayHistogram, window_ps: int) -> int | None:
+    """Delay (ps) of the one peak that stands out, or None if there is none or several alike.
+
+    The sum over a window must lead every sum of a window apart from it by five standard deviations,
+    which refuses pulse trains and flat or antibunched light. The delay is the peak's mean.
+    """
+    width = min(max(1, window_ps // histogram.bin_ps), len(histogram.counts))
+    sums = np.convolve(histogram.counts, np.ones(width, dtype=np.int64), mode="valid")
+    best = int(np.argmax(sums))
+    # A peak wider than the window spills into its neighbours; those are no rivals.
+    rivals = np.concatenate((sums[: max(0, best - 2 * width)], sums[best + 2 * width + 1 :]))
+    if len(rivals) == 0:
+        return None
+    top, next_best = int(sums[best]), int(rivals.max())
+    if top - next_best <= PEAK_LEAD_SIGMA * math.sqrt(top + next_best):
+        return None
+    inside = slice(best, best + width)
+    above = np.clip(histogram.counts[inside] - histogram.expected_per_bin, 0, None)
+    return round(float(np.average(histogram.delay_ps[inside], weights=above)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairAnalysis:
+    """Coincidences and g2 of two channels of one recording.
+
+    `coincidences` counts all pairs in a window of full width `window_ps` about `delay_ps`;
+    `delay_found` says that the delay is that of a peak found, not a given one or zero.
+    """
+
+    channel_a: int
+    channel_b: int
+    tags_a: int
+    tags_b: int
+    window_ps: int
+    delay_ps: int
+    delay_found: bool
+    coincidences: int
+    accidentals: float
+    histogram: DelayHistogram
+
+    @property
+    def significance_sigma(self) -> float:
+        """Excess of coincidences over accidentals in Poisson standard deviations of the latter."""
+        return (self.coincidences - self.accidentals) / math.sqrt(max(self.accidentals, 1.0))
+
+
+def analyze_pair(
+    recording: Recording,
+    channel_a: int,
+    channel_b: int,
+    *,
+    window_ps: int,
+    bin_ps: int,
+    range_ps: int,
+    delay_ps: int | None = None,
+) -> PairAnalysis:
+    """Coincidences and g2 of two channels, or of one with itself; delays are b - a.
+
+    Without `delay_ps` the window is put on the one peak that stands out, else on zero delay.
+    Raises ValueError where a channel holds no tags or a width is below 1 ps.
+    """
+    same = channel_a == channel_b
+    a, b = recording.of(channel_a), recording.of(channel_b)
+    span_ps = recording.stop_ps - recording.start_ps
+    histogram = delay_histogram(a, b, range_ps, bin_ps, span_ps, same=same)
+    peak = find_single_peak(histogram, window_ps) if delay_ps is None and not same else None
+    delay = delay_ps if delay_ps is not None else peak or 0
+    coincidences = count_coincidences(a, b, window_ps, delay)
+    if same and abs(delay) <= window_ps // 2:
+        coincidences -= len(a)
+    return PairAnalysis(
+        channel_a=channel_a,
+        channel_b=channel_b,
+        tags_a=len(a),
+        tags_b=len(b),
+        window_ps=window_ps,
+        delay_ps=delay,
+        delay_found=peak is not None,
+        coincidences=coincidences,
+        accidentals=accidental_coincidences(len(a), len(b), window_ps, span_ps),
+        histogram=histogram,
+    )

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnodeos.tags import (
+    accidental_coincidences,
+    analyze_pair,
+    count_coincidences,
+    delay_histogram,
+    find_single_peak,
+    match_coincidences,
+    open_recording,
+)
+
+SPAN_PS = 10**12
+
+
+def poisson(tags, seed):
+    return np.sort(np.random.default_rng(seed).integers(0, SPAN_PS, tags))
+
+
+def test_the_window_is_a_full_width_with_both_edges():
+    a = np.array([1000])
+    b = np.array([1449, 1450, 1500, 1550, 1551])
+    assert count_coincidences(a, b, 100, 500) == 3
+    assert count_coincidences(a, b, 100, 500, exclusive=True) == 1
+    of_a, of_b = match_coincidences(a, b, 100, 500)
+    assert (of_a.tolist(), of_b.tolist()) == ([0], [1])
+    assert count_coincidences(b, a, 100, -500) == 3
+
+
+times = st.lists(st.integers(0, 500), min_size=1, max_size=30).map(
+    lambda v: np.array(sorted(v), np.int64)
+)
+
+
+@given(times, times, st.integers(1, 300), st.integers(1, 60))
+def test_the_histogram_is_centred_covers_the_range_and_counts_every_pair(a, b, range_ps, bin_ps):
+    histogram = delay_histogram(a, b, range_ps, bin_ps, 1000)
+    assert len(histogram.counts) % 2 == 1
+    assert abs(histogram.delay_ps[len(histogram.counts) // 2]) <= 0.5
+    assert histogram.low_ps <= -range_ps
+    assert histogram.low_ps + bin_ps * len(histogram.counts) >= range_ps
+    delay = b[None, :] - a[:, None]
+    stop = histogram.low_ps + bin_ps * len(histogram.counts)
+    assert histogram.counts.sum() == ((delay >= histogram.low_ps) & (delay < stop)).sum()
+
+
+def test_unrelated_streams_have_g2_of_one_and_the_accidentals_expected():
+    a, b = poisson(200_000, 1), poisson(300_000, 2)
+    histogram = delay_histogram(a, b, 200_000, 1000, SPAN_PS)
+    # 401 bins of 60 expected pairs each; bounds are five standard deviations.
+    assert histogram.expected_per_bin == pytest.approx(60.0)
+    assert histogram.g2.mean() == pytest.approx(1.0, abs=5 / np.sqrt(401 * 60))
+    assert histogram.g2.std() == pytest.approx(1 / np.sqrt(60), rel=0.2)
+    expected = accidental_coincidences(len(a), len(b), 100_000, SPAN_PS)
+    assert expected == pytest.approx(6000.06)
+    assert count_coincidences(a, b, 100_000) == pytest.approx(expected, abs=5 * np.sqrt(expected))
+    assert find_single_peak(histogram, 1000) is None
+
+
+def test_an_autocorrelation_leaves_out_each_tag_with_itself():
+    a = np.array([0, 10, 1000])
+    histogram = delay_histogram(a, a, 20, 5, 2000, same=True)
+    assert histogram.counts.sum() == 2
+    assert histogram.counts[len(histogram.counts) // 2] == 0
+
+
+def test_a_single_peak_is_found_and_a_pulse_train_is_not():
+    a = poisson(20_000, 3)
+    jitter = np.rint(np.random.default_rng(4).normal(0, 200, len(a))).astype(np.int64)
+    b = np.sort(a + 31_400 + jitter)
+    found = find_single_peak(delay_histogram(a, b, 100_000, 100, SPAN_PS), 1000)
+    assert found == pytest.approx(31_400, abs=50)
+    pulses = np.arange(0, 10**9, 3125)
+    keep = np.random.default_rng(5).random((2, len(pulses))) < 0.1
+    train = delay_histogram(pulses[keep[0]], pulses[keep[1]], 100_000, 100, 10**9)
+    assert find_single_peak(train, 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "widths", "message"),
+    [
+        (np.array([], np.int64), (10, 1, 100), "no tags"),
+        (np.arange(3), (0, 1, 100), "range 0 ps"),
+        (np.arange(3), (10, 0, 100), "bin 0 ps"),
+        (np.arange(3), (10, 1, 0), "span 0 ps"),
+        (np.arange(3)[::-1].copy(), (10, 1, 100), r"a\[1\]"),
+    ],
+)
+def test_bad_input_to_the_histogram_is_named(a, widths, message):
+    with pytest.raises(ValueError, match=message):
+        delay_histogram(a, np.arange(3), *widths)
+
+
+def write_tdc2(path, ticks, pattern):
+    order = np.argsort(ticks, kind="stable")
+    events = ticks[order].astype(np.uint64) << np.uint64(10) | pattern[order].astype(np.uint64)
+    path.write_bytes(events.astype("<u8").tobytes())
+
+
+def test_analyze_pair_of_a_recording(tmp_path):
+    random = np.random.default_rng(6)
+    first = np.sort(random.integers(0, 256 * 10**7, 2000))
+    second = first + 256 * 40
+    path = tmp_path / "pair.ts"
+    write_tdc2(path, np.concatenate((first, second)), np.repeat([1, 8], 2000))
+    recording = open_recording(path)
+    pair = analyze_pair(recording, 1, 4, window_ps=1000, bin_ps=125, range_ps=100_000)
+    assert pair.delay_found
+    assert abs(pair.delay_ps - 40_000) < 125
+    assert pair.coincidences >= 2000
+    assert pair.significance_sigma > 100
+    fixed = analyze_pair(recording, 1, 4, window_ps=1000, bin_ps=125, range_ps=100_000, delay_ps=0)
+    assert not fixed.delay_found
+    assert fixed.delay_ps == 0
+    assert abs(fixed.coincidences - fixed.accidentals) < 5 * np.sqrt(fixed.accidentals) + 5
+    itself = analyze_pair(recording, 1, 1, window_ps=1000, bin_ps=125, range_ps=10_000)
+    assert itself.coincidences < 50

@@ -1,0 +1,23 @@
+"""Recorded tag files of other makers' programs, opened by content."""
+
+from timing.recordings.detect import open_recording
+from timing.recordings.errors import (
+    NotATagFile,
+    RecordingDamaged,
+    RecordingError,
+    RecordingTruncated,
+    RecordingUnreadable,
+    WrongMode,
+)
+from timing.recordings.recording import Recording
+
+__all__ = [
+    "NotATagFile",
+    "Recording",
+    "RecordingDamaged",
+    "RecordingError",
+    "RecordingTruncated",
+    "RecordingUnreadable",
+    "WrongMode",
+    "open_recording",
+]

@@ -55,6 +55,5 @@ class TagBatch:
 
     def of(self, *channels: int) -> TimesPs:
         """Times of the tags on the given channels, ascending."""
-        if len(channels) == 1:
-            return self.time_ps[self.channel == channels[0]]
-        return self.time_ps[np.isin(self.channel, channels)]
+        wanted: TimesPs = self.time_ps[np.isin(self.channel, channels)]
+        return wanted

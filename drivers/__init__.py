@@ -1,1 +1,1 @@
-"""Instruments: the driver classes, their links, supervision and safety, and the drivers themselves."""
+"""Instruments: driver classes, their links, supervision and safety, and the drivers."""

@@ -8,7 +8,7 @@ link, calls `connect`, and from then on the methods may be used. All of them rai
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -75,7 +75,7 @@ class Instrument(ABC):
                 owner=self.link.owner,
             )
 
-    async def disconnect(self) -> None:
+    async def disconnect(self) -> None:  # noqa: B027  (most drivers have nothing to end)
         """End background work of the driver; the link is closed by its owner. Never raises."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class TimeTagger(Instrument):
     channels: ClassVar[tuple[int, ...]]
 
     @abstractmethod
-    def stream(self) -> AsyncIterator[TagBatch]:
+    def stream(self) -> AsyncGenerator[TagBatch, None]:
         """Start tagging and yield batches, a few to some tens a second, also when there is no tag.
 
         Ends by cancellation or by an exception of `drivers.errors`. Time is unwrapped from the
@@ -223,9 +223,12 @@ class QuantumDevice(Instrument):
         """The device's own numbers; constant while connected."""
 
     @abstractmethod
-    async def start(self, *, count: int = 0) -> None:
+    async def start(self, *, count: int = 0) -> int:
         """Attempt entanglement in every slot until a herald, `abort`, or `count` attempts (0: no
-        limit). A single-mode device stops at its herald with the qubit held."""
+        limit). A single-mode device stops at its herald with the qubit held.
+
+        Returns the first slot that may succeed: a herald of an earlier slot is an old one.
+        """
 
     @abstractmethod
     async def abort(self) -> None:

@@ -1,13 +1,20 @@
-"""What a driver plug-in declares about itself, and how plug-ins are found."""
+"""What a driver plug-in declares about itself, how plug-ins are found, and how one is built."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from drivers.links.memory import Registry
+from drivers.links.open import make_link, scheme
+from drivers.links.serial import SerialSettings
 
 if TYPE_CHECKING:
-    from drivers.devices import Instrument
+    from drivers.devices import Identity, Instrument
 
 GROUP = "qnodeos.drivers"
 """The entry-point group; an entry is `"vendor.model" = "package.module:Class"`."""
@@ -20,6 +27,8 @@ class Manifest:
     `identity` is a regular expression that the instrument's answer about itself must match.
     `emits` says that the instrument can send out light or bias, so it needs an arming lease.
     `read_only` names the methods that change nothing and may be called at any time.
+    `links` are the kinds of link it works on ("tcp", "serial"; "mem" always does), `serial` the
+    line parameters of its serial port.
     """
 
     driver: str
@@ -32,6 +41,7 @@ class Manifest:
     needs_package: str = ""
     udev_hint: str = ""
     sources: tuple[str, ...] = field(default=())
+    serial: SerialSettings = field(default=SerialSettings())
 
 
 class UnknownDriver(Exception):
@@ -52,9 +62,65 @@ def driver_names() -> list[str]:
 
 
 def load_driver(name: str) -> type[Instrument]:
-    """The class of a driver, imported now; raises UnknownDriver."""
+    """The class of a driver, imported now; raises UnknownDriver.
+
+    `name` is that of an entry point, or "package.module:Class" for a driver that is not installed
+    but can be imported.
+    """
+    driver: type[Instrument]
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            driver: type[Instrument] = entry.load()
+            driver = entry.load()
             return driver
+    module, _, class_name = name.partition(":")
+    if class_name:
+        try:
+            driver = getattr(import_module(module), class_name)
+        except (ImportError, AttributeError) as error:
+            raise UnknownDriver(name, driver_names()) from error
+        return driver
     raise UnknownDriver(name, driver_names())
+
+
+def make_instrument(
+    driver: type[Instrument],
+    resource: str,
+    *,
+    owner: str,
+    options: Mapping[str, Any] | None = None,
+    memory: Registry | None = None,
+) -> Instrument:
+    """A driver on a link to `resource`, not yet open.
+
+    Raises ValueError with a plain sentence for a resource or options that cannot be.
+    """
+    manifest = driver.manifest
+    kind = scheme(resource)
+    accepted = {each.removesuffix("://") for each in manifest.links}
+    if kind and kind != "mem" and kind not in accepted:
+        raise ValueError(
+            f"driver '{manifest.driver}' works on {' or '.join(sorted(accepted))}, "
+            f"and '{resource}' is {kind}; give another resource or another driver"
+        )
+    link = make_link(resource, owner=owner, memory=memory, serial=manifest.serial)
+    return driver(link, options)
+
+
+def wrong_box(manifest: Manifest, identity: Identity, expected_serial: str | None) -> str:
+    """Why this is not the instrument we mean, in one sentence; "" when it is."""
+    if not re.search(manifest.identity, identity.text):
+        return (
+            f"the wrong instrument answers: it says '{identity.text}', "
+            f"driver '{manifest.driver}' expects /{manifest.identity}/"
+        )
+    if expected_serial is None or expected_serial == identity.serial:
+        return ""
+    if not identity.serial:
+        return (
+            f"serial number '{expected_serial}' is expected, but this instrument tells none; "
+            "remove `serial` from its configuration"
+        )
+    return (
+        f"the wrong instrument answers: serial number '{identity.serial}' of '{identity.text}', "
+        f"expected is '{expected_serial}'; check the cable or the configuration"
+    )

@@ -2,14 +2,15 @@
 
 The rule that keeps answers and questions together: an exchange that did not run to its end poisons
 the link. From then on every use raises NotConnected until the link has been opened again, which
-the supervisor does and then asks the instrument who it is.
+the supervisor does and then asks the instrument who it is. Whoever still waited for the link as it
+was before gets NotConnected too, and never a word of the new connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from drivers.errors import NotConnected, ProtocolError, Timeout
@@ -29,6 +30,10 @@ class Transport(ABC):
     async def read(self) -> bytes:
         """Wait for bytes; b"" when the far end has closed. Cancellation loses no bytes."""
 
+    def read_nowait(self) -> bytes:
+        """What has already arrived; b"" for nothing, or where the pipe cannot tell."""
+        return b""
+
     @abstractmethod
     async def write(self, data: bytes) -> None:
         """Send all of it, waiting for room; raises OSError."""
@@ -42,11 +47,22 @@ class Link:
     """One lock, time limits, and poisoning over a transport.
 
     `owner` names the instrument in every message, as "alice/pump (toptica.dlcpro)".
+    `unasked_bytes` counts bytes that were there before a question and so cannot answer it; they
+    are thrown away.
     """
 
-    def __init__(self, transport: Transport, *, owner: str):
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        owner: str,
+        beside: Callable[[str], Link] | None = None,
+    ):
         self.transport = transport
         self.owner = owner
+        self.unasked_bytes = 0
+        self._beside = beside
+        self._connection = 0
         self._lock = asyncio.Lock()
         self._buffer = bytearray()
         self._usable = False
@@ -61,6 +77,12 @@ class Link:
         """Open and not poisoned."""
         return self._usable
 
+    def beside(self, resource: str) -> Link:
+        """A second link, not yet open, of an instrument that has two (a port for its counts)."""
+        if self._beside is None:
+            raise self._not_connected(f"there is no second link {resource} beside this one")
+        return self._beside(resource)
+
     async def open(self, *, timeout_s: float = 3.0) -> None:
         """Connect anew, forgetting whatever was in flight; raises NotConnected."""
         await self.close()
@@ -71,6 +93,7 @@ class Link:
             await self.transport.close()
             raise self._not_connected(f"no connection within {timeout_s:g} s") from None
         except OSError as error:
+            await self.transport.close()
             raise self._not_connected(f"{error.strerror or error}") from error
         except asyncio.CancelledError:
             await self.transport.close()
@@ -80,6 +103,7 @@ class Link:
     async def close(self) -> None:
         """Close the pipe and drop what was received but not read."""
         self._usable = False
+        self._connection += 1
         self._buffer.clear()
         await self.transport.close()
 
@@ -90,16 +114,19 @@ class Link:
 
         Raises NotConnected, Timeout, ProtocolError; each of them, and cancellation, poisons.
         """
+        connection = self._connection
         async with self._lock:
-            with self._poisoning(command or _shown(request), timeout_s):
+            with self._poisoning(command or _shown(request), timeout_s, connection):
                 async with asyncio.timeout(timeout_s):
+                    self._drop_unasked()
                     await self.transport.write(request)
-                    return await self._take(framing)
+                    return await self._take(framing, connection)
 
     async def send(self, request: bytes, *, timeout_s: float = 1.0) -> None:
         """Send a command that has no answer."""
+        connection = self._connection
         async with self._lock:
-            with self._poisoning(_shown(request), timeout_s):
+            with self._poisoning(_shown(request), timeout_s, connection):
                 async with asyncio.timeout(timeout_s):
                     await self.transport.write(request)
 
@@ -111,37 +138,52 @@ class Link:
         For the one reader of a link whose instrument speaks unasked. Cancellation between messages
         loses nothing and does not poison; a timeout does, unless `timeout_s` is None.
         """
-        with self._poisoning(command, timeout_s or 0.0, cancellation_poisons=False):
+        connection = self._connection
+        with self._poisoning(command, timeout_s or 0.0, connection, cancellation_poisons=False):
             async with asyncio.timeout(timeout_s):
-                return await self._take(framing)
+                return await self._take(framing, connection)
 
     def poison(self) -> None:
         """Declare the pipe out of step: nothing may be asked before it has been opened again."""
         self._usable = False
 
-    async def _take(self, framing: Framing) -> bytes:
+    def _drop_unasked(self) -> None:
+        self.unasked_bytes += len(self._buffer) + len(self.transport.read_nowait())
+        self._buffer.clear()
+
+    async def _take(self, framing: Framing, connection: int) -> bytes:
         while True:
             message = framing.take(self._buffer)
             if message is not None:
                 return message
             data = await self.transport.read()
+            if connection != self._connection:
+                raise ConnectionAbortedError("the link was closed meanwhile")
             if not data:
                 raise ConnectionResetError("the far end closed the connection")
             self._buffer += data
 
     @contextmanager
     def _poisoning(
-        self, command: str, timeout_s: float, *, cancellation_poisons: bool = True
+        self,
+        command: str,
+        timeout_s: float,
+        connection: int,
+        *,
+        cancellation_poisons: bool = True,
     ) -> Iterator[None]:
         """Turn every way of not finishing into one of our exceptions, and poison."""
-        if not self._usable:
+        if not self._usable or connection != self._connection:
             raise self._not_connected(
                 "the link is closed or out of step; it has to be opened again", command
             )
         try:
             yield
-        except TimeoutError:
-            self._usable = False
+        except TimeoutError as error:
+            self._poison_if(connection)
+            if error.errno is not None:
+                # The operating system's own: the far end no longer acknowledges.
+                raise self._not_connected("the far end has gone silent", command) from error
             raise Timeout(
                 f"no complete answer within {timeout_s:g} s",
                 owner=self.owner,
@@ -149,17 +191,24 @@ class Link:
                 command=command,
             ) from None
         except OSError as error:
-            self._usable = False
+            self._poison_if(connection)
             raise self._not_connected(f"{error.strerror or error}", command) from error
         except ProtocolError as error:
-            self._usable = False
+            self._poison_if(connection)
             raise ProtocolError(
                 error.reason, error.raw, owner=self.owner, resource=self.resource, command=command
             ) from error
         except asyncio.CancelledError:
             if cancellation_poisons:
-                self._usable = False
+                self._poison_if(connection)
             raise
+        except Exception:
+            self._poison_if(connection)
+            raise
+
+    def _poison_if(self, connection: int) -> None:
+        if connection == self._connection:
+            self._usable = False
 
     def _not_connected(self, reason: str, command: str = "") -> NotConnected:
         return NotConnected(reason, owner=self.owner, resource=self.resource, command=command)

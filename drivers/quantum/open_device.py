@@ -1,0 +1,382 @@
+"""A lab's own sequencer as a quantum device, over the protocol of docs/device-protocol.md.
+
+Many requests may be on their way at once, matched to their replies by id, so that a gate never
+waits for a status poll. One reader takes every frame and hands replies and events on at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from drivers.devices import (
+    Basis,
+    DeviceCapabilities,
+    DeviceHerald,
+    Identity,
+    QuantumDevice,
+)
+from drivers.errors import (
+    InstrumentError,
+    InstrumentProblem,
+    NotConnected,
+    ProtocolError,
+    Refused,
+    Timeout,
+)
+from drivers.framing import LengthCrc
+from drivers.links.base import Link
+from drivers.plugin import Manifest
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = 1
+REQUEST_LIMIT_S = 1.0
+MAX_WAITING_HERALDS = 64
+STATES = ("0", "1", "+", "-", "+i", "-i")
+BASES = ("Z", "X", "Y")
+
+_FRAMES = LengthCrc()
+_MAX_ID = 0xFFFF_FFFF
+_TWO_QUBIT_GATES = ("CNOT",)
+
+
+class OpenDevice(QuantumDevice):
+    """A node's or a midpoint's device. No options, no settings.
+
+    `request_limit_s` bounds each request. A reply that does not come in time fails all that wait,
+    because the device answers in order.
+    """
+
+    manifest = Manifest(
+        driver="qnodeos.device",
+        kind="QuantumDevice",
+        identity=r"open device protocol 1\b",
+        links=("tcp", "serial"),
+        safe_state="no attempts, all qubits released",
+        read_only=("ping", "readings", "capabilities"),
+        sources=("docs/device-protocol.md",),
+    )
+    request_limit_s = REQUEST_LIMIT_S
+
+    def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
+        super().__init__(link, options)
+        if self.options:
+            raise ValueError(f"qnodeos.device has no options, found {', '.join(self.options)}")
+        self._reader: asyncio.Task[None] | None = None
+        self._last_id = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._given_up: set[int] = set()
+        self._heralds: asyncio.Queue[DeviceHerald | InstrumentProblem] = asyncio.Queue(
+            MAX_WAITING_HERALDS
+        )
+        self._greeted = False
+        self._broken: InstrumentProblem | None = None
+        self._capabilities: DeviceCapabilities | None = None
+        self._stopped_slot: int | None = None
+        self._fault = ""
+        self._dropped_heralds = 0
+
+    async def connect(self) -> Identity:
+        """Say hello, ask for the capabilities, and stop what an earlier owner left running.
+
+        On TCP the device has stopped by itself when the earlier connection ended; a serial line
+        has no end to notice.
+        """
+        await self.disconnect()
+        self._forget()
+        self._reader = asyncio.create_task(self._read(), name="device reader")
+        try:
+            hello = await self._request("hello", version=PROTOCOL_VERSION)
+            self._greeted = True
+            version = hello.get("version")
+            if version != PROTOCOL_VERSION:
+                raise InstrumentError(
+                    "version",
+                    f"the device speaks version {version!r}, expected {PROTOCOL_VERSION}",
+                    **self._about("hello"),
+                )
+            told = await self._request("capabilities")
+            self._capabilities = self._convert({**told, "role": hello.get("role")})
+            status = await self._status()
+            if status.get("attempting") or status.get("held"):
+                await self.enter_safe_state()
+            while not self._heralds.empty():
+                self._heralds.get_nowait()
+        except BaseException:
+            await self.disconnect()
+            raise
+        words = [str(hello.get(key, "")) for key in ("maker", "model", "serial", "firmware")]
+        text = f"{words[0]} {words[1]} ({self._capabilities.role}), open device protocol {version}"
+        return Identity(text=text, serial=words[2], firmware=words[3])
+
+    async def disconnect(self) -> None:
+        """Stop listening; whoever still waits gets NotConnected."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            self._fail(NotConnected("the driver was disconnected", **self._about()))
+
+    async def enter_safe_state(self) -> None:
+        """Stop attempting, release every held qubit, and see that it is so."""
+        await self.abort()
+        for qubit in self._held_of(await self._status()):
+            await self.release(qubit)
+        status = await self._status()
+        if status.get("attempting") or status.get("held"):
+            raise InstrumentError(
+                "safe state",
+                f"after abort and release it tells {status!r}",
+                **self._about("status"),
+            )
+
+    async def ping(self) -> None:
+        """Ask for the status."""
+        await self._status()
+
+    async def readings(self) -> dict[str, float | int | bool | str]:
+        """Attempting, slot, held qubits; heralds dropped because nobody took them; last fault."""
+        status = await self._status()
+        shown: dict[str, float | int | bool | str] = {
+            "attempting": bool(status.get("attempting")),
+            "slot": self._integer(status, "slot", "status"),
+            "held_qubits": len(self._held_of(status)),
+            "dropped_heralds": self._dropped_heralds,
+        }
+        if self._stopped_slot is not None:
+            shown["stopped_slot"] = self._stopped_slot
+        if self._fault:
+            shown["last_fault"] = self._fault
+        return shown
+
+    async def capabilities(self) -> DeviceCapabilities:
+        """See QuantumDevice; learnt at connect."""
+        if self._capabilities is None:
+            raise NotConnected("not connected yet", **self._about("capabilities"))
+        return self._capabilities
+
+    async def start(self, *, count: int = 0) -> int:
+        """See QuantumDevice."""
+        if count < 0:
+            raise self._refused("count", count, "0 (no limit) or more")
+        reply = await self._request("start", count=count)
+        return self._integer(reply, "slot", "start")
+
+    async def abort(self) -> None:
+        """See QuantumDevice."""
+        await self._request("abort")
+
+    async def heralds(self) -> AsyncIterator[DeviceHerald]:
+        """See QuantumDevice; for one consumer. A fault that the device tells is raised here too."""
+        while True:
+            if self._broken is not None and self._heralds.empty():
+                raise self._again(self._broken)
+            herald = await self._heralds.get()
+            if isinstance(herald, InstrumentProblem):
+                raise self._again(herald)
+            yield herald
+
+    async def initialise(self, qubit: int, state: str = "0") -> None:
+        """See QuantumDevice."""
+        self._check_qubits(qubit)
+        if state not in STATES:
+            raise self._refused("state", state, " ".join(STATES))
+        await self._request("initialise", qubit=qubit, state=state)
+
+    async def gate(self, gate: str, *qubits: int) -> None:
+        """See QuantumDevice."""
+        known = (await self.capabilities()).gates
+        if gate not in known:
+            raise self._refused("gate", gate, " ".join(known) or "none")
+        wanted = 2 if gate in _TWO_QUBIT_GATES else 1
+        if len(qubits) != wanted or len(set(qubits)) != wanted:
+            raise self._refused("qubits", qubits, f"{wanted} different for {gate}")
+        self._check_qubits(*qubits)
+        await self._request("gate", gate=gate, qubits=list(qubits))
+
+    async def move(self, source: int, target: int) -> None:
+        """See QuantumDevice."""
+        self._check_qubits(source, target)
+        await self._request("move", source=source, target=target)
+
+    async def measure(self, qubit: int, basis: Basis = "Z") -> int:
+        """See QuantumDevice."""
+        self._check_qubits(qubit)
+        if basis not in BASES:
+            raise self._refused("basis", basis, " ".join(BASES))
+        reply = await self._request("measure", qubit=qubit, basis=basis)
+        outcome = self._integer(reply, "outcome", "measure")
+        if outcome not in (0, 1):
+            raise self._garbled("expected outcome 0 or 1", reply, "measure")
+        return outcome
+
+    async def release(self, qubit: int) -> None:
+        """See QuantumDevice."""
+        self._check_qubits(qubit)
+        await self._request("release", qubit=qubit)
+
+    async def _status(self) -> dict[str, Any]:
+        return await self._request("status")
+
+    def _held_of(self, status: dict[str, Any]) -> list[int]:
+        held = status.get("held")
+        if not isinstance(held, list) or not all(isinstance(qubit, int) for qubit in held):
+            raise self._garbled("expected a list of held qubits", status, "status")
+        return held
+
+    async def _request(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request and wait for its reply; any number may be on their way."""
+        if self._broken is not None:
+            raise self._again(self._broken)
+        if self._reader is None:
+            raise NotConnected("not connected yet", **self._about(do))
+        number = self._last_id = self._last_id % _MAX_ID + 1
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        try:
+            frame = _FRAMES.wrap(msgspec.msgpack.encode({"id": number, "do": do, **arguments}))
+            try:
+                await self.link.send(frame, timeout_s=self.request_limit_s)
+            except InstrumentProblem as problem:
+                self._fail(problem)
+                raise
+            async with asyncio.timeout(self.request_limit_s):
+                answer = await reply
+        except TimeoutError:
+            late = Timeout(f"no reply within {self.request_limit_s:g} s", **self._about(do))
+            self.link.poison()
+            self._fail(late)
+            raise late from None
+        except asyncio.CancelledError:
+            if reply.cancelled():  # else its reply has come already
+                self._given_up.add(number)
+            raise
+        finally:
+            self._replies.pop(number, None)
+        if "error" in answer:
+            code = answer["error"]
+            raise InstrumentError(
+                code if isinstance(code, int | str) else repr(code),
+                str(answer.get("text", "")),
+                **self._about(do),
+            )
+        if answer.get("ok") is not True:
+            raise self._garbled("expected ok or error in the reply", answer, do)
+        return answer
+
+    async def _read(self) -> None:
+        """Take frames until the link breaks."""
+        clock = asyncio.get_running_loop().time
+        try:
+            while True:
+                payload = await self.link.receive(_FRAMES, timeout_s=None, command="(device)")
+                self._dispatch(payload, clock())
+        except InstrumentProblem as problem:
+            # Both sides close after a broken frame; the device then stops and releases.
+            self.link.poison()
+            self._fail(problem)
+
+    def _dispatch(self, payload: bytes, now_s: float) -> None:
+        try:
+            message = msgspec.msgpack.decode(payload)
+        except (msgspec.DecodeError, ValueError):
+            message = None
+        if not isinstance(message, dict):
+            raise ProtocolError("expected a MessagePack map", payload, **self._about())
+        if "id" not in message:
+            self._take_event(message, payload, now_s)
+            return
+        number = message["id"]
+        reply = self._replies.get(number) if isinstance(number, int) else None
+        if reply is not None and not reply.done():
+            reply.set_result(message)
+        elif isinstance(number, int) and number in self._given_up:
+            self._given_up.discard(number)
+        elif self._greeted:  # before the hello, a late reply to an earlier owner
+            raise ProtocolError(f"a reply to nobody, id {number!r}", payload, **self._about())
+
+    def _take_event(self, message: dict[str, Any], payload: bytes, now_s: float) -> None:
+        kind = message.pop("event", None)
+        if kind == "herald":
+            try:
+                herald = msgspec.convert({**message, "received_s": now_s}, DeviceHerald)
+            except msgspec.ValidationError as error:
+                raise ProtocolError(f"a bad herald: {error}", payload, **self._about()) from error
+            self._hand_on(herald)
+        elif kind == "stopped":
+            slot = message.get("slot")
+            if not isinstance(slot, int):
+                raise ProtocolError("expected a slot", payload, **self._about("stopped"))
+            self._stopped_slot = slot
+        elif kind == "fault":
+            code, text = str(message.get("code", "fault")), str(message.get("text", ""))
+            self._fault = f"{code}: {text}"
+            self._hand_on(InstrumentError(code, text, **self._about("(event)")))
+        else:
+            raise ProtocolError(f"unknown event {kind!r}", payload, **self._about())
+
+    def _hand_on(self, item: DeviceHerald | InstrumentProblem) -> None:
+        if self._heralds.full():
+            # The oldest goes: its pair has decayed the most.
+            self._heralds.get_nowait()
+            if not self._dropped_heralds:
+                log.warning("%s: heralds are dropped, nobody takes them", self.link.owner)
+            self._dropped_heralds += 1
+        self._heralds.put_nowait(item)
+
+    def _fail(self, problem: InstrumentProblem) -> None:
+        """The connection is of no more use: everybody who waits gets to know, once."""
+        if self._broken is not None:
+            return
+        self._broken = problem
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(self._again(problem))
+        self._hand_on(problem)
+
+    def _again(self, problem: InstrumentProblem) -> InstrumentProblem:
+        """A fresh exception: one object raised in several tasks grows a common traceback."""
+        if isinstance(problem, InstrumentError):
+            return InstrumentError(problem.code, problem.text, **self._about(problem.command))
+        if isinstance(problem, ProtocolError):
+            return ProtocolError(problem.reason, problem.raw, **self._about(problem.command))
+        return NotConnected(problem.reason, **self._about(problem.command))
+
+    def _convert(self, told: dict[str, Any]) -> DeviceCapabilities:
+        try:
+            return msgspec.convert(told, DeviceCapabilities)
+        except msgspec.ValidationError as error:
+            raise self._garbled(str(error), told, "capabilities") from error
+
+    def _check_qubits(self, *qubits: int) -> None:
+        if self._capabilities is None:
+            raise NotConnected("not connected yet", **self._about())
+        count = self._capabilities.qubits
+        for qubit in qubits:
+            if not 0 <= qubit < count:
+                accepted = f"0 to {count - 1}" if count else "none, it is a midpoint"
+                raise self._refused("qubit", qubit, accepted)
+
+    def _integer(self, reply: dict[str, Any], key: str, command: str) -> int:
+        value = reply.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._garbled(f"expected an integer {key}", reply, command)
+        return value
+
+    def _refused(self, name: str, value: object, accepted: str) -> Refused:
+        return Refused(f"{name} = {value!r}, accepted: {accepted}", **self._about())
+
+    def _garbled(self, reason: str, found: object, command: str) -> ProtocolError:
+        raw = found if isinstance(found, bytes) else msgspec.msgpack.encode(found)
+        return ProtocolError(reason, raw, **self._about(command))
+
+    def _about(self, command: str = "") -> dict[str, str]:
+        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}

@@ -1,0 +1,93 @@
+"""Framings take whole messages out of any cut of the bytes."""
+
+import zlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.errors import ProtocolError
+from drivers.framing import (
+    ETB,
+    LINE_CRLF,
+    LINE_LF,
+    MAX_FRAME_BYTES,
+    Anything,
+    Framing,
+    LengthCrc,
+    Until,
+)
+
+HELLO = bytes.fromhex(
+    "17000000 83a26964 01a2646f a568656c 6c6fa776 65727369 6f6e01 ff719184".replace(" ", "")
+)
+
+
+def take_all(framing: Framing, parts: list[bytes]) -> list[bytes]:
+    buffer = bytearray()
+    messages = []
+    for part in parts:
+        buffer += part
+        while (message := framing.take(buffer)) is not None:
+            messages.append(message)
+    return messages
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in at)})
+    return [data[a:b] for a, b in pairwise(edges)]
+
+
+@given(st.lists(st.binary(max_size=60), max_size=6), st.lists(st.integers(0, 999), max_size=9))
+def test_length_crc_round_trip(payloads: list[bytes], at: list[int]) -> None:
+    framing = LengthCrc()
+    stream = b"".join(framing.wrap(payload) for payload in payloads)
+    assert take_all(framing, cut(stream, at)) == payloads
+
+
+@given(
+    st.lists(st.text("abc >", max_size=9).map(str.encode), max_size=6),
+    st.sampled_from([LINE_LF, LINE_CRLF, ETB, Until(b"\n> ")]),
+    st.lists(st.integers(0, 999), max_size=9),
+)
+def test_lines_round_trip(lines: list[bytes], framing: Until, at: list[int]) -> None:
+    stream = b"".join(line + framing.mark for line in lines)
+    assert take_all(framing, cut(stream, at)) == lines
+
+
+@given(st.binary(max_size=50), st.lists(st.integers(0, 999), max_size=9))
+def test_anything_gives_whole_words_only(data: bytes, at: list[int]) -> None:
+    messages = take_all(Anything(size=4), cut(data, at))
+    assert all(len(message) % 4 == 0 for message in messages)
+    assert b"".join(messages) == data[: len(data) // 4 * 4]
+
+
+@given(st.binary(min_size=1, max_size=40), st.data())
+def test_every_flipped_bit_of_payload_or_crc_is_seen(payload: bytes, data: st.DataObject) -> None:
+    frame = bytearray(LengthCrc().wrap(payload))
+    bit = data.draw(st.integers(32, len(frame) * 8 - 1))
+    frame[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ProtocolError, match="fails its CRC"):
+        LengthCrc().take(frame)
+
+
+def test_the_vector_of_the_open_device_protocol() -> None:
+    payload = HELLO[4:-4]
+    assert len(payload) == 23
+    assert LengthCrc().wrap(payload) == HELLO
+    assert int.from_bytes(HELLO[-4:], "little") == zlib.crc32(payload)
+
+
+def test_a_frame_that_is_too_long_is_refused_at_once() -> None:
+    with pytest.raises(ProtocolError, match="announces 4294967295 bytes"):
+        LengthCrc().take(bytearray(b"\xff\xff\xff\xff"))
+    with pytest.raises(ProtocolError, match="announces 11 bytes, the limit is 10"):
+        LengthCrc(max_bytes=10).take(bytearray(b"\x0b\x00\x00\x00"))
+
+
+def test_an_endless_line_is_garbage() -> None:
+    buffer = bytearray(MAX_FRAME_BYTES)
+    assert LINE_LF.take(buffer) is None
+    with pytest.raises(ProtocolError, match="no b'"):
+        LINE_LF.take(buffer + b"x")

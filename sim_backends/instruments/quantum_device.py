@@ -1,0 +1,335 @@
+"""A quantum device on the open device protocol (docs/device-protocol.md), node or midpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
+from sim_backends.midpoint import HeraldEvent, MidpointModel, StoppedEvent
+from sim_backends.mount import Channel
+
+__all__ = ["QuantumDeviceServer"]
+
+VERSION: Final = 1
+NOT_THIS_ROLE: Final = 5
+
+_MAX_PAYLOAD: Final = 1 << 20
+_MAX_WAITING: Final = 256
+_SPIN_S: Final = 1e-3
+
+Fields = dict[str, Any]
+
+
+class _BadFrame(Exception):
+    """The connection has to end."""
+
+
+class QuantumDeviceServer:
+    """Serves one node at a time; a new connection replaces the old one.
+
+    `changed` is called after whatever may have changed when the next herald is due. `replaced` and
+    `bad_frames` count what ended connections.
+    """
+
+    def __init__(
+        self,
+        device: MemoryDevice | MidpointModel,
+        serial: str,
+        *,
+        changed: Callable[[], None],
+    ) -> None:
+        self.device = device
+        self.serial = serial
+        self.changed = changed
+        self.replaced = 0
+        self.bad_frames = 0
+        self._session: _Session | None = None
+        device.on_herald = self._herald
+        device.on_stopped = self._stopped
+
+    def connect(self, channel: Channel) -> _Session:
+        """A node has connected."""
+        if self._session is not None:
+            self.replaced += 1
+            self._session.end()
+        self._session = _Session(self, channel)
+        return self._session
+
+    def left(self, session: _Session) -> None:
+        """A connection has ended: stop attempting, release everything."""
+        if self._session is not session:
+            return
+        self._session = None
+        if isinstance(self.device, MemoryDevice):
+            self.device.release_all()
+        else:
+            self.device.abort()
+        self.changed()
+
+    def _herald(self, event: HeraldEvent) -> None:
+        fields: Fields = {"event": "herald", "slot": event.slot, "time_ps": event.time_ps}
+        if event.qubit is not None:
+            fields["qubit"] = event.qubit
+        if event.bell_state is not None:
+            fields["bell_state"] = event.bell_state
+        self._tell(fields)
+
+    def _stopped(self, event: StoppedEvent) -> None:
+        self._tell({"event": "stopped", "slot": event.slot})
+
+    def _tell(self, fields: Fields) -> None:
+        if self._session is not None:
+            self._session.send(fields)
+
+
+class _Session:
+    """One node's connection: its frames, and its requests in the order they came."""
+
+    def __init__(self, server: QuantumDeviceServer, channel: Channel) -> None:
+        self._server = server
+        self._channel = channel
+        self._buffer = bytearray()
+        self._waiting: deque[Fields] = deque()
+        self._working: asyncio.Handle | None = None
+        self._open = True
+
+    def feed(self, data: bytes) -> None:
+        if not self._open:
+            return
+        self._buffer += data
+        try:
+            while self._open and (payload := self._take()) is not None:
+                self._accept(payload)
+        except _BadFrame:
+            self._server.bad_frames += 1
+            self.end()
+
+    def closed(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the connection, with the device in its safe state."""
+        if not self._open:
+            return
+        self._open = False
+        self._waiting.clear()
+        self._buffer.clear()
+        if self._working is not None:
+            self._working.cancel()
+        self._server.left(self)
+        self._channel.close()
+
+    def send(self, fields: Fields) -> None:
+        """Send one frame; a node that does not read loses the connection."""
+        payload = msgspec.msgpack.encode(fields)
+        frame = struct.pack("<I", len(payload)) + payload + struct.pack("<I", zlib.crc32(payload))
+        if self._open and not self._channel.send(frame):
+            self.end()
+
+    def _take(self) -> bytes | None:
+        """The payload of the first frame; None while it is not complete."""
+        if len(self._buffer) < 4:
+            return None
+        (length,) = struct.unpack_from("<I", self._buffer)
+        if length > _MAX_PAYLOAD:
+            raise _BadFrame
+        if len(self._buffer) < length + 8:
+            return None
+        payload = bytes(self._buffer[4 : 4 + length])
+        (crc,) = struct.unpack_from("<I", self._buffer, 4 + length)
+        del self._buffer[: length + 8]
+        if crc != zlib.crc32(payload):
+            raise _BadFrame
+        return payload
+
+    def _accept(self, payload: bytes) -> None:
+        try:
+            request = msgspec.msgpack.decode(payload, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise _BadFrame from error
+        number = request.get("id")
+        # Without a number there is no way to answer.
+        if type(number) is not int or not 0 <= number < 1 << 32:
+            raise _BadFrame
+        if len(self._waiting) >= _MAX_WAITING:
+            raise _BadFrame
+        self._waiting.append(request)
+        if self._working is None:
+            self._work()
+
+    def _work(self) -> None:
+        """Do what waits, one after the other, until something takes time."""
+        self._working = None
+        while self._open and self._waiting and self._working is None:
+            request = self._waiting.popleft()
+            reply: Fields = {"id": request["id"]}
+            try:
+                results, seconds = _do(self._server, request)
+                reply |= {"ok": True, **results}
+            except DeviceFault as fault:
+                reply |= {"error": fault.code, "text": fault.text}
+                seconds = 0.0
+            self._server.changed()
+            if seconds > 0.0:
+                self._later(asyncio.get_running_loop().time() + seconds, reply)
+            else:
+                self.send(reply)
+
+    def _later(self, due_s: float, reply: Fields, last_s: float = -1.0) -> None:
+        """Answer at `due_s`.
+
+        A gate takes microseconds, and the loop's timers are good to a millisecond: the last stretch
+        is waited for by coming back at once, for as long as the clock moves by itself.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if now_s >= due_s:
+            self.send(reply)
+            self._work()
+        elif due_s - now_s < _SPIN_S and now_s != last_s:
+            self._working = loop.call_soon(self._later, due_s, reply, now_s)
+        else:
+            margin_s = 0.0 if now_s == last_s else _SPIN_S
+            self._working = loop.call_at(due_s - margin_s, self._later, due_s, reply)
+
+
+def _do(server: QuantumDeviceServer, request: Fields) -> tuple[Fields, float]:
+    """Carry out a request: its results, and how long it takes. Raises DeviceFault."""
+    device, name = server.device, request.get("do")
+    if not isinstance(name, str) or name not in _REQUESTS:
+        raise DeviceFault(BAD_REQUEST, f"unknown request {name!r}; known: {', '.join(_REQUESTS)}")
+    if name in _COMMON:
+        return _COMMON[name](server, request), 0.0
+    if not isinstance(device, MemoryDevice):
+        raise DeviceFault(NOT_THIS_ROLE, f"a midpoint does not know {name!r}")
+    return _NODE[name](device, request)
+
+
+def _hello(server: QuantumDeviceServer, request: Fields) -> Fields:
+    version = _integer(request, "version")
+    if version != VERSION:
+        raise DeviceFault(BAD_REQUEST, f"version {version}; this device speaks {VERSION}")
+    return {
+        "version": VERSION,
+        "role": server.device.role,
+        "maker": "simulated lab",
+        "model": f"simulated {server.device.role}",
+        "serial": server.serial,
+        "firmware": "1.0",
+    }
+
+
+def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
+    device = server.device
+    fields: Fields = {
+        "qubits": 0,
+        "attempt_period_s": device.attempt_period_s,
+        "herald_mode": "hardware",
+        "gates": [],
+        "t1_s": 0.0,
+        "t2_s": 0.0,
+        "initial_fidelity": 0.0,
+        "gate_error": 0.0,
+        "two_qubit_gate_error": 0.0,
+        "readout_error": 0.0,
+    }
+    if isinstance(device, MemoryDevice):
+        fields |= {
+            "qubits": device.qubits,
+            "gates": list(device.gates),
+            "t1_s": device.config.t1_s,
+            "t2_s": device.config.t2_s,
+            "initial_fidelity": device.initial_fidelity,
+            "gate_error": device.config.gate_error,
+            "two_qubit_gate_error": device.config.two_qubit_gate_error,
+            "readout_error": device.config.readout_error,
+        }
+    return fields
+
+
+def _start(server: QuantumDeviceServer, request: Fields) -> Fields:
+    count = _integer(request, "count")
+    if not 0 <= count < 1 << 63:
+        raise DeviceFault(BAD_REQUEST, f"count {count}; expected 0 or more")
+    return {"slot": server.device.start(count)}
+
+
+def _abort(server: QuantumDeviceServer, request: Fields) -> Fields:
+    server.device.abort()
+    return {}
+
+
+def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
+    device = server.device
+    return {
+        "attempting": device.attempting,
+        "slot": device.slot_now(),
+        "time_ps": device.device_time_ps(),
+        "held": device.held() if isinstance(device, MemoryDevice) else [],
+    }
+
+
+def _initialise(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    device.initialise(_integer(request, "qubit"), _string(request, "state"))
+    return {}, device.gate_time_s("initialise")
+
+
+def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    name, qubits = _string(request, "gate"), request.get("qubits")
+    if not isinstance(qubits, list) or not all(type(qubit) is int for qubit in qubits):
+        raise DeviceFault(BAD_REQUEST, f"qubits {qubits!r}; expected a list of one or two numbers")
+    device.gate(name, qubits)
+    return {}, device.gate_time_s(name)
+
+
+def _move(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    device.move(_integer(request, "source"), _integer(request, "target"))
+    return {}, device.gate_time_s("move")
+
+
+def _measure(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    outcome = device.measure(_integer(request, "qubit"), _string(request, "basis"))
+    return {"outcome": outcome}, device.readout_time_s
+
+
+def _release(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    device.release(_integer(request, "qubit"))
+    return {}, 0.0
+
+
+def _integer(request: Fields, name: str) -> int:
+    value = request.get(name)
+    if type(value) is not int:
+        raise DeviceFault(BAD_REQUEST, f"{name} is {value!r}; expected a whole number")
+    return value
+
+
+def _string(request: Fields, name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str):
+        raise DeviceFault(BAD_REQUEST, f"{name} is {value!r}; expected a string")
+    return value
+
+
+_COMMON: Final[dict[str, Callable[[QuantumDeviceServer, Fields], Fields]]] = {
+    "hello": _hello,
+    "capabilities": _capabilities,
+    "start": _start,
+    "abort": _abort,
+    "status": _status,
+}
+_NODE: Final[dict[str, Callable[[MemoryDevice, Fields], tuple[Fields, float]]]] = {
+    "initialise": _initialise,
+    "gate": _gate,
+    "move": _move,
+    "measure": _measure,
+    "release": _release,
+}
+_REQUESTS: Final = (*_COMMON, *_NODE)

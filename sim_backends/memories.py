@@ -1,0 +1,251 @@
+"""A node's quantum device: a few qubits, one of which a midpoint can entangle with a far end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+import numpy as np
+
+from sim_backends.clocks import FreeRunningClock
+from sim_backends.lab import MemoryConfig
+from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
+from sim_backends.pairs import PairBook
+from sim_backends.register import QubitKey, QubitRegister, TooManyEntangled
+from sim_backends.states import BASIS_STATES, CARDINAL_STATES, GATES, depolarised, unitary
+from sim_backends.truth import TruthLog
+
+__all__ = ["BAD_REQUEST", "DEVICE_FAULT", "NO_SUCH", "QUBIT_STATE", "DeviceFault", "MemoryDevice"]
+
+BAD_REQUEST: Final = 1
+NO_SUCH: Final = 2
+QUBIT_STATE: Final = 3
+DEVICE_FAULT: Final = 4
+
+_TWO_QUBIT_GATES: Final = frozenset({"CNOT"})
+
+
+class DeviceFault(Exception):
+    """A request that the device refuses, with the code of docs/device-protocol.md."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code, self.text = code, text
+        super().__init__(f"error {code}: {text}")
+
+
+class MemoryDevice:
+    """Qubits of one node. Operations act at once; the instrument waits `gate_time_s` before it
+    answers. All raise DeviceFault.
+
+    Depolarising errors: with the error's probability the qubits end in the maximally mixed state.
+    A move costs its qubit one two-qubit gate's error. `attempts` is None for a device that no
+    midpoint serves.
+    """
+
+    role: Literal["node"] = "node"
+    gates: tuple[str, ...] = tuple(GATES)
+    on_herald: Callable[[HeraldEvent], None] | None
+    on_stopped: Callable[[StoppedEvent], None] | None
+
+    def __init__(
+        self,
+        name: str,
+        config: MemoryConfig,
+        *,
+        attempts: Attempts | None,
+        register: QubitRegister,
+        pairs: PairBook,
+        clock: FreeRunningClock,
+        time_ps: Callable[[], int],
+        fire_due: Callable[[], None],
+        truth: TruthLog,
+        rng: np.random.Generator,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.on_herald = None
+        self.on_stopped = None
+        self._member = f"memories.{name}"
+        self._attempts = attempts
+        self._register = register
+        self._pairs = pairs
+        self.clock = clock
+        self._time_ps = time_ps
+        self._fire_due = fire_due
+        self._truth = truth
+        self._rng = rng
+        self._measured = 0
+        self._channels = {
+            gate: depolarised(
+                unitary(matrix),
+                config.two_qubit_gate_error if gate in _TWO_QUBIT_GATES else config.gate_error,
+            )
+            for gate, matrix in GATES.items()
+        }
+        self._move = depolarised(np.eye(4, dtype=np.complex128), config.two_qubit_gate_error)
+        register.add_device(name, config)
+
+    @property
+    def qubits(self) -> int:
+        """How many qubits there are; 0 communicates."""
+        return self.config.qubits
+
+    @property
+    def attempt_period_s(self) -> float:
+        """Length of a slot; 0 without a midpoint."""
+        return 0.0 if self._attempts is None else self._attempts.period_s
+
+    @property
+    def initial_fidelity(self) -> float:
+        """Mean fidelity of a fresh pair; 0 without a midpoint."""
+        return 0.0 if self._attempts is None else self._attempts.initial_fidelity
+
+    @property
+    def readout_time_s(self) -> float:
+        """How long a measurement takes."""
+        return self.config.readout_time_us * 1e-6
+
+    def gate_time_s(self, name: str) -> float:
+        """How long a gate, `"move"` or `"initialise"` takes."""
+        if name not in self._channels and name not in ("move", "initialise"):
+            raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
+        return self.config.gate_time_us * 1e-6
+
+    @property
+    def attempting(self) -> bool:
+        """Whether the device takes part in attempts."""
+        return self._attempts is not None and self._attempts.attempting(self._member)
+
+    def slot_now(self) -> int:
+        """The slot that is under way; 0 without a midpoint."""
+        return 0 if self._attempts is None else self._attempts.slot_now()
+
+    def device_time_ps(self) -> int:
+        """The device's own clock now."""
+        return self.clock.read_ps(self._time_ps())
+
+    def held(self) -> list[int]:
+        """The qubits that have a state."""
+        return [qubit for qubit in range(self.qubits) if self._register.holds((self.name, qubit))]
+
+    def start(self, count: int = 0) -> int:
+        """Attempt entanglement for `count` slots (0: no limit); returns the first slot."""
+        self._fire_due()
+        if count < 0:
+            raise DeviceFault(BAD_REQUEST, f"count {count}; expected 0 or more")
+        if self._attempts is None:
+            raise DeviceFault(
+                DEVICE_FAULT, "no trigger line is connected: no midpoint has this end"
+            )
+        if self._register.holds((self.name, 0)):
+            raise DeviceFault(QUBIT_STATE, "qubit 0 is in use; move, measure or release it first")
+        return self._attempts.start(self._member, count)
+
+    def abort(self) -> None:
+        """Stop attempting; a herald already reported stays valid."""
+        self._fire_due()
+        if self._attempts is not None:
+            self._attempts.abort(self._member)
+
+    def initialise(self, qubit: int, state: str) -> None:
+        """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"; what it held is lost."""
+        key = self._key(qubit)
+        if state not in CARDINAL_STATES:
+            raise DeviceFault(
+                NO_SUCH, f"no state {state!r}; there are {', '.join(CARDINAL_STATES)}"
+            )
+        self._refuse_while_attempting(qubit)
+        self._forget(key)
+        vector = CARDINAL_STATES[state]
+        self._register.add([key], np.outer(vector, vector.conj()), self._time_s())
+
+    def gate(self, name: str, qubits: tuple[int, ...] | list[int]) -> None:
+        """Apply a gate; CNOT takes control and target."""
+        if name not in self._channels:
+            raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
+        wanted = 2 if name in _TWO_QUBIT_GATES else 1
+        if len(qubits) != wanted or len(set(qubits)) != wanted:
+            raise DeviceFault(
+                BAD_REQUEST, f"{name} on qubits {list(qubits)}; expected {wanted} different ones"
+            )
+        keys = [self._held_key(qubit) for qubit in qubits]
+        for key in keys:
+            self._pairs.used(key, self._time_s())
+        try:
+            self._register.operate(self._channels[name], keys, self._time_s())
+        except TooManyEntangled as error:
+            raise DeviceFault(DEVICE_FAULT, str(error)) from error
+
+    def move(self, source: int, target: int) -> None:
+        """Move a state to a free qubit, leaving the source free."""
+        from_key, to_key = self._held_key(source), self._key(target)
+        self._refuse_while_attempting(target)
+        if self._register.holds(to_key):
+            raise DeviceFault(QUBIT_STATE, f"qubit {target} is in use; move needs a free one")
+        time_s = self._time_s()
+        self._register.operate(self._move, [from_key], time_s)
+        self._register.rename(from_key, to_key, time_s)
+        self._pairs.moved(from_key, to_key)
+
+    def measure(self, qubit: int, basis: str) -> int:
+        """Measure in "Z", "X" or "Y" and free the qubit: 0 for the +1 outcome, 1 for the other."""
+        if basis not in BASIS_STATES:
+            raise DeviceFault(NO_SUCH, f"no basis {basis!r}; there are {', '.join(BASIS_STATES)}")
+        key = self._held_key(qubit)
+        time_s = self._time_s()
+        self._pairs.used(key, time_s)
+        states = BASIS_STATES[basis]
+        p_zero = self._register.probability(key, states[0], time_s)
+        found = 0 if self._rng.random() < p_zero else 1
+        self._register.collapse(key, states[found], time_s)
+        wrong = bool(self._rng.random() < self.config.readout_error)
+        outcome = 1 - found if wrong else found
+        self._truth.record(
+            "measure",
+            device=self.name,
+            n=self._measured,
+            qubit=qubit,
+            basis=basis,
+            t_s=time_s,
+            outcome=outcome,
+            p_zero=p_zero,
+        )
+        self._measured += 1
+        return outcome
+
+    def release(self, qubit: int) -> None:
+        """Give the qubit up; releasing a free one does nothing."""
+        self._forget(self._key(qubit))
+
+    def release_all(self) -> None:
+        """The safe state: stop attempting and give up all qubits."""
+        self.abort()
+        for qubit in self.held():
+            self.release(qubit)
+
+    def _forget(self, key: QubitKey) -> None:
+        if not self._register.holds(key):
+            return
+        time_s = self._time_s()
+        self._pairs.lost(key, time_s)
+        self._register.remove(key)
+        self._truth.record("release", device=self.name, qubit=key[1], t_s=time_s)
+
+    def _key(self, qubit: int) -> QubitKey:
+        self._fire_due()
+        if not 0 <= qubit < self.qubits:
+            raise DeviceFault(NO_SUCH, f"no qubit {qubit}; there are 0 to {self.qubits - 1}")
+        return self.name, qubit
+
+    def _held_key(self, qubit: int) -> QubitKey:
+        key = self._key(qubit)
+        if not self._register.holds(key):
+            raise DeviceFault(QUBIT_STATE, f"qubit {qubit} is empty")
+        return key
+
+    def _refuse_while_attempting(self, qubit: int) -> None:
+        if qubit == 0 and self.attempting:
+            raise DeviceFault(QUBIT_STATE, "qubit 0 is in use by attempts; abort first")
+
+    def _time_s(self) -> float:
+        return self._time_ps() * 1e-12

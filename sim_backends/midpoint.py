@@ -1,0 +1,227 @@
+"""Heralded entanglement between two memories: attempts in slots, drawn to the next success."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from sim_backends.clocks import FreeRunningClock
+from sim_backends.lab import MidpointConfig
+from sim_backends.states import BellName
+
+__all__ = ["Attempts", "Herald", "HeraldEvent", "HeraldOdds", "MidpointModel", "StoppedEvent"]
+
+_NEVER: Final = 2**62
+# An event loop may wake by its clock's resolution too early.
+_EARLY_S: Final = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class HeraldEvent:
+    """A success as one device tells it; `time_ps` is its own time. A node tells `qubit`, a midpoint
+    `bell_state`."""
+
+    slot: int
+    time_ps: int
+    qubit: int | None = None
+    bell_state: BellName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedEvent:
+    """The count asked for was reached at the end of `slot` without success."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Herald:
+    """A success as it is: `real` is False for one that dark counts made."""
+
+    slot: int
+    bell_state: BellName
+    real: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeraldOdds:
+    """Probabilities an attempt of a true herald and of one with a dark count in it.
+
+    True: both photons click, and linear optics tells half the Bell states: eta_A eta_B / 2. False,
+    to first order in each kind: one photon and a dark count in one of the two detectors that make
+    a valid pattern with it, or no photon and one of the four valid pairs of dark counts.
+    """
+
+    true: float
+    false: float
+
+    @classmethod
+    def of(cls, config: MidpointConfig) -> HeraldOdds:
+        """The odds of a midpoint's own numbers."""
+        first, second = (config.efficiency[end] for end in config.ends)
+        dark = config.dark_probability
+        one = first * (1.0 - second) + second * (1.0 - first)
+        none = (1.0 - first) * (1.0 - second)
+        return cls(0.5 * first * second, 2.0 * dark * one + 4.0 * dark**2 * none)
+
+    @property
+    def total(self) -> float:
+        """Probability of a herald an attempt."""
+        return self.true + self.false
+
+    @property
+    def false_share(self) -> float:
+        """The share of heralds that are false."""
+        return self.false / self.total if self.total > 0.0 else 0.0
+
+
+@dataclass(slots=True)
+class _Run:
+    first_slot: int
+    last_slot: int
+
+
+class Attempts:
+    """The trigger line of a midpoint and its two ends.
+
+    Slot n lasts from n to n + 1 periods of the lab's time; what it brings is known at its end. An
+    attempt takes place in the slots in which all three take part. Each device counts the slots of
+    its own run. The number of attempts to the next success is drawn geometrically, and drawn anew
+    when somebody leaves, which changes nothing since attempts have no memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: MidpointConfig,
+        time_s: Callable[[], float],
+        rng: np.random.Generator,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.odds = HeraldOdds.of(config)
+        self.period_s = config.attempt_period_us * 1e-6
+        self._time_s = time_s
+        self._rng = rng
+        self._runs: dict[str, _Run] = {}
+        self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
+        self._success_slot: int | None = None
+
+    @property
+    def initial_fidelity(self) -> float:
+        """Mean fidelity of a fresh pair with its heralded Bell state."""
+        share = self.odds.false_share
+        return (1.0 - share) * (1.0 + self.config.visibility) / 2.0 + share / 4.0
+
+    def slot_now(self) -> int:
+        """The slot that is under way."""
+        return math.floor(self._time_s() / self.period_s)
+
+    def attempting(self, member: str) -> bool:
+        """Whether this device takes part."""
+        return member in self._runs
+
+    def start(self, member: str, count: int) -> int:
+        """Take part from the next slot on, for `count` slots (0: no limit); returns that slot."""
+        first = self.slot_now() + 1
+        self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
+        self._draw()
+        return first
+
+    def abort(self, member: str) -> None:
+        """Take part no longer."""
+        self._runs.pop(member, None)
+        self._success_slot = None
+
+    def next_event_s(self) -> float | None:
+        """When something will happen of itself, in lab seconds."""
+        slot = min((run.last_slot for run in self._runs.values()), default=_NEVER)
+        if self._success_slot is not None:
+            slot = min(slot, self._success_slot)
+        return None if slot >= _NEVER else (slot + 1) * self.period_s
+
+    def take_due(self) -> Herald | tuple[str, StoppedEvent] | None:
+        """The next thing that has happened by now: a herald, or a device that is done."""
+        due_s = self.next_event_s()
+        if due_s is None or due_s > self._time_s() + _EARLY_S:
+            return None
+        ends_first = min(self._runs, key=lambda member: self._runs[member].last_slot)
+        last = self._runs[ends_first].last_slot
+        if self._success_slot is None or last < self._success_slot:
+            self.abort(ends_first)
+            return ends_first, StoppedEvent(last)
+        slot = self._success_slot
+        self._runs.clear()
+        self._success_slot = None
+        return Herald(
+            slot,
+            "PSI_PLUS" if self._rng.random() < 0.5 else "PSI_MINUS",
+            bool(self._rng.random() >= self.odds.false_share),
+        )
+
+    def _draw(self) -> None:
+        self._success_slot = None
+        if set(self._runs) != self._members or self.odds.total <= 0.0:
+            return
+        begin = max(run.first_slot for run in self._runs.values())
+        end = min(run.last_slot for run in self._runs.values())
+        slot = begin - 1 + int(self._rng.geometric(min(self.odds.total, 1.0)))
+        if slot <= end:
+            self._success_slot = slot
+
+
+class MidpointModel:
+    """The station between two memories: tells Psi+ and Psi- apart."""
+
+    role: Literal["midpoint"] = "midpoint"
+    on_herald: Callable[[HeraldEvent], None] | None
+    on_stopped: Callable[[StoppedEvent], None] | None
+
+    def __init__(
+        self,
+        name: str,
+        attempts: Attempts,
+        clock: FreeRunningClock,
+        time_ps: Callable[[], int],
+        fire_due: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._member = f"midpoints.{name}"
+        self._attempts = attempts
+        self.clock = clock
+        self._time_ps = time_ps
+        self._fire_due = fire_due
+        self.on_herald = None
+        self.on_stopped = None
+
+    @property
+    def attempt_period_s(self) -> float:
+        """Length of a slot."""
+        return self._attempts.period_s
+
+    @property
+    def attempting(self) -> bool:
+        """Whether the station takes part in attempts."""
+        return self._attempts.attempting(self._member)
+
+    def start(self, count: int = 0) -> int:
+        """Take part in attempts, for `count` slots (0: no limit); returns the first slot."""
+        self._fire_due()
+        return self._attempts.start(self._member, count)
+
+    def abort(self) -> None:
+        """Stop taking part."""
+        self._fire_due()
+        self._attempts.abort(self._member)
+
+    def slot_now(self) -> int:
+        """The slot that is under way."""
+        return self._attempts.slot_now()
+
+    def device_time_ps(self) -> int:
+        """The device's own clock now."""
+        return self.clock.read_ps(self._time_ps())

@@ -1,0 +1,142 @@
+"""Qubits that are held somewhere in the lab, entangled or not, and how they decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from sim_backends.lab import MemoryConfig
+from sim_backends.states import ComplexArray, apply, partial_trace, project, storage
+
+__all__ = ["MAX_GROUP", "QubitKey", "QubitRegister", "TooManyEntangled"]
+
+QubitKey: TypeAlias = tuple[str, int]  # device, qubit
+MAX_GROUP: Final = 8
+
+
+class TooManyEntangled(Exception):
+    """A gate would entangle more qubits than the simulation holds in one state."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Qubits in one joint state; `touched_s` is until when each qubit's decay is in the state."""
+
+    keys: list[QubitKey]
+    density: ComplexArray
+    touched_s: list[float]
+
+
+class QubitRegister:
+    """The joint states of all held qubits, one density matrix per entangled group.
+
+    A qubit's decay acts on no other qubit, so it is applied when the qubit is next touched.
+    """
+
+    def __init__(self) -> None:
+        self._group_of: dict[QubitKey, _Group] = {}
+        self._memory: dict[str, MemoryConfig] = {}
+
+    def add_device(self, name: str, memory: MemoryConfig) -> None:
+        """Make known how the qubits of a device decay."""
+        self._memory[name] = memory
+
+    def holds(self, key: QubitKey) -> bool:
+        """Whether this qubit has a state."""
+        return key in self._group_of
+
+    def add(self, keys: Sequence[QubitKey], density: ComplexArray, time_s: float) -> None:
+        """New qubits in a joint state."""
+        group = _Group(list(keys), density, [time_s] * len(keys))
+        for key in keys:
+            self._group_of[key] = group
+
+    def rename(self, source: QubitKey, target: QubitKey, time_s: float) -> None:
+        """Move a state to another qubit of the same kind."""
+        self._age(source, time_s)
+        group = self._group_of.pop(source)
+        group.keys[group.keys.index(source)] = target
+        self._group_of[target] = group
+
+    def operate(self, channel: ComplexArray, keys: Sequence[QubitKey], time_s: float) -> None:
+        """Apply a channel to qubits. Raises TooManyEntangled, with nothing changed."""
+        group = self._joined(keys)
+        for key in keys:
+            self._age(key, time_s)
+        group.density = apply(group.density, channel, [group.keys.index(key) for key in keys])
+
+    def probability(self, key: QubitKey, state: ComplexArray, time_s: float) -> float:
+        """Probability that a measurement would find the qubit in `state`."""
+        self._age(key, time_s)
+        group = self._group_of[key]
+        left = project(group.density, group.keys.index(key), state)
+        return min(max(float(np.real(np.trace(left))), 0.0), 1.0)
+
+    def collapse(self, key: QubitKey, state: ComplexArray, time_s: float) -> None:
+        """Find the qubit in `state` and take it out."""
+        self._age(key, time_s)
+        group = self._group_of[key]
+        left = project(group.density, group.keys.index(key), state)
+        self._take_out(key, left / np.real(np.trace(left)))
+
+    def remove(self, key: QubitKey) -> None:
+        """Forget a qubit; the rest of its group keeps what it then knows."""
+        group = self._group_of[key]
+        self._take_out(key, partial_trace(group.density, group.keys.index(key)))
+
+    def state_of(self, keys: Sequence[QubitKey], time_s: float) -> ComplexArray:
+        """The joint state of some qubits now, in the order given."""
+        group = self._joined(keys)
+        for key in keys:
+            self._age(key, time_s)
+        density, names = group.density, list(group.keys)
+        for key in group.keys:
+            if key not in keys:
+                index = names.index(key)
+                density = partial_trace(density, index)
+                names.pop(index)
+        order = [names.index(key) for key in keys]
+        count = len(order)
+        axes = order + [count + index for index in order]
+        return density.reshape((2,) * (2 * count)).transpose(axes).reshape(density.shape)
+
+    def _joined(self, keys: Sequence[QubitKey]) -> _Group:
+        groups: list[_Group] = []
+        for key in keys:
+            if not any(self._group_of[key] is group for group in groups):
+                groups.append(self._group_of[key])
+        first = groups[0]
+        size = sum(len(group.keys) for group in groups)
+        if len(groups) > 1 and size > MAX_GROUP:
+            raise TooManyEntangled(
+                f"the simulated device keeps at most {MAX_GROUP} qubits in one entangled state, "
+                f"this would make {size}; measure or release some first"
+            )
+        for group in groups[1:]:
+            first.density = np.kron(first.density, group.density).astype(np.complex128)
+            first.keys += group.keys
+            first.touched_s += group.touched_s
+            for key in group.keys:
+                self._group_of[key] = first
+        return first
+
+    def _age(self, key: QubitKey, time_s: float) -> None:
+        group = self._group_of[key]
+        index = group.keys.index(key)
+        elapsed_s = time_s - group.touched_s[index]
+        if elapsed_s <= 0.0:
+            return
+        memory = self._memory[key[0]]
+        decay = storage(elapsed_s, memory.t1_s, memory.t2_s, memory.excited_population)
+        group.density = apply(group.density, decay, [index])
+        group.touched_s[index] = time_s
+
+    def _take_out(self, key: QubitKey, rest: ComplexArray) -> None:
+        group = self._group_of.pop(key)
+        index = group.keys.index(key)
+        group.keys.pop(index)
+        group.touched_s.pop(index)
+        group.density = rest

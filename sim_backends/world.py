@@ -1,0 +1,279 @@
+"""The simulated lab as one world: everything acts on everything only through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_backends.analyzers import WaveplatePair
+from sim_backends.channels import FibreChannel
+from sim_backends.clocks import FreeRunningClock
+from sim_backends.detectors import DetectorBank
+from sim_backends.lab import LabConfig, MemoryConfig, MidpointConfig, TaggerConfig
+from sim_backends.lasers import LaserModel
+from sim_backends.memories import MemoryDevice
+from sim_backends.midpoint import Attempts, Herald, HeraldEvent, MidpointModel
+from sim_backends.pairs import PairBook
+from sim_backends.register import QubitRegister
+from sim_backends.seeds import generator
+from sim_backends.sources import PairSource
+from sim_backends.taggers import TaggerModel
+from sim_backends.truth import TruthLog
+
+__all__ = ["MAX_BEHIND_S", "World"]
+
+Times = npt.NDArray[np.int64]
+
+MAX_BEHIND_S: Final = 1.0
+_PS: Final = 10**12
+_STEP_PS: Final = 20 * 10**9
+_MOVING_STEP_PS: Final = 5 * 10**9  # a plate turns by some 2 degrees in it
+_PAIR_TIME_PS: Final = 10**11
+
+
+class World:
+    """The lab from its start at the first reading of `now_s`, a clock in seconds.
+
+    `advance` brings the photons up to now. What waits for a time of its own (heralds, counts that
+    run out) is announced by `next_event_s` and done by `fire_due`, so that a server schedules it
+    exactly. Instruments change the parts at any time; a change of light or bias acts from the last
+    `advance` on. Not thread-safe; nothing here waits.
+    """
+
+    lasers: dict[str, LaserModel]
+    detectors: dict[str, DetectorBank]
+    analyzers: dict[str, WaveplatePair]
+    taggers: dict[str, TaggerModel]
+    memories: dict[str, MemoryDevice]
+    midpoints: dict[str, MidpointModel]
+
+    def __init__(self, config: LabConfig, *, now_s: Callable[[], float], truth: TruthLog) -> None:
+        self._config = config
+        self._seed = config.lab.seed
+        self._now_s = now_s
+        self._start_s = now_s()
+        truth.record("start", clock_s=self._start_s)
+        self._truth = truth
+        self._advanced_ps = 0
+        self._next_pair_time_ps = 0
+        self._plate_time_s: float | None = None
+        self._shuffle = generator(self._seed, "lab.callbacks")
+        self._told: dict[str, float] = {}
+
+        self.lasers = {name: LaserModel(item) for name, item in config.lasers.items()}
+        self.analyzers = {
+            name: WaveplatePair(item, self._optics_time_s)
+            for name, item in config.analyzers.items()
+        }
+        self.detectors = {
+            name: DetectorBank(item, generator(self._seed, f"detectors.{name}"))
+            for name, item in config.detectors.items()
+        }
+        self._fibres = {name: FibreChannel(item) for name, item in config.channels.items()}
+        self._sources = {name: self._source(name) for name in config.sources}
+        self.taggers = {
+            name: TaggerModel(
+                self._clock(f"taggers.{name}", item, item.white_fm_1s), self.time_ps, self.advance
+            )
+            for name, item in config.taggers.items()
+        }
+        self._wires = {
+            name: {
+                number: (bank, int(channel) - 1)
+                for number, wire in item.inputs.items()
+                for bank, _, channel in (wire.rpartition("."),)
+            }
+            for name, item in config.taggers.items()
+        }
+        self._register = QubitRegister()
+        self._pairs = PairBook(self._register, truth)
+        self._attempts = {
+            name: Attempts(name, item, self.time_s, generator(self._seed, f"midpoints.{name}"))
+            for name, item in config.midpoints.items()
+        }
+        self.midpoints = {
+            name: MidpointModel(
+                name,
+                self._attempts[name],
+                self._clock(f"midpoints.{name}", item),
+                self.time_ps,
+                self.fire_due,
+            )
+            for name, item in config.midpoints.items()
+        }
+        self.memories = {name: self._memory(name, item) for name, item in config.memories.items()}
+
+    def time_ps(self) -> int:
+        """Now, on the lab's true time, from its start."""
+        return round((self._now_s() - self._start_s) * _PS)
+
+    def time_s(self) -> float:
+        """Now, in seconds from the lab's start."""
+        return self._now_s() - self._start_s
+
+    def advance(self) -> None:
+        """Bring the photons up to now; calling again at the same instant does nothing.
+
+        When the world is more than a second behind it leaves out what is older, with a `skipped`
+        record in the truth.
+        """
+        now_ps = self.time_ps()
+        if now_ps - self._advanced_ps > MAX_BEHIND_S * _PS:
+            skip_to_ps = now_ps - round(MAX_BEHIND_S * _PS)
+            self._truth.record("skipped", from_s=self._advanced_ps / _PS, t_s=skip_to_ps / _PS)
+            self._advanced_ps = skip_to_ps
+            self._next_pair_time_ps = -(-skip_to_ps // _PAIR_TIME_PS) * _PAIR_TIME_PS
+        while self._advanced_ps < now_ps:
+            try:
+                self._plate_time_s = self._advanced_ps / _PS
+                turning = any(source.moving() for source in self._sources.values())
+                end_ps = min(now_ps, self._advanced_ps + (_MOVING_STEP_PS if turning else _STEP_PS))
+                self._plate_time_s = (self._advanced_ps + end_ps) / 2 / _PS
+                self._step(self._advanced_ps, end_ps)
+            finally:
+                self._plate_time_s = None
+            self._advanced_ps = end_ps
+
+    def next_event_s(self) -> float | None:
+        """When `fire_due` has something to do next, on the clock `now_s`; None: nothing waits."""
+        waiting = self._waiting()
+        return self._start_s + min(waiting)[0] if waiting else None
+
+    def fire_due(self) -> None:
+        """Do all that is due by now, in the order of time, and call the devices' callbacks."""
+        while True:
+            waiting = self._waiting()
+            if not waiting:
+                return
+            line = self._attempts[min(waiting)[1]]
+            event = line.take_due()
+            if event is None:
+                return
+            if isinstance(event, Herald):
+                self._herald(line, event)
+            else:
+                member, stopped = event
+                device = self._device(member)
+                if device.on_stopped is not None:
+                    device.on_stopped(stopped)
+
+    def _waiting(self) -> list[tuple[float, str]]:
+        return [
+            (time_s, name)
+            for name, line in self._attempts.items()
+            if (time_s := line.next_event_s()) is not None
+        ]
+
+    def _optics_time_s(self) -> float:
+        # While a step is worked out the plates stand where they stood in its middle.
+        return self.time_s() if self._plate_time_s is None else self._plate_time_s
+
+    def _step(self, start_ps: int, end_ps: int) -> None:
+        photons: dict[str, list[list[Times]]] = {
+            name: [[] for _ in range(bank.channels)] for name, bank in self.detectors.items()
+        }
+        for name, source in self._sources.items():
+            config = self._config.sources[name]
+            if self._told.get(name) != source.pairs_per_s:
+                self._told[name] = source.pairs_per_s
+                self._truth.record(
+                    "source",
+                    source=name,
+                    t_s=start_ps / _PS,
+                    pairs_per_s=source.pairs_per_s,
+                    fidelity=config.fidelity,
+                )
+            for end, arrivals in zip(config.ends, source.step(start_ps, end_ps), strict=True):
+                for channel, times in enumerate(arrivals):
+                    photons[end][channel] += times
+        clicks = {
+            name: bank.step(start_ps, end_ps, photons[name])
+            for name, bank in self.detectors.items()
+        }
+        for name, tagger in self.taggers.items():
+            tagger.receive(
+                {
+                    number: clicks[bank][channel]
+                    for number, (bank, channel) in self._wires[name].items()
+                }
+            )
+        while self._next_pair_time_ps < end_ps:
+            self._record_pair_time(self._next_pair_time_ps)
+            self._next_pair_time_ps += _PAIR_TIME_PS
+
+    def _record_pair_time(self, emitted_ps: int) -> None:
+        for name in self._sources:
+            times_ps = {}
+            for end in self._config.sources[name].ends:
+                arrival_ps = emitted_ps + round(self._fibres[end].delay_ps)
+                click = np.array([arrival_ps + self.detectors[end].latency_ps])
+                for tagger, wires in self._wires.items():
+                    if any(bank == end for bank, _ in wires.values()):
+                        clock = self.taggers[tagger].clock
+                        times_ps[tagger] = int(clock.read_many_ps(click)[0])
+            self._truth.record("pair_time", source=name, t_s=emitted_ps / _PS, times_ps=times_ps)
+
+    def _herald(self, line: Attempts, herald: Herald) -> None:
+        due_s = (herald.slot + 1) * line.period_s
+        ends = line.config.ends
+        self._pairs.heralded(
+            line.name, herald, line.config.visibility, [(end, 0) for end in ends], due_s
+        )
+        devices = [self.midpoints[line.name], *(self.memories[end] for end in ends)]
+        for index in self._shuffle.permutation(len(devices)):
+            device = devices[index]
+            if device.on_herald is None:
+                continue
+            time_ps = device.clock.read_ps(round(due_s * _PS))
+            if isinstance(device, MidpointModel):
+                event = HeraldEvent(herald.slot, time_ps, bell_state=herald.bell_state)
+            else:
+                event = HeraldEvent(herald.slot, time_ps, qubit=0)
+            device.on_herald(event)
+
+    def _device(self, member: str) -> MemoryDevice | MidpointModel:
+        section, _, name = member.partition(".")
+        return self.memories[name] if section == "memories" else self.midpoints[name]
+
+    def _clock(
+        self,
+        component: str,
+        config: TaggerConfig | MemoryConfig | MidpointConfig,
+        white_fm_1s: float = 0.0,
+    ) -> FreeRunningClock:
+        return FreeRunningClock(
+            skew_ppm=config.skew_ppm,
+            white_fm_1s=white_fm_1s,
+            power_on_s=config.power_on_s,
+            rng=generator(self._seed, f"{component}.clock"),
+        )
+
+    def _source(self, name: str) -> PairSource:
+        config = self._config.sources[name]
+        first, second = (
+            (self._fibres[end], self.analyzers[end], self.detectors[end]) for end in config.ends
+        )
+        return PairSource(
+            config,
+            self.lasers[config.pump],
+            (first, second),
+            generator(self._seed, f"sources.{name}"),
+        )
+
+    def _memory(self, name: str, config: MemoryConfig) -> MemoryDevice:
+        lines = [line for line in self._attempts.values() if name in line.config.ends]
+        return MemoryDevice(
+            name,
+            config,
+            attempts=lines[0] if lines else None,
+            register=self._register,
+            pairs=self._pairs,
+            clock=self._clock(f"memories.{name}", config),
+            time_ps=self.time_ps,
+            fire_due=self.fire_due,
+            truth=self._truth,
+            rng=generator(self._seed, f"memories.{name}"),
+        )

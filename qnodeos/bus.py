@@ -1,0 +1,256 @@
+"""State and alarms on MQTT, retained, in the shape of the Homie 5 convention.
+
+    homie/5/NODE/$state               init, ready, disconnected; `lost` as last will
+    homie/5/NODE/$description         JSON: what there is
+    homie/5/NODE/GROUP/PROPERTY       one value
+    homie/5/NODE/$alert/KEY           one alarm, until it is cleared
+
+Nothing waits for the broker: values are kept, the latest of each topic, until it can take them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+
+from qnodeos.config.places import without_password
+from qnodeos.errors import first_of
+
+log = logging.getLogger("qnodeos.bus")
+
+DeviceState = Literal["init", "ready", "disconnected", "sleeping"]
+Value = float | int | bool | str | dict[str, Any] | list[Any]
+
+KEEPALIVE_S = 5
+CONNECT_LIMIT_S = 5.0
+BACK_OFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
+_TOPICS = 4096
+_FLUSH_S = 0.1
+_CLOSE_LIMIT_S = 2.0
+
+
+@dataclass(slots=True)
+class BusCounters:
+    """`replaced`: values overtaken by a newer one of the same topic before they were sent;
+    `dropped`: values of topics above the limit."""
+
+    published: int = 0
+    replaced: int = 0
+    dropped: int = 0
+    connects: int = 0
+    failures: int = 0
+
+
+class Bus:
+    """This node's publisher; `run` keeps it connected, everything else returns at once."""
+
+    def __init__(self, url: str, node: str):
+        self.connected = False
+        self.reason = "not connected yet"
+        self.counters = BusCounters()
+        self._url, self._node = url, node
+        self._values: dict[str, str] = {}
+        self._fresh: dict[str, None] = {}
+        self._described: dict[str, dict[str, str]] = {}
+        self._undescribed = True
+        self._wake = asyncio.Event()
+        self._client: aiomqtt.Client | None = None
+        self.set_state("init")
+
+    def publish(self, group: str, name: str, value: Value) -> None:
+        """Tell a value; it replaces one that has not been sent yet. `_` becomes `-` in topics."""
+        group, name = topic_part(group), topic_part(name)
+        datatype = _datatype(value)
+        topic = f"homie/5/{self._node}/{group}/{name}"
+        if not self._put(topic, value_text(value)):
+            return
+        if self._described.setdefault(group, {}).get(name) != datatype:
+            self._described[group][name] = datatype
+            self._undescribed = True
+
+    def set_state(self, state: DeviceState) -> None:
+        """Tell the state of the whole node."""
+        self._put(f"homie/5/{self._node}/$state", state)
+
+    def alarm(self, key: str, text: str) -> None:
+        """Raise an alarm, or change its text; it stays until it is cleared."""
+        self._put(f"homie/5/{self._node}/$alert/{topic_part(key)}", text)
+
+    def clear_alarm(self, key: str) -> None:
+        """Take an alarm back; harmless if there is none."""
+        topic = f"homie/5/{self._node}/$alert/{topic_part(key)}"
+        if topic in self._values:
+            self._put(topic, "")
+
+    async def run(self) -> None:
+        """Stay connected and publish, until cancelled; an absent broker is tried again."""
+        failures = 0
+        while True:
+            connects = self.counters.connects
+            try:
+                await self._serve()
+            except* (aiomqtt.MqttError, OSError) as group:
+                self.connected = False
+                self._client = None
+                failures = 1 if self.counters.connects > connects else failures + 1
+                self.counters.failures += 1
+                self._explain(f"no broker: {first_of(group)}")
+            await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+    async def close(self) -> None:
+        """Publish what is left and `disconnected`, if a broker is there; after `run` ended."""
+        if not self.connected:
+            return
+        self.set_state("disconnected")
+        try:
+            async with asyncio.timeout(_CLOSE_LIMIT_S), self._new_client() as client:
+                await self._publish(client)
+        except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+            self._explain(f"the last state could not be told: {error}")
+        self.connected = False
+
+    async def _serve(self) -> None:
+        async with self._new_client() as client, asyncio.TaskGroup() as tasks:
+            self.connected = True
+            self.counters.connects += 1
+            self._explain("connected")
+            # The broker may be a new one that remembers nothing: tell it all again.
+            self._fresh.update(dict.fromkeys(self._values))
+            tasks.create_task(_until_disconnected(client))
+            while True:
+                await self._publish(client)
+                await self._wake.wait()
+                self._wake.clear()
+                await asyncio.sleep(_FLUSH_S)  # gather, so that a burst costs one turn
+
+    async def _publish(self, client: aiomqtt.Client) -> None:
+        if self._undescribed:
+            self._describe()
+        while self._fresh:
+            topic = next(iter(self._fresh))
+            text = self._values[topic]
+            del self._fresh[topic]
+            try:
+                await client.publish(topic, text, qos=1 if "$" in topic else 0, retain=True)
+            except BaseException:
+                self._fresh.setdefault(topic)
+                raise
+            self.counters.published += 1
+            if not text and self._values.get(topic) == "" and "/$alert/" in topic:
+                del self._values[topic]
+
+    def _put(self, topic: str, text: str) -> bool:
+        if topic not in self._values and len(self._values) >= _TOPICS:
+            self.counters.dropped += 1
+            if self.counters.dropped == 1:
+                log.warning("%s: more than %d topics; new ones are dropped", self._node, _TOPICS)
+            return False
+        if topic in self._fresh:
+            self.counters.replaced += 1
+        elif self._values.get(topic) == text:
+            return True  # it is retained already
+        self._values[topic] = text
+        self._fresh[topic] = None
+        self._wake.set()
+        return True
+
+    def _describe(self) -> None:
+        self._undescribed = False
+        groups = {
+            group: {"properties": {name: {"datatype": kind} for name, kind in names.items()}}
+            for group, names in self._described.items()
+        }
+        self._put(
+            f"homie/5/{self._node}/$description",
+            json.dumps(
+                {
+                    "homie": "5.0",
+                    "version": sum(len(names) for names in self._described.values()),
+                    "name": self._node,
+                    "nodes": groups,
+                }
+            ),
+        )
+
+    def _new_client(self) -> aiomqtt.Client:
+        return _client(
+            self._url, aiomqtt.Will(f"homie/5/{self._node}/$state", "lost", qos=1, retain=True)
+        )
+
+    def _explain(self, reason: str) -> None:
+        if reason != self.reason:
+            self.reason = reason
+            log.info("%s: bus %s: %s", self._node, without_password(self._url), reason)
+
+
+async def watch(url: str, *topics: str) -> AsyncIterator[tuple[str, str]]:
+    """Topic and value of everything told on these topics, now and from now on; reconnects.
+
+    What is retained is told again after each reconnection.
+    """
+    failures = 0
+    while True:
+        try:
+            async with _client(url) as client:
+                await client.subscribe([(topic, 1) for topic in topics])
+                failures = 0
+                async for message in client.messages:
+                    payload = message.payload
+                    text = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
+                    yield message.topic.value, text
+        except aiomqtt.MqttError as error:
+            failures += 1
+            log.info("watching %s: %s", without_password(url), error)
+        await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+def topic_part(name: str) -> str:
+    """A name as Homie allows it in a topic: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-") or "-"
+
+
+def value_text(value: Value) -> str:
+    """A value as Homie writes it: true and false, plain numbers, text, JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(value)
+
+
+async def _until_disconnected(client: aiomqtt.Client) -> None:
+    async for _ in client.messages:  # nothing is subscribed; this raises when the broker is gone
+        pass
+
+
+def _datatype(value: Value) -> str:
+    kinds = {bool: "boolean", int: "integer", float: "float", str: "string"}
+    return kinds.get(type(value), "json")
+
+
+def _client(url: str, will: aiomqtt.Will | None = None) -> aiomqtt.Client:
+    parts = urlsplit(url)
+    secure = parts.scheme == "mqtts"
+    return aiomqtt.Client(
+        parts.hostname or "127.0.0.1",
+        parts.port or (8883 if secure else 1883),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        will=will,
+        keepalive=KEEPALIVE_S,
+        timeout=CONNECT_LIMIT_S,
+        tls_context=ssl.create_default_context() if secure else None,
+        max_queued_incoming_messages=10_000,
+        logger=log.getChild("mqtt"),
+    )

@@ -1,0 +1,38 @@
+"""The node's configuration: one TOML file, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from qnodeos.config.load import load_node, schema
+from qnodeos.config.models import (
+    ApplicationsTable,
+    BusTable,
+    CorrelationsTable,
+    InstrumentTable,
+    LinkTable,
+    MemoryLinkTable,
+    MidpointTable,
+    NodeConfig,
+    NodeTable,
+    PeerTable,
+    PhotonicLinkTable,
+    TeleportTable,
+    WireTable,
+)
+
+__all__ = [
+    "ApplicationsTable",
+    "BusTable",
+    "CorrelationsTable",
+    "InstrumentTable",
+    "LinkTable",
+    "MemoryLinkTable",
+    "MidpointTable",
+    "NodeConfig",
+    "NodeTable",
+    "PeerTable",
+    "PhotonicLinkTable",
+    "TeleportTable",
+    "WireTable",
+    "load_node",
+    "schema",
+]

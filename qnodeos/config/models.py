@@ -1,0 +1,226 @@
+"""The node's configuration file as typed, checked data.
+
+Every table refuses entries it does not know. Paths are absolute once loaded: they are given
+relative to the folder of the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
+
+from qnodeos.config.places import (
+    absolute_path,
+    absolute_resource,
+    checked_broker_url,
+    checked_listen,
+    checked_tcp,
+)
+
+
+def _path(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str):
+        return absolute_path(value, _folder(info))
+    return value
+
+
+def _folder(info: ValidationInfo) -> Path:
+    context = info.context or {}
+    folder: Path = context.get("folder", Path())
+    return folder
+
+
+def _resource(value: str, info: ValidationInfo) -> str:
+    return absolute_resource(value, _folder(info))
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""Names of nodes, instruments and links: they become parts of topics and file names."""
+
+NodeId = Annotated[int, Field(ge=1, le=65535)]
+FilePath = Annotated[Path, BeforeValidator(_path, json_schema_input_type=str)]
+Resource = Annotated[str, Field(min_length=1), AfterValidator(_resource)]
+TcpAddress = Annotated[str, AfterValidator(checked_tcp)]
+ListenAddress = Annotated[str, AfterValidator(checked_listen)]
+BrokerUrl = Annotated[str, AfterValidator(checked_broker_url)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Fidelity = Annotated[float, Field(ge=0.5, le=1.0)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
+BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
+
+
+class Table(BaseModel):
+    """Base of all tables: frozen, no unknown entries, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NodeTable(Table):
+    """[node]: who this node is and where it keeps its data."""
+
+    name: Name
+    id: NodeId
+    data_dir: FilePath
+
+
+class PeerTable(Table):
+    """[wire.peers.NAME]: another node, and the public key that proves it."""
+
+    id: NodeId
+    address: TcpAddress
+    public_key: FilePath
+
+
+class WireTable(Table):
+    """[wire]: node to node, ZeroMQ with CURVE."""
+
+    listen: ListenAddress
+    secret_key: FilePath
+    peers: dict[Name, PeerTable] = Field(default_factory=dict)
+
+
+class BusTable(Table):
+    """[bus]: the MQTT broker that carries state and alarms."""
+
+    url: BrokerUrl
+
+
+class InstrumentTable(Table):
+    """[instruments.NAME]: one instrument, its driver and what to set on it.
+
+    `policy` says what an instrument that comes back gets: "reapply" its settings, "keep" what it
+    has, or go to its "safe" state.
+    """
+
+    driver: str = Field(min_length=1)
+    resource: Resource
+    serial: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    arm: bool = False
+    policy: Literal["reapply", "keep", "safe"] = "reapply"
+
+
+class PhotonicLinkTable(Table):
+    """Pairs measured directly (type M), heralded by matching the two ends' tags."""
+
+    kind: Literal["photonic"]
+    peer: Name
+    tagger: Name
+    analyzer: Name
+    outcome_channels: Annotated[tuple[OutcomeChannel, OutcomeChannel], Field(strict=False)]
+    bell_state: BellName = "PHI_PLUS"
+    window_ps: int = Field(ge=1, le=1_000_000)
+    clock_noise_1s: float = Field(gt=0.0, le=1e-4)
+    basis_dwell_s: float = Field(ge=0.1, le=3600.0)
+    test_fraction: Fraction
+
+    @model_validator(mode="after")
+    def _two_channels(self) -> Self:
+        if len(set(self.outcome_channels)) != 2:
+            raise ValueError(
+                f"outcome_channels: found {list(self.outcome_channels)}, "
+                "expected two different channels: transmitted (+1), reflected (-1)"
+            )
+        return self
+
+
+class MemoryLinkTable(Table):
+    """Pairs kept in memory (type K), heralded by a midpoint station."""
+
+    kind: Literal["memory"]
+    peer: Name
+    station: Name
+    device: Name
+    minimum_useful_fidelity: Fidelity
+    test_fraction: Fraction
+
+
+class MidpointTable(Table):
+    """The station's side of a memory link."""
+
+    kind: Literal["midpoint"]
+    ends: Annotated[tuple[Name, Name], Field(strict=False)]
+    device: Name
+
+    @model_validator(mode="after")
+    def _two_ends(self) -> Self:
+        if self.ends[0] == self.ends[1]:
+            raise ValueError(f"ends: found {list(self.ends)}, expected two different nodes")
+        return self
+
+
+LinkTable = Annotated[
+    PhotonicLinkTable | MemoryLinkTable | MidpointTable, Field(discriminator="kind")
+]
+
+
+class ApplicationTable(Table):
+    """[applications.NAME]: the sender asks for pairs of the link, the receiver takes its halves."""
+
+    link: Name
+    role: Literal["sender", "receiver"]
+    pairs_per_request: Count | None = None
+    fidelity: Fidelity | None = None
+
+    @model_validator(mode="after")
+    def _sender_asks(self) -> Self:
+        asked = {"pairs_per_request": self.pairs_per_request, "fidelity": self.fidelity}
+        if self.role == "sender" and (missing := [k for k, v in asked.items() if v is None]):
+            raise ValueError(
+                f"{' and '.join(missing)}: found nothing, expected a value, because the sender "
+                "is the one that asks for pairs"
+            )
+        if self.role == "receiver" and (extra := [k for k, v in asked.items() if v is not None]):
+            raise ValueError(
+                f"{' and '.join(extra)}: found a value, expected none, because the receiver asks "
+                "for no pairs"
+            )
+        return self
+
+
+class TeleportTable(ApplicationTable):
+    """Sends the six cardinal states through pairs of a memory link."""
+
+
+class CorrelationsTable(ApplicationTable):
+    """Takes measured pairs of a photonic link."""
+
+    role: Literal["sender", "receiver"] = "sender"
+
+
+class ApplicationsTable(Table):
+    """[applications]: what runs on this node, by name."""
+
+    teleport: TeleportTable | None = None
+    correlations: CorrelationsTable | None = None
+
+
+class NodeConfig(Table):
+    """All of one node's configuration, with absolute paths; made by `load_node`."""
+
+    node: NodeTable
+    wire: WireTable
+    bus: BusTable
+    instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
+    links: dict[Name, LinkTable] = Field(default_factory=dict)
+    applications: ApplicationsTable = Field(default_factory=ApplicationsTable)
+
+    _path: Path = PrivateAttr(default=Path())
+
+    @property
+    def path(self) -> Path:
+        """The file this came from, absolute."""
+        return self._path

@@ -1,0 +1,134 @@
+"""Do the names in a configuration lead somewhere: instruments, peers, links, installed drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from qnodeos.config.models import MemoryLinkTable, MidpointTable, NodeConfig, PhotonicLinkTable
+from qnodeos.config.problems import Problem, did_you_mean
+
+_LINK_OF_APPLICATION = {"teleport": "memory", "correlations": "photonic"}
+
+
+def reference_problems(config: NodeConfig, drivers: Collection[str]) -> list[Problem]:
+    """Everything that names something which is not there; `drivers` are those installed."""
+    return [
+        *_identities(config),
+        *_drivers(config, drivers),
+        *_links(config),
+        *_applications(config),
+    ]
+
+
+def _identities(config: NodeConfig) -> Iterator[Problem]:
+    taken = {config.node.id: config.node.name}
+    keys = {config.wire.listen: f"wire.listen of {config.node.name}"}
+    for name, peer in config.wire.peers.items():
+        where = ("wire", "peers", name)
+        if name == config.node.name:
+            yield Problem(
+                where,
+                "a node cannot be its own peer",
+                found=f"'{name}'",
+                expected="the name of another node",
+                do="remove the table, or correct node.name",
+            )
+        if peer.id in taken:
+            yield Problem(
+                (*where, "id"),
+                "two nodes have the same id",
+                found=f"{peer.id}, which is the id of '{taken[peer.id]}'",
+                expected="an id of its own for every node",
+                do="give each node one id, the same in everybody's file",
+            )
+        if peer.address in keys:
+            yield Problem(
+                (*where, "address"),
+                "two nodes have the same address",
+                found=f"'{peer.address}', which is {keys[peer.address]}",
+                expected="an address of its own for every node",
+                do="correct the entry",
+            )
+        taken.setdefault(peer.id, name)
+        keys.setdefault(peer.address, f"wire.peers.{name}.address")
+
+
+def _drivers(config: NodeConfig, drivers: Collection[str]) -> Iterator[Problem]:
+    for name, instrument in config.instruments.items():
+        if instrument.driver not in drivers:
+            yield Problem(
+                ("instruments", name, "driver"),
+                "unknown driver",
+                found=f"'{instrument.driver}'",
+                expected=f"one of {', '.join(sorted(drivers)) or 'none is installed'}",
+                do=did_you_mean(instrument.driver, drivers)
+                or "install the package that offers this driver",
+            )
+
+
+def _links(config: NodeConfig) -> Iterator[Problem]:
+    for name, link in config.links.items():
+        where = ("links", name)
+        match link:
+            case PhotonicLinkTable():
+                yield from _instrument(config, (*where, "tagger"), link.tagger)
+                yield from _instrument(config, (*where, "analyzer"), link.analyzer)
+                yield from _peer(config, (*where, "peer"), link.peer)
+            case MemoryLinkTable():
+                yield from _instrument(config, (*where, "device"), link.device)
+                yield from _peer(config, (*where, "peer"), link.peer)
+                yield from _peer(config, (*where, "station"), link.station)
+                if link.peer == link.station:
+                    yield Problem(
+                        (*where, "station"),
+                        "the far end and the station are the same node",
+                        found=f"'{link.station}' for both",
+                        expected="the node that heralds, between this one and the far end",
+                        do="correct the entry",
+                    )
+            case MidpointTable():
+                yield from _instrument(config, (*where, "device"), link.device)
+                for end in link.ends:
+                    yield from _peer(config, (*where, "ends"), end)
+
+
+def _instrument(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:
+    if name not in config.instruments:
+        yield _absent(where, name, "instrument", "instruments", config.instruments)
+
+
+def _peer(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:
+    if name not in config.wire.peers:
+        yield _absent(where, name, "peer", "wire.peers", config.wire.peers)
+
+
+def _absent(
+    where: tuple[str | int, ...], name: str, thing: str, table: str, known: Collection[str]
+) -> Problem:
+    return Problem(
+        where,
+        f"there is no {thing} of this name",
+        found=f"'{name}'",
+        expected=f"one of {', '.join(sorted(known))}" if known else f"a table [{table}.{name}]",
+        do=did_you_mean(name, known) or f"correct the name, or add [{table}.{name}]",
+    )
+
+
+def _applications(config: NodeConfig) -> Iterator[Problem]:
+    for name, wanted in _LINK_OF_APPLICATION.items():
+        application = getattr(config.applications, name)
+        if application is None:
+            continue
+        where = ("applications", name, "link")
+        link = config.links.get(application.link)
+        if link is None:
+            yield _absent(where, application.link, "link", "links", config.links)
+        elif link.kind != wanted:
+            fitting = sorted(n for n, other in config.links.items() if other.kind == wanted)
+            yield Problem(
+                where,
+                f"this application needs a {wanted} link",
+                found=f"'{application.link}', a {link.kind} link",
+                expected=f"one of {', '.join(fitting)}" if fitting else f"a {wanted} link",
+                do="correct the name, or remove the application",
+            )

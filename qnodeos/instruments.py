@@ -1,0 +1,140 @@
+"""The instruments of a node: one supervisor each, and a guard for all that emit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+
+from drivers.devices import Instrument
+from drivers.errors import InstrumentProblem
+from drivers.plugin import UnknownDriver, load_driver, make_instrument
+from drivers.safety import ArmingLease, GuardEntry, keep_armed
+from drivers.supervisor import InstrumentStatus, Supervisor
+from qnodeos.bus import Bus
+from qnodeos.config import InstrumentTable, NodeConfig
+from qnodeos.errors import UserError
+from qnodeos.store import Store
+
+
+class Rack:
+    """All instruments of a node under supervision; `supervisors` finds one by its name.
+
+    Raises UserError for a driver that is not installed, or options it cannot use.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        store: Store,
+        bus: Bus,
+    ):
+        self._config = config
+        self._store, self._bus = store, bus
+        self._lease = ArmingLease(clock)
+        self._told: dict[str, tuple[str, str]] = {}
+        self._guarded: list[GuardEntry] = []
+        self.supervisors = {
+            name: self._supervise(name, table, rng) for name, table in config.instruments.items()
+        }
+
+    async def run(self) -> None:
+        """Supervise until cancelled; then every armed instrument is in its safe state."""
+        guard = asyncio.create_task(
+            keep_armed(
+                self._lease,
+                self._guarded,
+                data_dir=self._config.node.data_dir,
+                all_safe=lambda: all(s.in_safe_state for s in self.supervisors.values()),
+                on_guard=self._guard_changed,
+            ),
+            name="guard",
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name, supervisor in self.supervisors.items():
+                    tasks.create_task(supervisor.run(), name=f"supervisor {name}")
+        finally:
+            # Only now may the guard go home: the supervisors have made all safe.
+            guard.cancel()
+            await asyncio.gather(guard, return_exceptions=True)
+
+    def _supervise(self, name: str, table: InstrumentTable, rng: random.Random) -> Supervisor:
+        make = self._maker(name, table)
+        if table.arm:
+            self._guarded.append(
+                GuardEntry(
+                    name, table.driver, table.resource, dict(table.options), table.serial or None
+                )
+            )
+        return Supervisor(
+            name,
+            make,
+            rng=random.Random(rng.getrandbits(64)),
+            expected_serial=table.serial or None,
+            settings=table.settings,
+            policy=table.policy,
+            lease=self._lease if table.arm else None,
+            on_status=self._status_changed,
+            driver=table.driver,
+        )
+
+    def _maker(self, name: str, table: InstrumentTable) -> Callable[[], Instrument]:
+        """What builds the driver; built once now, so that a mistake is told at the start."""
+        where = f"{self._config.path}: instruments.{name}"
+        try:
+            driver = load_driver(table.driver)
+            make = partial(
+                make_instrument,
+                driver,
+                table.resource,
+                owner=f"{self._config.node.name}/{name} ({table.driver})",
+                options=table.options,
+            )
+            make()
+        except (UnknownDriver, ImportError) as error:
+            raise UserError(
+                f"the driver of instrument '{name}' cannot be loaded",
+                where=where,
+                found=str(error),
+                do="correct `driver`, or install the package that brings it",
+            ) from error
+        except (ValueError, InstrumentProblem) as error:
+            raise UserError(
+                f"instrument '{name}' cannot be set up as configured",
+                where=where,
+                found=str(error),
+                do="correct `resource` or `options`, then start again",
+            ) from error
+        return make
+
+    def _status_changed(self, status: InstrumentStatus) -> None:
+        group = f"instrument-{status.name}"
+        self._bus.publish(group, "state", status.state)
+        for reading, value in status.readings.items():
+            self._bus.publish(group, reading.replace("_", "-"), value)
+        if self._told.get(status.name) == (status.state, status.reason):
+            return
+        self._told[status.name] = (status.state, status.reason)
+        self._bus.publish(group, "reason", status.reason)
+        self._store.event(
+            "instrument",
+            {
+                "name": status.name,
+                "driver": status.driver,
+                "state": status.state,
+                "identity": status.identity.text if status.identity else "",
+                "reason": status.reason,
+            },
+        )
+
+    def _guard_changed(self, reason: str) -> None:
+        self._store.event("guard", {"watching": not reason, "reason": reason})
+        if reason:
+            self._bus.alarm("guard", f"nothing is armed: {reason}")
+        else:
+            self._bus.clear_alarm("guard")

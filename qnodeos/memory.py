@@ -1,0 +1,128 @@
+"""The quantum memory of one device: which qubit is whose, and until when its pair is of use.
+
+Qubit 0 makes the entanglement; the others store it. A stored half has one owner and one deadline;
+after the deadline nobody gets it. Instants are seconds on the node's own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from link_layer.states import BellState
+
+COMMUNICATION_QUBIT = 0
+
+
+class MemoryFull(Exception):
+    """No storage qubit is free."""
+
+
+class PairExpired(Exception):
+    """The pair is past its deadline, or was given up; its owner gets nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPair:
+    """One half of a pair, as it lies in memory."""
+
+    link: str
+    sequence: int
+    slot: int
+    bell_state: BellState
+    fidelity: float
+    request: int
+    qubit: int
+    heralded_s: float
+    deadline_s: float
+
+
+class QuantumMemory:
+    """Allocation, ownership and deadlines over the storage qubits of one device."""
+
+    def __init__(self, qubits: int, clock: Callable[[], float]):
+        self._clock = clock
+        self._free = list(range(qubits - 1, COMMUNICATION_QUBIT, -1))
+        self._pairs: dict[tuple[str, int], StoredPair] = {}
+        self._owned: set[tuple[str, int]] = set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.capacity = len(self._free)
+
+    @property
+    def free(self) -> int:
+        """Storage qubits that hold nothing."""
+        return len(self._free)
+
+    @property
+    def pairs(self) -> list[StoredPair]:
+        """All halves in memory, owned or not."""
+        return list(self._pairs.values())
+
+    def allocate(self, *, keep_free: int = 0) -> int:
+        """Take a free storage qubit, leaving `keep_free` others; raises MemoryFull."""
+        if len(self._free) <= keep_free:
+            raise MemoryFull(f"all {self.capacity} storage qubits are in use or kept free")
+        qubit = self._free.pop()
+        if not self._free:
+            self._room.clear()
+        return qubit
+
+    def give_back(self, qubit: int) -> None:
+        """Return a qubit that holds nothing any more."""
+        if qubit in self._free or not 0 < qubit <= self.capacity:
+            raise ValueError(f"qubit {qubit} is not an allocated storage qubit")
+        self._free.append(qubit)
+        self._room.set()
+
+    async def room(self) -> None:
+        """Wait until a storage qubit is free."""
+        await self._room.wait()
+
+    def store(self, pair: StoredPair) -> None:
+        """Record the half that now lies in `pair.qubit`."""
+        key = (pair.link, pair.sequence)
+        if key in self._pairs:
+            raise ValueError(f"pair {pair.sequence} of link {pair.link} is in memory already")
+        self._pairs[key] = pair
+
+    def take(self, link: str, sequence: int) -> StoredPair:
+        """Hand a half to its one owner; raises PairExpired."""
+        key = (link, sequence)
+        pair = self._pairs.get(key)
+        if pair is None or key in self._owned:
+            raise PairExpired(f"pair {sequence} of link {link} is not to be had any more")
+        self.check(pair)
+        self._owned.add(key)
+        return pair
+
+    def check(self, pair: StoredPair) -> None:
+        """Raise PairExpired unless the half is in memory and before its deadline."""
+        if self._pairs.get((pair.link, pair.sequence)) is not pair:
+            raise PairExpired(f"pair {pair.sequence} of link {pair.link} was given up")
+        late_s = self._clock() - pair.deadline_s
+        if late_s >= 0:
+            raise PairExpired(
+                f"pair {pair.sequence} of link {pair.link} is {late_s * 1e3:.1f} ms past its "
+                "deadline"
+            )
+
+    def forget(self, link: str, sequence: int) -> StoredPair | None:
+        """Take a half out of the books and free its qubit; None if it is not there."""
+        key = (link, sequence)
+        pair = self._pairs.pop(key, None)
+        self._owned.discard(key)
+        if pair is not None:
+            self.give_back(pair.qubit)
+        return pair
+
+    def overdue(self) -> list[StoredPair]:
+        """Halves whose deadline has passed."""
+        now_s = self._clock()
+        return [pair for pair in self._pairs.values() if pair.deadline_s <= now_s]
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """The earliest deadline in memory."""
+        return min((pair.deadline_s for pair in self._pairs.values()), default=None)

@@ -1,0 +1,101 @@
+"""A pair in memory, as an application holds it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from drivers.devices import Basis, QuantumDevice
+from link_layer.states import BellState
+from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
+
+
+class Keeper(Protocol):
+    """Who keeps the books of a pair: the link that made it."""
+
+    memory: QuantumMemory | None
+
+    def device(self) -> QuantumDevice:
+        """The device that holds it; raises NotConnected."""
+        ...
+
+    def use(self, stored: StoredPair) -> None:
+        """Hand it to its one owner; raises PairExpired."""
+        ...
+
+    async def give_up(self, stored: StoredPair, reason: str) -> None:
+        """Free it at both ends."""
+        ...
+
+
+class Pair:
+    """This end's half of one pair. Every operation raises PairExpired once the deadline has passed.
+
+    `measure` and `release` end it; an application that keeps it loses it at the deadline.
+    """
+
+    def __init__(self, stored: StoredPair, keeper: Keeper):
+        self._stored = stored
+        self._keeper = keeper
+        self._used = False
+
+    @property
+    def sequence(self) -> int:
+        """Identity within the link, the same at both ends."""
+        return self._stored.sequence
+
+    @property
+    def link(self) -> str:
+        """Name of the link that made it."""
+        return self._stored.link
+
+    @property
+    def slot(self) -> int:
+        """The attempt slot in which it was heralded, the same at both ends."""
+        return self._stored.slot
+
+    @property
+    def bell_state(self) -> BellState:
+        """The Bell state it is delivered as."""
+        return self._stored.bell_state
+
+    @property
+    def fidelity(self) -> float:
+        """The link's estimate for the moment of the herald."""
+        return self._stored.fidelity
+
+    @property
+    def deadline_s(self) -> float:
+        """On the node's own clock, when it stops being useful."""
+        return self._stored.deadline_s
+
+    async def gate(self, gate: str) -> None:
+        """Apply a one-qubit gate to this half."""
+        self._check()
+        await self._keeper.device().gate(gate, self._stored.qubit)
+
+    async def cnot_from(self, control: int) -> None:
+        """Apply CNOT from a local qubit onto this half."""
+        self._check()
+        await self._keeper.device().gate("CNOT", control, self._stored.qubit)
+
+    async def measure(self, basis: Basis = "Z") -> int:
+        """Measure this half: 0 for the +1 eigenstate, 1 for the other; the qubit is then free."""
+        memory = self._check()
+        outcome = await self._keeper.device().measure(self._stored.qubit, basis)
+        memory.forget(self.link, self.sequence)
+        return outcome
+
+    async def release(self) -> None:
+        """Give the pair up at both ends; harmless if it is gone already."""
+        await self._keeper.give_up(self._stored, "given up by its owner")
+
+    def _check(self) -> QuantumMemory:
+        """The memory that still holds this half in time; the first use makes it ours."""
+        if not self._used:
+            self._keeper.use(self._stored)
+            self._used = True
+        memory = self._keeper.memory
+        if memory is None:
+            raise PairExpired(f"the device that held pair {self.sequence} is gone")
+        memory.check(self._stored)
+        return memory

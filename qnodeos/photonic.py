@@ -1,0 +1,154 @@
+"""One end of a photonic link: pairs measured at both ends at once (type M), found by their tags.
+
+Both ends measure in the same basis for a while, then turn to the next. The following end reports
+its time stamps without outcomes; the leading end synchronises the clocks from them, finds the
+coincidences, and says which tags are halves of pairs: some for test rounds, whose outcomes both
+ends disclose, the others delivered. The link rests while nobody asks for pairs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from concurrent.futures import Executor
+
+from drivers.supervisor import Supervisor
+from link_layer.messages import (
+    Accept,
+    BasisTurned,
+    Create,
+    ErrorCode,
+    Finish,
+    LinkQuality,
+    MatchReport,
+    Message,
+    Refuse,
+    TagReport,
+    TestOutcomes,
+    TurnBasis,
+)
+from link_layer.queue import Request
+from qnodeos.analysis import TurningAnalyzer
+from qnodeos.config import PhotonicLinkTable
+from qnodeos.context import NodeContext
+from qnodeos.measured import MeasuredPairs
+from qnodeos.photonic_follower import Follower
+from qnodeos.photonic_leader import Leader
+from qnodeos.requests import Desk
+from qnodeos.status import Status
+from qnodeos.tagging import TagSource
+
+REST_AFTER_S = 5.0
+"""The link rests when no request has been open for this long."""
+
+TICK_S = 0.1
+
+
+class PhotonicLink:
+    """The service of one photonic link at one end. `desk` is where applications ask."""
+
+    def __init__(
+        self,
+        name: str,
+        config: PhotonicLinkTable,
+        context: NodeContext,
+        *,
+        peer_id: int,
+        tagger: Supervisor,
+        analyzer: Supervisor,
+        executor: Executor | None = None,
+    ):
+        self.name = name
+        self.config = config
+        self.leads = context.node_id < peer_id
+        self.counters: Counter[str] = Counter()
+        self.desk: Desk[MeasuredPairs] = Desk(
+            name,
+            me=context.name,
+            peer=config.peer,
+            send=self._tell_peer,
+            clock=context.clock,
+            rng=context.rng,
+            admit=self._admit,
+            changed=self._request_changed,
+        )
+        self._context = context
+        self._wanted = asyncio.Event()
+        self._wanted_s = 0.0
+        self._analyzer = TurningAnalyzer(analyzer, context.clock)
+        self._role = (
+            Leader(name, config, context, self._analyzer, self.desk, self.counters, executor)
+            if self.leads
+            else Follower(name, config, context, self._analyzer, self.desk, self.counters)
+        )
+        self._source = TagSource(tagger, self._analyzer, self._wanted, context, self.counters)
+
+    def handle(self, peer: str, message: Message) -> None:
+        """Take a message of the far end."""
+        if peer != self.config.peer:
+            return
+        match message:
+            case Create() | Accept() | Refuse() | Finish():
+                self.desk.handle(message)
+            case (
+                TagReport()
+                | MatchReport()
+                | TurnBasis()
+                | BasisTurned()
+                | TestOutcomes()
+                | LinkQuality()
+            ):
+                self._role.handle(message)
+            case _:
+                self.counters["stale_messages"] += 1
+
+    def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
+        """The far end appeared, vanished, or is a new process."""
+        if peer == self.config.peer and (not up or restarted):
+            self._role.reset(f"{peer} {'has restarted' if up else 'was lost'}")
+            self.desk.end_all(ErrorCode.OTHER, f"{peer} was lost")
+
+    @property
+    def ready(self) -> bool:
+        """A request can be made: the far end is there. Light is found out by measuring."""
+        return self._context.peer_up(self.config.peer)
+
+    def status(self) -> Status:
+        """How the link is, for bus and journal."""
+        return {"ready": self.ready, "resting": not self._wanted.is_set(), **self._role.status()}
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._source.run(self._role.tags))
+            tasks.create_task(self._role.run(self._wanted))
+            tasks.create_task(self._keep_time())
+
+    async def _keep_time(self) -> None:
+        """Expire requests; let the link rest."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.desk.expire()
+            if len(self.desk.queue):
+                self._wanted_s = self._context.clock()
+            elif self._context.clock() > self._wanted_s + REST_AFTER_S:
+                self._wanted.clear()
+
+    def _tell_peer(self, message: Message) -> bool:
+        return self._context.send(self.config.peer, message)
+
+    def _admit(self, create: Create) -> tuple[ErrorCode, str] | None:
+        if create.kind != "M":
+            return (
+                ErrorCode.UNSUPPORTED,
+                f"link {self.name} gives pairs of type M only",
+            )
+        if not self.ready:
+            return (ErrorCode.NO_RESOURCES, f"{self.config.peer} is away")
+        return None
+
+    def _request_changed(self, request: Request) -> None:
+        self._context.store.request(self.name, request)
+        if not request.state.final:
+            self._wanted_s = self._context.clock()
+            self._wanted.set()

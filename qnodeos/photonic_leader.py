@@ -1,0 +1,360 @@
+"""The leading end of a photonic link: clocks, coincidences, bases, and the fidelity."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import InstrumentProblem
+from link_layer.fidelity import FidelityEstimate, TestRounds
+from link_layer.matching import DELAYS_PS, Matches, match_tags
+from link_layer.messages import (
+    Basis,
+    BasisTurned,
+    ErrorCode,
+    LinkQuality,
+    MatchReport,
+    Message,
+    TagReport,
+    TestOutcomes,
+    TurnBasis,
+)
+from link_layer.queue import Request
+from link_layer.states import BellState
+from qnodeos.analysis import TURNING, TurningAnalyzer
+from qnodeos.config import PhotonicLinkTable
+from qnodeos.context import NodeContext
+from qnodeos.measured import MeasuredPairs
+from qnodeos.photonic_follower import ACCIDENTAL, DELIVERED, TEST
+from qnodeos.rates import Rates
+from qnodeos.requests import Desk
+from qnodeos.status import Status
+from qnodeos.synchronising import Synchroniser
+from timing.sync import Overlap
+from timing.tags import TagBatch
+
+TURN_LIMIT_S = 10.0
+RETRY_S = 0.5
+ESTIMATE_EVERY_S = 0.5
+BASES: tuple[Basis, ...] = ("Z", "X", "Y")
+EPOCHS_KEPT = 64
+TESTS_KEPT = 2000
+"""Test rounds whose far outcomes are still awaited, in match reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedTests:
+    """Our outcomes of the test entries of one match report, in order, and what each tests."""
+
+    basis: Basis
+    outcomes: NDArray[np.uint8]
+    accidental: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Pairs whose far tags lie in one report; arrays of shape (n,), `outcomes` are ours."""
+
+    basis: Basis
+    sequence: int
+    first_pair: int
+    tags: NDArray[np.int64]
+    use: NDArray[np.uint8]
+    outcomes: NDArray[np.uint8]
+
+    def first(self, count: int) -> Entries:
+        """At most so many of them."""
+        return replace(
+            self, tags=self.tags[:count], use=self.use[:count], outcomes=self.outcomes[:count]
+        )
+
+
+class Leader:
+    """Half of a photonic link; see `Follower` for the other."""
+
+    def __init__(
+        self,
+        link: str,
+        config: PhotonicLinkTable,
+        context: NodeContext,
+        analyzer: TurningAnalyzer,
+        desk: Desk[MeasuredPairs],
+        counters: Counter[str],
+        executor: Executor | None,
+    ):
+        self._link, self._config, self._context = link, config, context
+        self._analyzer, self._desk, self._counters = analyzer, desk, counters
+        self._bell_state = BellState[config.bell_state]
+        self._synchroniser = Synchroniser(link, config, context, executor)
+        self._tests = TestRounds()
+        self._rng = np.random.default_rng(context.rng.getrandbits(64))
+        self._epoch = context.rng.getrandbits(40) << 16
+        self._bases: OrderedDict[int, Basis] = OrderedDict()
+        self._turned: asyncio.Queue[BasisTurned] = asyncio.Queue(maxsize=8)
+        self._awaited: OrderedDict[int, AwaitedTests] = OrderedDict()
+        self._next_pair = context.rng.getrandbits(30) << 32
+        self._estimate: FidelityEstimate | None = None
+        self._rates = Rates()
+
+    def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
+        """Take a batch of our own tagger."""
+        self._synchroniser.local(stream, self._outcomes_only(batch), epoch)
+        self._match()
+
+    def handle(self, message: Message) -> None:
+        """Take a message of the following end."""
+        match message:
+            case TagReport():
+                self._synchroniser.remote(message)
+                self._match()
+            case TestOutcomes():
+                self._far_outcomes(message)
+            case BasisTurned():
+                if self._turned.full():
+                    self._turned.get_nowait()
+                self._turned.put_nowait(message)
+            case _:
+                self._counters["stale_messages"] += 1
+
+    def reset(self, reason: str) -> None:
+        """The following end is gone: its clock has to be found again."""
+        self._synchroniser.reset(reason)
+        self._awaited.clear()
+
+    async def run(self, wanted: asyncio.Event) -> None:
+        """Turn bases and acquire clocks while the link is wanted, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._synchroniser.run())
+            tasks.create_task(self._keep_estimate())
+            while True:
+                await wanted.wait()
+                for basis in BASES:
+                    await self._dwell(basis)
+
+    def status(self) -> Status:
+        """Clock, rates and fidelity."""
+        said: Status = {
+            **self._counters,
+            **self._synchroniser.status(),
+            **self._rates.status(),
+        }
+        estimate = self._estimate
+        if estimate is not None:
+            said |= {
+                "fidelity": estimate.value,
+                "fidelity_error": estimate.standard_error,
+                "fidelity_raw": estimate.raw_value,
+                "accidental_share": estimate.accidental_share,
+            }
+        return said
+
+    # Bases.
+
+    async def _dwell(self, basis: Basis) -> None:
+        """Measure in one basis for a while, if both analyzers can be turned to it."""
+        self._epoch += 1
+        epoch = self._epoch
+        self._bases[epoch] = basis
+        while len(self._bases) > EPOCHS_KEPT:
+            self._bases.popitem(last=False)
+        if not self._context.send(self._config.peer, TurnBasis(self._link, epoch, basis)):
+            await asyncio.sleep(RETRY_S)
+            return
+        try:
+            await self._analyzer.turn(basis, epoch)
+            async with asyncio.timeout(TURN_LIMIT_S):
+                while (turned := await self._turned.get()).epoch != epoch:
+                    pass
+        except InstrumentProblem as problem:
+            self._counters["turns_failed"] += 1
+            self._context.store.event("turn-failed", {"basis": basis, "reason": str(problem)})
+            await asyncio.sleep(RETRY_S)
+            return
+        except TimeoutError:
+            self._counters["turns_failed"] += 1
+            return
+        if not turned.ok:
+            self._counters["turns_failed"] += 1
+            self._context.store.event("turn-failed", {"basis": basis, "reason": turned.reason})
+            await asyncio.sleep(RETRY_S)
+            return
+        await asyncio.sleep(self._config.basis_dwell_s)
+
+    # Pairs.
+
+    def _outcomes_only(self, batch: TagBatch) -> TagBatch:
+        mine = np.isin(batch.channel, self._config.outcome_channels)
+        if mine.all():
+            return batch
+        return TagBatch(
+            batch.time_ps[mine],
+            batch.channel[mine],
+            batch.start_ps,
+            batch.stop_ps,
+            batch.overflow,
+            batch.lost,
+            batch.lost_tags,
+        )
+
+    def _match(self) -> None:
+        for overlap in self._synchroniser.overlaps():
+            matches = match_tags(
+                overlap.local.time_ps, overlap.remote_mapped_ps, self._config.window_ps
+            )
+            self._rates.add(overlap, matches)
+            request = self._served()
+            # Whole spans are tested or delivered: a tag that stands in a delayed window of a test
+            # must not be half of a delivered pair, whose outcome would then be disclosed.
+            if request is None or self._rng.random() < self._config.test_fraction:
+                self._test(overlap, matches)
+            else:
+                self._deliver(overlap, matches, request)
+
+    def _served(self) -> Request | None:
+        """The request that pairs go to now: none before the fidelity is known to suffice."""
+        request = self._desk.queue.next()
+        if request is None or self._estimate is None:
+            return None
+        return request if self._estimate.value >= request.create.minimum_fidelity else None
+
+    def _test(self, overlap: Overlap, matches: Matches) -> None:
+        pairs = [(matches.local, matches.remote), *matches.delayed]
+        local = np.concatenate([one for one, _ in pairs])
+        remote = np.concatenate([other for _, other in pairs])
+        use = np.full(len(local), ACCIDENTAL, np.uint8)
+        use[: len(matches)] = TEST
+        for entry in self._by_report(overlap, local, remote, use):
+            sent = self._report(entry, request=0)
+            if not sent:
+                continue
+            self._awaited[entry.first_pair] = AwaitedTests(
+                entry.basis, entry.outcomes, entry.use == ACCIDENTAL
+            )
+            while len(self._awaited) > TESTS_KEPT:
+                self._awaited.popitem(last=False)
+                self._counters["tests_unanswered"] += 1
+
+    def _deliver(self, overlap: Overlap, matches: Matches, request: Request) -> None:
+        use = np.full(len(matches), DELIVERED, np.uint8)
+        fidelity = self._estimate.value if self._estimate else 0.0
+        for entry in self._by_report(overlap, matches.local, matches.remote, use):
+            wanted = entry.first(max(request.missing, 0))
+            if not len(wanted.tags) or not self._report(wanted, request=request.id):
+                continue
+            count = len(wanted.tags)
+            pairs = MeasuredPairs(
+                self._link,
+                wanted.basis,
+                wanted.first_pair + np.arange(count, dtype=np.int64),
+                wanted.outcomes,
+                fidelity,
+            )
+            self._desk.deliver(request.id, wanted.first_pair, pairs, count=count)
+            self._counters["delivered"] += count
+
+    def _by_report(
+        self,
+        overlap: Overlap,
+        local: NDArray[np.int64],
+        remote: NDArray[np.int64],
+        use: NDArray[np.uint8],
+    ) -> Iterator[Entries]:
+        """Pairs taken in one basis at both ends, one group for each report of the far end."""
+        labels = overlap.local.label[local]
+        settled = (labels == overlap.remote.label[remote]) & (labels != TURNING)
+        self._counters["pairs_while_turning"] += int(
+            np.count_nonzero(~settled & (use != ACCIDENTAL))
+        )
+        local, remote, use = local[settled], remote[settled], use[settled]
+        sequences = overlap.remote.sequence[remote]
+        reflected = self._config.outcome_channels[1]
+        for sequence in np.unique(sequences):
+            chosen = sequences == sequence
+            epoch = int(overlap.remote.label[remote[chosen][0]])
+            basis = self._bases.get(epoch)
+            if basis is None:
+                continue
+            count = int(np.count_nonzero(chosen))
+            outcomes = overlap.local.channel[local[chosen]] == reflected
+            yield Entries(
+                basis=basis,
+                sequence=int(sequence),
+                first_pair=self._next_pair,
+                tags=overlap.remote.index[remote[chosen]],
+                use=use[chosen],
+                outcomes=outcomes.astype(np.uint8),
+            )
+            self._next_pair += count
+
+    def _report(self, entries: Entries, *, request: int) -> bool:
+        stream = self._synchroniser.remote_stream
+        if stream is None:
+            return False
+        return self._context.send(
+            self._config.peer,
+            MatchReport(
+                self._link,
+                stream,
+                entries.sequence,
+                entries.first_pair,
+                entries.tags.astype("<u4").tobytes(),
+                entries.use.tobytes(),
+                request,
+            ),
+        )
+
+    # Fidelity.
+
+    def _far_outcomes(self, message: TestOutcomes) -> None:
+        awaited = self._awaited.pop(message.first_pair, None)
+        theirs = np.frombuffer(message.outcomes, np.uint8)
+        if awaited is None or len(theirs) != len(awaited.outcomes) or np.any(theirs > 1):
+            self._counters["tests_malformed"] += 1
+            return
+        joint = 2 * awaited.outcomes.astype(np.int64) + theirs
+        counts = np.bincount(joint[~awaited.accidental], minlength=4).reshape(2, 2)
+        delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
+        self._tests.add_counts(
+            awaited.basis, self._bell_state, counts, delayed, windows=len(DELAYS_PS)
+        )
+        self._counters["test_rounds"] += int(counts.sum())
+
+    async def _keep_estimate(self) -> None:
+        """Renew the estimate, tell the far end, and end requests that ask for more."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(ESTIMATE_EVERY_S)
+            if self._counters["test_rounds"] == rounds:
+                continue
+            rounds = self._counters["test_rounds"]
+            estimate = self._estimate = self._tests.estimate()
+            if estimate is None:
+                continue
+            self._context.store.fidelity(
+                self._link, estimate.value, estimate.standard_error, rounds
+            )
+            self._context.send(
+                self._config.peer,
+                LinkQuality(
+                    self._link,
+                    estimate.value,
+                    estimate.interval_low,
+                    estimate.interval_high,
+                    self._context.clock(),
+                ),
+            )
+            for request in self._desk.queue:
+                if request.create.minimum_fidelity > estimate.interval_high:
+                    self._desk.end(
+                        request.id,
+                        ErrorCode.UNSUPPORTED,
+                        f"fidelity {request.create.minimum_fidelity:.3f} is asked, link "
+                        f"{self._link} gives {estimate.value:.3f} "
+                        f"({estimate.interval_low:.3f} to {estimate.interval_high:.3f})",
+                    )

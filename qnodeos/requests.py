@@ -1,0 +1,218 @@
+"""The desk of one link: where applications ask for pairs, and where both ends agree to serve.
+
+A request is proposed to the far end, accepted or refused there, served in the order of the queue,
+and always ends: done, refused, or failed with a reason. How pairs are made is not its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, TypeVar
+
+from link_layer.messages import Accept, Create, ErrorCode, Finish, Message, Refuse, RequestKind
+from link_layer.queue import QueueFull, Request, RequestQueue
+
+Item = TypeVar("Item")
+
+INBOX_LIMIT = 4096
+"""Deliveries an application may leave uncollected before new ones are dropped and counted."""
+
+LINGER_S = 0.3
+"""How long a request that the far end calls finished may still wait for a delivery on its way."""
+
+
+class RequestEnded(Exception):
+    """A request ended before all its pairs were delivered."""
+
+    def __init__(self, error: ErrorCode, text: str):
+        self.error = error
+        self.text = text
+        super().__init__(f"{error.name}: {text}")
+
+
+class Inbox(Generic[Item]):
+    """Deliveries waiting for one application, in order; bounded, drops are counted."""
+
+    def __init__(self) -> None:
+        self._items: asyncio.Queue[Item | RequestEnded | None] = asyncio.Queue()
+        self.dropped = 0
+
+    def put(self, item: Item) -> bool:
+        """Add a delivery; False if the application has left too many lying."""
+        if self._items.qsize() >= INBOX_LIMIT:
+            self.dropped += 1
+            return False
+        self._items.put_nowait(item)
+        return True
+
+    def close(self, problem: RequestEnded | None) -> None:
+        """No more will come."""
+        self._items.put_nowait(problem)
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        """Deliveries until the end; raises RequestEnded if that came early."""
+        while True:
+            item = await self._items.get()
+            if item is None:
+                return
+            if isinstance(item, RequestEnded):
+                raise item
+            yield item
+
+
+class Desk(Generic[Item]):
+    """Requests of one link at one end.
+
+    `admit` looks at a proposal at either end and returns None, or the reason to refuse it.
+    `changed` is called whenever a request became active or ended.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        *,
+        me: str,
+        peer: str,
+        send: Callable[[Message], bool],
+        clock: Callable[[], float],
+        rng: random.Random,
+        admit: Callable[[Create], tuple[ErrorCode, str] | None],
+        changed: Callable[[Request], None],
+    ):
+        self.link = link
+        self.queue = RequestQueue()
+        self._me, self._peer = me, peer
+        self._send, self._clock, self._rng = send, clock, rng
+        self._admit, self._changed = admit, changed
+        self._handles: dict[int, Inbox[Item]] = {}
+        self._purposes: dict[str, Inbox[Item]] = {}
+        self._lingering: dict[int, float] = {}
+
+    def accept(self, purpose: str) -> Inbox[Item]:
+        """Take part in the far end's requests of this purpose; deliveries come to the inbox."""
+        if purpose in self._purposes:
+            raise ValueError(f"purpose '{purpose}' of link {self.link} has a taker already")
+        inbox: Inbox[Item] = Inbox()
+        self._purposes[purpose] = inbox
+        return inbox
+
+    def ask(
+        self,
+        *,
+        kind: RequestKind,
+        number: int,
+        minimum_fidelity: float,
+        within_s: float,
+        purpose: str,
+        priority: int = 0,
+        corrected: bool = True,
+    ) -> Inbox[Item]:
+        """Ask for pairs; iterate over the result. Raises RequestEnded if refused at this end."""
+        create = Create(
+            link=self.link,
+            request=self._rng.getrandbits(63),
+            kind=kind,
+            number=number,
+            minimum_fidelity=minimum_fidelity,
+            max_time_s=within_s,
+            purpose=purpose,
+            priority=priority,
+            corrected=corrected,
+        )
+        problem = self._admit(create)
+        if problem is not None:
+            raise RequestEnded(*problem)
+        try:
+            request = self.queue.add(create, origin=self._me, now_s=self._clock())
+        except QueueFull as full:
+            raise RequestEnded(ErrorCode.NO_RESOURCES, str(full)) from full
+        if request is None:
+            raise RequestEnded(ErrorCode.CREATE, f"request id {create.request} is in use")
+        inbox: Inbox[Item] = Inbox()
+        self._handles[request.id] = inbox
+        if not self._send(create):
+            self.end(request.id, ErrorCode.OTHER, f"{self._peer} cannot be reached")
+        return inbox
+
+    def handle(self, message: Create | Accept | Refuse | Finish) -> None:
+        """Take a message of the far end."""
+        match message:
+            case Create():
+                self._proposed(message)
+            case Accept(request=request_id):
+                request = self.queue.activate(request_id)
+                if request is not None:
+                    self._changed(request)
+            case Refuse(request=request_id, error=error, text=text):
+                self.end(request_id, error, f"{self._peer} refuses: {text}", tell=False)
+            case Finish(request=request_id, error=None):
+                if self.queue.get(request_id) is not None:
+                    self._lingering[request_id] = self._clock() + LINGER_S
+            case Finish(request=request_id, error=error, text=text):
+                self.end(request_id, error, f"{self._peer}: {text}", tell=False)
+
+    def deliver(self, request_id: int, sequence: int, item: Item, *, count: int = 1) -> bool:
+        """Hand a delivery (of `count` pairs) to whoever asked; False if nobody can take it."""
+        request = self.queue.get(request_id)
+        if request is None:
+            return False
+        inbox = self._handles.get(request_id) or self._purposes.get(request.create.purpose)
+        if inbox is None or not self.queue.deliver(request_id, sequence):
+            return False
+        request.delivered += count - 1
+        taken = inbox.put(item)
+        if request.missing <= 0:
+            self.end(request_id, None)
+        return taken
+
+    def end(
+        self, request_id: int, error: ErrorCode | None, text: str = "", *, tell: bool = True
+    ) -> None:
+        """End a request at this end and tell the far end; harmless if it is over already."""
+        self._lingering.pop(request_id, None)
+        request = self.queue.end(request_id, error, text)
+        if request is None:
+            return
+        if tell:
+            self._send(Finish(self.link, request_id, error, text))
+        inbox = self._handles.pop(request_id, None)
+        if inbox is not None:
+            inbox.close(RequestEnded(error, text) if error is not None else None)
+        self._changed(request)
+
+    def end_all(self, error: ErrorCode, text: str) -> None:
+        """End every open request, as when the far end is lost."""
+        for request in self.queue:
+            self.end(request.id, error, text)
+
+    def expire(self) -> None:
+        """End what has run out of time; to be called a few times a second."""
+        now_s = self._clock()
+        for request in self.queue.expired(now_s):
+            done = f"{request.delivered} of {request.create.number} pairs were delivered"
+            self.end(request.id, ErrorCode.TIMEOUT, f"{done} in {request.create.max_time_s:g} s")
+        for request_id, until_s in list(self._lingering.items()):
+            if now_s >= until_s:
+                self.end(request_id, ErrorCode.OTHER, f"{self._peer} had finished", tell=False)
+
+    def _proposed(self, create: Create) -> None:
+        if self.queue.get(create.request) is not None:
+            self._send(Accept(self.link, create.request))  # our first answer was lost
+            return
+        problem = self._admit(create)
+        if problem is None and create.purpose not in self._purposes:
+            problem = (ErrorCode.REJECTED, f"no application takes purpose '{create.purpose}'")
+        if problem is None:
+            try:
+                self.queue.add(create, origin=self._peer, now_s=self._clock())
+            except QueueFull as full:
+                problem = (ErrorCode.NO_RESOURCES, str(full))
+        if problem is not None:
+            self._send(Refuse(self.link, create.request, *problem))
+            return
+        self._send(Accept(self.link, create.request))
+        request = self.queue.activate(create.request)
+        if request is not None:
+            self._changed(request)

@@ -1,0 +1,38 @@
+"""What a node says of itself, twice a second on the bus and once a second in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from qnodeos.bus import Bus
+from qnodeos.store import Store
+
+INTERVAL_S = 0.5
+
+Status = dict[str, float | int | str | bool]
+
+
+class Reports(Protocol):
+    """Anything that can say how it is."""
+
+    def status(self) -> Status:
+        """Figures by name, with their unit in the name; unknown ones are left out."""
+        ...
+
+
+async def publish_status(
+    bus: Bus, store: Store, parts: Mapping[str, Reports], clock: Callable[[], float]
+) -> None:
+    """Publish the status of every part under its name; journal it at every second turn."""
+    turn = 0
+    while True:
+        turn += 1
+        for name, part in parts.items():
+            status = part.status()
+            for figure, value in status.items():
+                bus.publish(name, figure, value)
+            if turn % 2 == 0:
+                store.event("status", {"of": name, "clock_s": clock(), **status})
+        await asyncio.sleep(INTERVAL_S)

@@ -1,0 +1,386 @@
+"""The node's journal in SQLite: requests, pairs, clock, fidelities, results, events.
+
+Writers return at once: entries wait in memory and are committed a few times a second, together, in
+a worker thread, because a disk may take a second where a qubit has milliseconds. The connection is
+used by one thread at a time. After a crash the journal holds all but the last fraction of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qnodeos.errors import UserError
+from qnodeos.schema import SCHEMA, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from link_layer.queue import Request
+    from link_layer.states import BellState
+
+log = logging.getLogger("qnodeos.store")
+
+FLUSH_S = 0.2
+_WAITING = 20_000
+_AT_ONCE = 5_000
+_BUSY_S = 0.5
+
+_Entry = tuple[str, tuple[Any, ...]]
+_NOT_AN_ENTRY = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""The entry is to blame, not the disk: trying it again would not help."""
+
+
+class PairRecord(Protocol):
+    """What the journal reads of a pair in memory; instants on the node's own clock."""
+
+    @property
+    def link(self) -> str: ...  # noqa: D102
+    @property
+    def sequence(self) -> int: ...  # noqa: D102
+    @property
+    def slot(self) -> int: ...  # noqa: D102
+    @property
+    def bell_state(self) -> BellState: ...  # noqa: D102
+    @property
+    def fidelity(self) -> float: ...  # noqa: D102
+    @property
+    def request(self) -> int: ...  # noqa: D102
+    @property
+    def heralded_s(self) -> float: ...  # noqa: D102
+    @property
+    def deadline_s(self) -> float: ...  # noqa: D102
+
+
+class Store:
+    """The journal's writer. `clock` is the node's clock, `wall` the seconds since 1970.
+
+    Raises UserError when the file cannot be opened. Later trouble with the disk is told once
+    through `on_problem` (and "" when it is over); the node goes on and counts what is lost.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        on_problem: Callable[[str], None] | None = None,
+    ):
+        self.path = path
+        self.written = 0
+        self.dropped = 0
+        self.refused = 0
+        """Entries the database would not take, such as a pair delivered a second time."""
+        self._clock, self._wall = clock, wall
+        self._on_problem = on_problem
+        self._problem = ""
+        self._waiting: deque[_Entry] = deque()
+        self._writing = asyncio.Lock()
+        self._database = _open(path)
+        self._put(
+            "UPDATE pairs SET state = 'discarded', reason = 'the node ended', ended_s = ? "
+            "WHERE state = 'held'",
+            wall(),
+        )
+        self._put(
+            "UPDATE requests SET state = 'failed', reason = 'the node ended', changed_s = ? "
+            "WHERE state IN ('proposed', 'active')",
+            wall(),
+        )
+
+    # What may be written. Every method returns at once.
+
+    def event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Anything worth finding again: a kind, and a table of JSON values."""
+        self._put(
+            "INSERT INTO events (time_s, kind, data) VALUES (?, ?, ?)",
+            self._wall(),
+            kind,
+            json.dumps(data, default=str),
+        )
+
+    def request(self, link: str, request: Request) -> None:
+        """A request as it stands now; called at each change."""
+        now_s, create = self._wall(), request.create
+        self._put(
+            "INSERT INTO requests (link, identity, kind, origin, purpose, number, "
+            "minimum_fidelity, state, delivered, reason, created_s, changed_s) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (link, identity) DO UPDATE SET "
+            "state = excluded.state, delivered = excluded.delivered, reason = excluded.reason, "
+            "changed_s = excluded.changed_s",
+            link,
+            str(request.id),
+            create.kind,
+            request.origin,
+            create.purpose,
+            create.number,
+            create.minimum_fidelity,
+            request.state.value,
+            request.delivered,
+            request.text,
+            self._as_wall(request.created_s),
+            now_s,
+        )
+
+    def pair_held(self, pair: PairRecord, role: str = "keep") -> None:
+        """A pair has come to be; `role` is keep, measured or test."""
+        self._put(
+            "INSERT INTO pairs (link, sequence, slot, request, role, bell_state, fidelity, "
+            "heralded_s, deadline_s, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'held')",
+            pair.link,
+            pair.sequence,
+            pair.slot,
+            str(pair.request),
+            role,
+            pair.bell_state.value,
+            pair.fidelity,
+            self._as_wall(pair.heralded_s),
+            self._as_wall(pair.deadline_s),
+        )
+
+    def pair_delivered(self, pair: PairRecord, to: str = "") -> None:
+        """A pair has been handed to its owner; a second time is refused by the database."""
+        self._put(
+            "INSERT INTO deliveries (link, sequence, owner, time_s) VALUES (?, ?, ?, ?)",
+            pair.link,
+            pair.sequence,
+            to,
+            self._wall(),
+        )
+
+    def pair_ended(self, pair: PairRecord, state: str, reason: str = "") -> None:
+        """A pair is gone undelivered or unused: `state` is expired or discarded."""
+        self._put(
+            "UPDATE pairs SET state = CASE state WHEN 'held' THEN ? ELSE state END, "
+            "reason = ?, ended_s = ? WHERE link = ? AND sequence = ?",
+            state,
+            reason,
+            self._wall(),
+            pair.link,
+            pair.sequence,
+        )
+
+    def clock_estimate(
+        self,
+        peer: str,
+        *,
+        state: str,
+        epoch_ps: int,
+        offset_ps: float,
+        skew: float,
+        uncertainty_ps: float,
+    ) -> None:
+        """The far end's clock against ours at an instant of our timescale."""
+        self._put(
+            "INSERT INTO clocks (time_s, peer, state, epoch_ps, offset_ps, skew, uncertainty_ps) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            self._wall(),
+            peer,
+            state,
+            int(epoch_ps),
+            float(offset_ps),
+            float(skew),
+            float(uncertainty_ps),
+        )
+
+    def fidelity(self, link: str, fidelity: float, error: float, rounds: int) -> None:
+        """A link's fidelity from so many test rounds, with its standard error."""
+        self._put(
+            "INSERT INTO fidelities (time_s, link, fidelity, error, rounds) VALUES (?, ?, ?, ?, ?)",
+            self._wall(),
+            link,
+            float(fidelity),
+            float(error),
+            int(rounds),
+        )
+
+    def result(self, app: str, data: Mapping[str, Any]) -> None:
+        """One result of an application."""
+        self._put(
+            "INSERT INTO results (time_s, app, data) VALUES (?, ?, ?)",
+            self._wall(),
+            app,
+            json.dumps(data, default=str),
+        )
+
+    def teleport(
+        self,
+        *,
+        sequence: int,
+        slot: int,
+        state: str,
+        basis: str,
+        outcome: int,
+        expected: int,
+        clock_s: float,
+    ) -> None:
+        """A teleported state as measured at the far end, against what was sent."""
+        self.result(
+            "teleport",
+            {
+                "sequence": sequence,
+                "slot": slot,
+                "state": state,
+                "basis": basis,
+                "outcome": outcome,
+                "expected": expected,
+                "clock_s": clock_s,
+            },
+        )
+
+    # Writing.
+
+    async def run(self) -> None:
+        """Commit what waits, a few times a second, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Commit what waits now, or note that the disk does not take it."""
+        async with self._writing:
+            while self._waiting:
+                entries = [
+                    self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))
+                ]
+                # Shielded: a thread cannot be cancelled, and its connection must not be closed
+                # under it.
+                write = asyncio.ensure_future(asyncio.to_thread(self._commit, entries))
+                try:
+                    refused = await asyncio.shield(write)
+                except asyncio.CancelledError:
+                    await asyncio.wait([write])
+                    self._take_result(write, entries)
+                    raise
+                except sqlite3.Error as error:
+                    self._failed(entries, error)
+                    return
+                self._succeeded(entries, refused)
+
+    async def close(self) -> None:
+        """Commit the rest and close; may be called twice."""
+        await self.flush()
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        self._database.close()
+
+    def _put(self, statement: str, *values: Any) -> None:
+        if len(self._waiting) >= _WAITING:
+            self.dropped += 1
+            if self.dropped == 1:
+                self._tell(f"the journal {self.path} cannot keep up; entries are dropped")
+            return
+        self._waiting.append((statement, values))
+
+    def _commit(self, entries: Iterable[_Entry]) -> list[str]:
+        """In the worker thread: one transaction; returns what the constraints refused."""
+        refused = []
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for statement, values in entries:
+                try:
+                    self._database.execute(statement, values)
+                except (*_NOT_AN_ENTRY, OverflowError) as error:
+                    refused.append(f"{error}: {values}")
+        return refused
+
+    def _take_result(self, write: asyncio.Future[list[str]], entries: list[_Entry]) -> None:
+        problem = write.exception()
+        if isinstance(problem, sqlite3.Error):
+            self._failed(entries, problem)
+        elif problem is not None:
+            raise problem
+        else:
+            self._succeeded(entries, write.result())
+
+    def _succeeded(self, entries: list[_Entry], refused: list[str]) -> None:
+        self.written += len(entries) - len(refused)
+        self.refused += len(refused)
+        for text in refused:
+            log.error("the journal %s refuses an entry: %s", self.path, text)
+        if self._problem:
+            self._problem = ""
+            self._tell("")
+
+    def _failed(self, entries: list[_Entry], error: sqlite3.Error) -> None:
+        """Keep the entries for the next try, as far as there is room."""
+        self._waiting.extendleft(reversed(entries))
+        while len(self._waiting) > _WAITING:
+            self._waiting.pop()
+            self.dropped += 1
+        text = f"the journal {self.path} cannot be written: {error}"
+        if text != self._problem:
+            self._problem = text
+            self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        if text:
+            log.error("%s", text)
+        if self._on_problem is not None:
+            self._on_problem(text)
+
+    def _as_wall(self, instant_s: float) -> float:
+        return self._wall() + instant_s - self._clock()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Autocommit: transactions are begun by hand.
+        database = sqlite3.connect(
+            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot_open(path, error) from None
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise UserError(
+                "the journal was written by another version of qnodeos",
+                where=str(path),
+                found=f"schema version {version}",
+                expected=f"schema version {SCHEMA_VERSION}",
+                do="move the file away, or use the version that wrote it",
+            )
+        # WAL with NORMAL: a crash of the process loses nothing that was committed, a power cut at
+        # most the last commits, and never the file.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        if version == 0:
+            database.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+        else:
+            database.execute("BEGIN IMMEDIATE")  # shows now whether it can be written
+            database.execute("ROLLBACK")
+    except UserError:
+        database.close()
+        raise
+    except sqlite3.Error as error:
+        database.close()
+        raise _cannot_open(path, error) from None
+    return database
+
+
+def _cannot_open(path: Path, error: Exception) -> UserError:
+    if "not a database" in str(error):
+        return UserError(
+            "the journal is not an SQLite file",
+            where=str(path),
+            found=str(error),
+            expected="a journal written by qnodeos, or no file",
+            do="move the file away; a new journal will be made",
+        )
+    return UserError(
+        "the journal cannot be opened",
+        where=str(path),
+        found=str(error),
+        expected="a directory and file that this user may write (node.data_dir)",
+        do="correct node.data_dir, its permissions, or stop the other process that uses it",
+    )

@@ -1,0 +1,181 @@
+"""The remote clock of a photonic link: found in a process of its own, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from link_layer.messages import TagReport
+from qnodeos.config import PhotonicLinkTable
+from qnodeos.context import NodeContext
+from qnodeos.status import Status
+from timing.acquire import Acquisition, NoCorrelation
+from timing.clock import ClockState
+from timing.sync import Overlap, PairSynchronizer, run_acquisition
+from timing.tags import TagBatch
+
+ACQUISITION_LIMIT_S = 30.0
+JOURNAL_EVERY_S = 0.25
+CLOCK_TICK_S = 0.05
+
+
+class Synchroniser:
+    """Brings two ends' tags onto the local timescale; `overlaps` gives what both have covered."""
+
+    def __init__(
+        self,
+        link: str,
+        config: PhotonicLinkTable,
+        context: NodeContext,
+        executor: Executor | None,
+    ):
+        self._link, self._config, self._context = link, config, context
+        self._executor = executor
+        self._sync = PairSynchronizer(
+            window_ps=config.window_ps,
+            # The configuration gives one clock's noise; here it is that of their difference.
+            clock_noise_1s=math.sqrt(2) * config.clock_noise_1s,
+        )
+        self._local_stream: int | None = None
+        self.remote_stream: int | None = None
+        self._told: ClockState | None = None
+        self._journal_s = 0.0
+        self._malformed = 0
+
+    def local(self, stream: int, batch: TagBatch, epoch: int) -> None:
+        """Take a batch of our tagger."""
+        if stream != self._local_stream:
+            self._local_stream = stream
+            self._sync.reset("local")
+        self._sync.add_local(batch, epoch)
+
+    def remote(self, report: TagReport) -> None:
+        """Take a report of the far end."""
+        if report.stream != self.remote_stream:
+            self.remote_stream = report.stream
+            self._sync.reset("remote")
+        try:
+            self._sync.add_remote(
+                np.frombuffer(report.times, "<i8").astype(np.int64),
+                report.start_ps,
+                report.stop_ps,
+                report.sequence,
+                report.epoch,
+                lost=report.lost,
+            )
+        except ValueError as error:
+            self._malformed += 1
+            if self._malformed == 1:
+                self._context.store.event("tag-report-malformed", {"reason": str(error)})
+
+    def reset(self, reason: str) -> None:
+        """The far end is gone; its clock is unknown when it returns."""
+        self.remote_stream = None
+        self._sync.reset("remote")
+        self._tell(reason)
+
+    def overlaps(self) -> list[Overlap]:
+        """Spans that have become complete at both ends, in order."""
+        spans = self._sync.advance()
+        if spans and self._context.clock() >= self._journal_s + JOURNAL_EVERY_S:
+            self._journal_s = self._context.clock()
+            self._journal(spans[-1])
+        self._tell("")
+        return spans
+
+    async def run(self) -> None:
+        """Acquire whenever the clock is unknown and there is enough data, until cancelled."""
+        while True:
+            await asyncio.sleep(CLOCK_TICK_S)
+            request = self._sync.acquisition_input()
+            if request is None:
+                continue
+            loop = asyncio.get_running_loop()
+            began_s = self._context.clock()
+            result: Acquisition | NoCorrelation
+            try:
+                with self._worker() as worker:
+                    async with asyncio.timeout(ACQUISITION_LIMIT_S):
+                        result = await loop.run_in_executor(worker, run_acquisition, request)
+            except (TimeoutError, BrokenExecutor) as error:
+                result = NoCorrelation(f"the acquisition did not end well: {error!r}")
+            taken = self._sync.accept(request, result)
+            self._context.store.event(
+                "acquisition",
+                {
+                    "link": self._link,
+                    "took_s": self._context.clock() - began_s,
+                    "taken": taken,
+                    "result": repr(result),
+                },
+            )
+            self._tell(self._sync.status().last_failure)
+
+    def status(self) -> Status:
+        """State, offset, skew and their uncertainty."""
+        status = self._sync.status()
+        said: Status = {
+            "clock": status.state.value,
+            "acquisitions": status.acquisitions,
+            "clock_losses": status.losses,
+        }
+        if status.model is not None:
+            said |= {"offset_s": status.model.offset_s, "skew_ppm": status.model.skew * 1e6}
+        if status.uncertainty_ps is not None:
+            said["clock_uncertainty_ps"] = status.uncertainty_ps
+        if status.statistics is not None:
+            said |= {
+                "clock_bound_ps": status.statistics.bound_ps,
+                "clock_residual_ps": status.statistics.residual_ps,
+                "jitter_ps": status.statistics.jitter_ps,
+                "coincidence_rate_cps": status.statistics.pair_rate_cps,
+            }
+        return said
+
+    @contextmanager
+    def _worker(self) -> Iterator[Executor]:
+        """The executor given to us, or a process for this once."""
+        if self._executor is not None:
+            yield self._executor
+            return
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(max_workers=1, mp_context=spawn)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _journal(self, span: Overlap) -> None:
+        """Write the map down exactly: whole picoseconds and the rest apart."""
+        status = self._sync.status()
+        bound_ps = status.statistics.bound_ps if status.statistics else None
+        self._context.store.event(
+            "clock",
+            {
+                "link": self._link,
+                "clock_s": self._context.clock(),
+                "state": span.state.value,
+                "local_stop_ps": span.stop_ps,
+                "epoch_ps": span.model.epoch_ps,
+                "offset_whole_ps": span.model.offset_whole_ps,
+                "offset_ps": span.model.offset_ps,
+                "skew": span.model.skew,
+                "uncertainty_ps": span.model.uncertainty_ps(span.model.epoch_ps),
+                "bound_ps": bound_ps,
+            },
+        )
+
+    def _tell(self, reason: str) -> None:
+        state = self._sync.state
+        if state is self._told:
+            return
+        self._told = state
+        self._context.store.event(
+            "clock-state", {"link": self._link, "state": state.value, "reason": reason}
+        )

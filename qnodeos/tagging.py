@@ -1,0 +1,62 @@
+"""The tagger of a photonic link at one end: batches, each with the epoch of its basis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import aclosing
+
+from drivers.devices import TimeTagger
+from drivers.errors import InstrumentProblem, NotConnected
+from drivers.supervisor import Supervisor
+from qnodeos.analysis import TurningAnalyzer
+from qnodeos.context import NodeContext
+from timing.tags import TagBatch
+
+TakeBatch = Callable[[int, TagBatch, int], None]
+"""Called with the number of the stream, the batch, and the epoch of its basis."""
+
+ONLINE_LIMIT_S = 60.0
+
+
+class TagSource:
+    """Streams tags while they are wanted; every start of the tagger is a stream of its own."""
+
+    def __init__(
+        self,
+        tagger: Supervisor,
+        analyzer: TurningAnalyzer,
+        wanted: asyncio.Event,
+        context: NodeContext,
+        counters: Counter[str],
+    ):
+        self._tagger, self._analyzer, self._wanted = tagger, analyzer, wanted
+        self._counters = counters
+        self._stream = context.rng.getrandbits(30) << 16
+
+    async def run(self, take: TakeBatch) -> None:
+        """Until cancelled; an instrument that fails is reported and waited for."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._tagger.wait_online(ONLINE_LIMIT_S)
+                tagger = self._tagger.instrument
+                if not isinstance(tagger, TimeTagger):
+                    raise NotConnected(f"{type(tagger).__name__} is not a time tagger")
+                await self._stream_from(tagger, take)
+            except InstrumentProblem as problem:
+                self._counters["stream_problems"] += 1
+                self._tagger.report(problem)
+                await asyncio.sleep(0)
+
+    async def _stream_from(self, tagger: TimeTagger, take: TakeBatch) -> None:
+        self._stream += 1
+        async with aclosing(tagger.stream()) as batches:
+            async for batch in batches:
+                self._counters["tags"] += len(batch)
+                self._counters["tag_overflows"] += batch.overflow
+                self._counters["tag_losses"] += batch.lost
+                take(self._stream, batch, self._analyzer.epoch)
+                if not self._wanted.is_set():
+                    return

@@ -17,8 +17,8 @@ Counts2x2 = NDArray[np.int64]
 _SAMPLES = 16_000
 
 _PRIOR = 1 / 6
-"""Jeffreys' half a count, shared by the three bases: their errors add up to one infidelity, and half
-a count each would claim errors that near-perfect links do not have."""
+"""Jeffreys' half a count, shared by the three bases: their errors add up to one infidelity, and
+half a count each would claim errors that near-perfect links do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,8 @@ def estimate_fidelity(
 
     None while a basis is without counts: two correlators do not give a fidelity. A symmetric
     readout error e at each end shrinks a correlator by (1 - 2 e_a)(1 - 2 e_b), which is undone, and
-    the error grown with it. The interval is the central 95 % of the posterior from a prior of half a
-    count in all, sampled with a fixed seed.
+    the error grown with it. The interval is the central 95 % of the posterior, from a prior of half
+    a count in all, sampled with a fixed seed.
     """
     contrast = (1 - 2 * readout_error_a) * (1 - 2 * readout_error_b)
     if not 0 < contrast <= 1:

@@ -44,10 +44,13 @@ class Node:
         self._clock = loop.time
         self._rng = random.Random(secrets.randbits(64) if seed is None else seed)
         self._executor = executor
-        self.store = Store(
-            config.node.data_dir / "journal.sqlite", clock=self._clock, wall=time.time
-        )
         self.bus = Bus(config.bus.url, self.name)
+        self.store = Store(
+            config.node.data_dir / "journal.sqlite",
+            clock=self._clock,
+            wall=time.time,
+            on_problem=self._store_changed,
+        )
         self.wire: Wire[Message] = Wire(config.wire, self.name, Message, on_peer=self._peer_changed)
         self.rack = Rack(config, clock=self._clock, rng=self._rng, store=self.store, bus=self.bus)
         self._peers: dict[str, tuple[bool, int | None]] = {}
@@ -121,6 +124,12 @@ class Node:
         )
         for link in self.links.values():
             link.peer_changed(status.name, up=up, restarted=restarted)
+
+    def _store_changed(self, problem: str) -> None:
+        if problem:
+            self.bus.alarm("journal", problem)
+        else:
+            self.bus.clear_alarm("journal")
 
     def _link(self, name: str) -> Link:
         table = self.config.links[name]

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qnodeos.errors import UserError
-from qnodeos.schema import SCHEMA, SCHEMA_VERSION
+from qnodeos.schema import open_journal
 
 if TYPE_CHECKING:
     from link_layer.queue import Request
@@ -28,7 +27,6 @@ log = logging.getLogger("qnodeos.store")
 FLUSH_S = 0.2
 _WAITING = 20_000
 _AT_ONCE = 5_000
-_BUSY_S = 0.5
 
 _Entry = tuple[str, tuple[Any, ...]]
 _NOT_AN_ENTRY = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
@@ -81,7 +79,7 @@ class Store:
         self._problem = ""
         self._waiting: deque[_Entry] = deque()
         self._writing = asyncio.Lock()
-        self._database = _open(path)
+        self._database = open_journal(path)
         self._put(
             "UPDATE pairs SET state = 'discarded', reason = 'the node ended', ended_s = ? "
             "WHERE state = 'held'",
@@ -327,60 +325,3 @@ class Store:
 
     def _as_wall(self, instant_s: float) -> float:
         return self._wall() + instant_s - self._clock()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Autocommit: transactions are begun by hand.
-        database = sqlite3.connect(
-            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.Error) as error:
-        raise _cannot_open(path, error) from None
-    try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
-            raise UserError(
-                "the journal was written by another version of qnodeos",
-                where=str(path),
-                found=f"schema version {version}",
-                expected=f"schema version {SCHEMA_VERSION}",
-                do="move the file away, or use the version that wrote it",
-            )
-        # WAL with NORMAL: a crash of the process loses nothing that was committed, a power cut at
-        # most the last commits, and never the file.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        if version == 0:
-            database.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        else:
-            database.execute("BEGIN IMMEDIATE")  # shows now whether it can be written
-            database.execute("ROLLBACK")
-    except UserError:
-        database.close()
-        raise
-    except sqlite3.Error as error:
-        database.close()
-        raise _cannot_open(path, error) from None
-    return database
-
-
-def _cannot_open(path: Path, error: Exception) -> UserError:
-    if "not a database" in str(error):
-        return UserError(
-            "the journal is not an SQLite file",
-            where=str(path),
-            found=str(error),
-            expected="a journal written by qnodeos, or no file",
-            do="move the file away; a new journal will be made",
-        )
-    return UserError(
-        "the journal cannot be opened",
-        where=str(path),
-        found=str(error),
-        expected="a directory and file that this user may write (node.data_dir)",
-        do="correct node.data_dir, its permissions, or stop the other process that uses it",
-    )

@@ -20,34 +20,26 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from qnodeos.config import WireTable
+from qnodeos.envelope import (
+    HEARTBEAT,
+    MAX_MESSAGE_BYTES,
+    PROTOCOL_VERSION,
+    Envelope,
+    NotUnderstood,
+    opened,
+)
 from qnodeos.errors import UserError
-from qnodeos.keys import load_key_pair, load_public_key
-from qnodeos.zap import DOMAIN, KeyGate
+from qnodeos.keys import KeyPair, load_key_pair, load_public_key
+from qnodeos.wire_sockets import Context, Socket, listening, reaching
+from qnodeos.zap import KeyGate
 
 log = logging.getLogger("qnodeos.wire")
 
-PROTOCOL_VERSION = 1
-MAX_MESSAGE_BYTES = 1 << 20
-_QUEUED_MESSAGES = 1000
 _DRAIN_AT_ONCE = 256
 _OLD_BOOTS = 32
-_HEARTBEAT = b"\xc0"  # MessagePack nil
 
 M = TypeVar("M")
 PeerState = Literal["up", "lost", "never"]
-
-
-class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What travels, as a MessagePack array. The version stays first in every version."""
-
-    version: int
-    boot: int
-    sequence: int
-    body: msgspec.Raw
-
-
-class _AnyEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    version: int
 
 
 @dataclass(slots=True)
@@ -94,8 +86,8 @@ class _Peer:
     public_key: bytes
     since_s: float
     reason: str
-    dealer: zmq.Socket[bytes] | None = None
-    monitor: zmq.Socket[bytes] | None = None
+    dealer: Socket | None = None
+    monitor: Socket | None = None
     retry: asyncio.TimerHandle | None = None
     state: PeerState = "never"
     heard_s: float = 0.0
@@ -137,11 +129,10 @@ class Wire(Generic[M]):
         self._lost_after_s = lost_after_s
         self._encoder = msgspec.msgpack.Encoder()
         self._messages: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(message_type)
-        self._envelopes = msgspec.msgpack.Decoder(Envelope)
         self._queue: asyncio.Queue[Received[M]] = asyncio.Queue(waiting)
         self._peers: dict[str, _Peer] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._router: zmq.Socket[bytes] | None = None
+        self._context: Context | None = None
+        self._router: Socket | None = None
         self._gate: KeyGate | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat_s = 0.0
@@ -178,9 +169,9 @@ class Wire(Generic[M]):
         self._context = zmq.Context()
         try:
             self._gate = KeyGate(self._context, names)
-            self._router = self._bind(own.public, own.secret)
+            self._router = listening(self._context, own, self._config.listen, self.name)
             for state in self._peers.values():
-                self._connect(state, own.public, own.secret)
+                self._connect(state, self._context, own)
         except BaseException:
             await self.close()
             raise
@@ -231,40 +222,9 @@ class Wire(Generic[M]):
 
     # -- sockets
 
-    def _bind(self, public: bytes, secret: bytes) -> zmq.Socket[bytes]:
-        assert self._context is not None
-        router = self._context.socket(zmq.ROUTER)
-        self._router = router
-        _bound_options(router)
-        router.curve_server = True
-        router.curve_publickey, router.curve_secretkey = public, secret
-        router.zap_domain = DOMAIN
-        try:
-            router.bind(self._config.listen)
-        except zmq.ZMQError as error:
-            raise _cannot_listen(self._config.listen, self.name, error) from None
-        return router
-
-    def _connect(self, peer: _Peer, public: bytes, secret: bytes) -> None:
-        assert self._context is not None
-        peer.dealer = dealer = self._context.socket(zmq.DEALER)
-        _bound_options(dealer)
-        # A queue exists only while connected, so nothing stale is delivered after an absence.
-        dealer.immediate = True
-        dealer.reconnect_ivl = 50
-        dealer.reconnect_ivl_max = 500
-        dealer.connect_timeout = 1000
-        dealer.curve_serverkey = peer.public_key
-        dealer.curve_publickey, dealer.curve_secretkey = public, secret
-        peer.monitor = dealer.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED
-            | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-            | zmq.EVENT_CONNECT_RETRIED
-        )
+    def _connect(self, peer: _Peer, context: Context, own: KeyPair) -> None:
+        peer.dealer, peer.monitor = reaching(context, own, peer.address, peer.public_key)
         self._loop.add_reader(peer.monitor.fileno(), self._watch, peer)
-        dealer.connect(peer.address)
         self._watch(peer)
 
     def _watch(self, peer: _Peer) -> None:
@@ -277,7 +237,9 @@ class Wire(Generic[M]):
             match event:
                 case zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     self._explain(peer, "connected, not heard yet")
-                    self._post(peer, _HEARTBEAT)
+                    self._post(peer, HEARTBEAT)
+                case zmq.EVENT_DISCONNECTED:
+                    self._hung_up(peer)
                 case zmq.EVENT_CONNECT_RETRIED:
                     self._explain(peer, f"no connection to {peer.address}")
                 case zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -286,6 +248,14 @@ class Wire(Generic[M]):
                 case _:
                     self._explain(peer, "no handshake; is its public_key here the right one?")
                     self._connect_again(peer)
+
+    def _hung_up(self, peer: _Peer) -> None:
+        """A process that dies closes its connections: no need to wait for its silence."""
+        self._drain()  # what it said last comes before its end
+        if peer.state == "up":
+            peer.state, peer.since_s = "lost", self._loop.time()
+            peer.reason = "its connection was closed"
+            self._tell(peer)
 
     def _connect_again(self, peer: _Peer) -> None:
         # libzmq gives a connection up for good when its handshake is refused; the far end's
@@ -326,7 +296,7 @@ class Wire(Generic[M]):
         if now_s >= self._next_heartbeat_s:
             self._next_heartbeat_s = now_s + self._heartbeat_s
             for peer in self._peers.values():
-                self._post(peer, _HEARTBEAT)
+                self._post(peer, HEARTBEAT)
         soonest_s = self._next_heartbeat_s
         changed: list[_Peer] = []
         for peer in self._peers.values():
@@ -367,22 +337,17 @@ class Wire(Generic[M]):
         if len(frames) != 2:
             self._complain(peer, f"found {len(frames) - 1} message parts, expected one")
             return
-        data = frames[1].buffer
-        try:
-            envelope = self._envelopes.decode(data)
-        except msgspec.DecodeError as error:
-            self._complain(peer, _not_understood(data, error))
-            return
-        if envelope.version != PROTOCOL_VERSION:
-            self._complain(peer, _other_version(envelope.version))
-            return
         message: M | None = None
-        if bytes(envelope.body) != _HEARTBEAT:
-            try:
+        try:
+            envelope = opened(frames[1].buffer)
+            if bytes(envelope.body) != HEARTBEAT:
                 message = self._messages.decode(envelope.body)
-            except msgspec.DecodeError as error:
-                self._complain(peer, f"a message cannot be understood: {error}")
-                return
+        except NotUnderstood as problem:
+            self._complain(peer, str(problem))
+            return
+        except msgspec.DecodeError as error:
+            self._complain(peer, f"a message cannot be understood: {error}")
+            return
         now_s = self._loop.time()
         if not self._numbered(peer, envelope, now_s) or message is None:
             return
@@ -437,47 +402,3 @@ class Wire(Generic[M]):
     def _status(self, peer: _Peer) -> PeerStatus:
         counters = PeerCounters(*(getattr(peer.counters, name) for name in PeerCounters.__slots__))
         return PeerStatus(peer.name, peer.state, peer.boot, peer.since_s, peer.reason, counters)
-
-
-def _bound_options(socket: zmq.Socket[bytes]) -> None:
-    socket.linger = 0
-    socket.sndhwm = socket.rcvhwm = _QUEUED_MESSAGES
-    socket.maxmsgsize = MAX_MESSAGE_BYTES
-    # A connection whose far end has vanished without a word is closed, and so connected again.
-    socket.heartbeat_ivl = 500
-    socket.heartbeat_timeout = 1500
-
-
-def _not_understood(data: memoryview, error: msgspec.DecodeError) -> str:
-    try:
-        version = msgspec.msgpack.decode(data, type=_AnyEnvelope).version
-    except msgspec.DecodeError:
-        version = PROTOCOL_VERSION
-    if version != PROTOCOL_VERSION:
-        return _other_version(version)
-    return f"a message cannot be understood: {error}"
-
-
-def _other_version(version: int) -> str:
-    return f"it speaks version {version} of the wire protocol, this node speaks {PROTOCOL_VERSION}"
-
-
-def _cannot_listen(address: str, name: str, error: zmq.ZMQError) -> UserError:
-    where = f"wire.listen of node {name}"
-    if error.errno == zmq.EADDRINUSE:
-        port = address.rpartition(":")[2]
-        return UserError(
-            "the port is in use",
-            where=where,
-            found=f"another program at {address}",
-            expected="a free port",
-            do=f"stop it (ss -ltnp 'sport = :{port}' names it), or choose another port here and "
-            "in the peers' files",
-        )
-    return UserError(
-        "this node cannot listen there",
-        where=where,
-        found=f"{address}: {error.strerror}",
-        expected="an address of this machine, or tcp://*:PORT for all of them",
-        do="correct the entry",
-    )

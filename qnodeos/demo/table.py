@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import math
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from qnodeos.demo.progress import STATE_STYLE
 from qnodeos.demo.report import Report, Row
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the table, the verdict, and the folder."""
-    table = Table(title="qnodeos demo", title_justify="left", show_lines=False, expand=False)
-    table.add_column("")
+    """Print the table, the verdict, and where things lie."""
+    table = Table(title="qnodeos demo", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
-    table.add_column("found", justify="right")
-    table.add_column("truth", justify="right")
-    table.add_column("tolerance")
-    table.add_column("")
+    table.add_column("found", justify="right", no_wrap=True)
+    table.add_column("truth", justify="right", no_wrap=True)
+    table.add_column("tolerance", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_row(Text("instruments", "bold"))
     for node in dict.fromkeys(row.node for row in report.instruments):
-        states = Text()
-        for row in report.instruments:
-            if row.node == node:
-                states.append(f"{row.name} ")
-                states.append(f"{row.state}  ", STATE_STYLE.get(row.state, ""))
-        table.add_row("instruments", node, states, "", "online", _mark(_all_online(report, node)))
-    table.add_section()
+        mine = [row for row in report.instruments if row.node == node]
+        online = sum(row.state == "online" for row in mine)
+        table.add_row(
+            Text(f"  {node}: ").append(", ".join(row.name for row in mine), "dim"),
+            f"{online} of {len(mine)} online",
+            "",
+            "all",
+            _mark(online == len(mine)),
+        )
     section = ""
     for figure in report.rows:
-        if section and figure.section != section:
-            table.add_section()
-        name = figure.section if figure.section != section else ""
-        section = figure.section
+        if figure.section != section:
+            section = figure.section
+            table.add_row(Text(section, "bold"))
         table.add_row(
-            name,
-            figure.what,
+            f"  {figure.what}",
             _found(figure),
             "" if figure.truth is None else _digits(figure.truth, figure.error),
             figure.tolerance,
@@ -49,14 +49,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"[red]trouble:[/red] {escape(trouble)}")
     verdict = "[green]all holds[/green]" if report.holds else "[red]not everything holds[/red]"
     console.print(f"{verdict} after {report.seconds:.0f} s")
-    folder = report.folder
-    console.print(f"logs:     {folder}/logs", soft_wrap=True, highlight=False)
-    console.print(f"journals: {folder}/data/NODE/journal.sqlite", soft_wrap=True, highlight=False)
-    console.print(f"truth:    {folder}/data/truth.jsonl", soft_wrap=True, highlight=False)
-
-
-def _all_online(report: Report, node: str) -> bool:
-    return all(row.state == "online" for row in report.instruments if row.node == node)
+    for name, path in report.files.items():
+        console.print(f"{name + ':':10}{path}", soft_wrap=True, highlight=False)
 
 
 def _mark(holds: bool | None) -> Text:

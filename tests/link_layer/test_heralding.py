@@ -16,7 +16,7 @@ def held(**changes: object) -> PairHeld:
     return PairHeld("memory", 7, **fields)
 
 
-@pytest.mark.parametrize("order", itertools.permutations(("device", "station", "peer")))
+@pytest.mark.parametrize("order", list(itertools.permutations(("device", "station", "peer"))))
 def test_three_witnesses_agree_in_any_order(order: tuple[str, ...]) -> None:
     current = Round(7, 1)
     words = {
@@ -51,6 +51,10 @@ def test_any_contradiction_is_found_by_the_last_witness(order: list[str], which:
         "station": lambda: current.station(HERALDED),
         "peer": lambda: current.peer(far_end),
     }
-    with pytest.raises(Mismatch):
-        for witness in order:
+    for witness in order[:-1]:
+        try:
             words[witness]()
+        except Mismatch:
+            return
+    with pytest.raises(Mismatch):
+        words[order[-1]]()

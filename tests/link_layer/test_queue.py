@@ -1,6 +1,6 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-import pytest
 
 from link_layer.messages import Create, ErrorCode
 from link_layer.queue import QueueFull, RequestQueue, RequestState

@@ -51,9 +51,7 @@ async def written(path: Path, *, close: bool = True) -> Journal:
         "bob", state="tracking", epoch_ps=1 << 60, offset_ps=-12.5, skew=7e-6, uncertainty_ps=30.0
     )
     store.fidelity("memory", 0.91, 0.02, 300)
-    store.teleport(
-        sequence=1, slot=2, state="+i", basis="Y", outcome=0, expected=0, clock_s=100.0
-    )
+    store.teleport(sequence=1, slot=2, state="+i", basis="Y", outcome=0, expected=0, clock_s=100.0)
     await store.flush()
     if close:
         await store.close()

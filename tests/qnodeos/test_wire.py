@@ -12,8 +12,9 @@ from zmq.utils.monitor import recv_monitor_message
 
 from qnodeos import UserError
 from qnodeos.config import WireTable
+from qnodeos.envelope import PROTOCOL_VERSION, Envelope
 from qnodeos.keys import KeyPair, load_key_pair, load_public_key, new_keys
-from qnodeos.wire import PROTOCOL_VERSION, Envelope, PeerStatus, Received, Wire
+from qnodeos.wire import PeerStatus, Received, Wire
 
 LIMIT_S = 8.0
 
@@ -169,12 +170,13 @@ async def test_nobody_is_up_before_he_is_heard_and_sending_is_refused(net: Net):
 
 
 async def test_a_silent_peer_is_lost_and_found_again_as_a_new_boot(net: Net):
-    alice, bob = await net.connected()
+    alice = await net.start("alice")
+    bob = await net.start("bob", heartbeat_s=60.0)  # says one word when connected, then hangs
     first = bob.boot
-    await bob.close()
     await net.until(lambda: alice.peers["bob"].state == "lost")
     lost = next(status for status in net.told["alice"] if status.state == "lost")
     assert lost.reason.startswith("silent for 0.")
+    await bob.close()
     assert not alice.send("bob", Ping(1))
     bob = await net.start("bob")
     await net.until(lambda: alice.peers["bob"].state == "up")
@@ -182,12 +184,14 @@ async def test_a_silent_peer_is_lost_and_found_again_as_a_new_boot(net: Net):
     assert alice.peers["bob"].reason == "restarted"
 
 
-async def test_a_restart_is_told_though_nobody_was_lost(net: Net):
+async def test_a_closed_connection_is_told_at_once_and_then_the_restart(net: Net):
     alice, bob = await net.connected(lost_after_s=60.0)
     await bob.close()
+    await net.until(lambda: alice.peers["bob"].state == "lost")
+    assert "its connection was closed" in {status.reason for status in net.told["alice"]}
     bob = await net.start("bob", lost_after_s=60.0)
-    await net.until(lambda: alice.peers["bob"].boot == bob.boot)
-    assert {status.state for status in net.told["alice"] if status.name == "bob"} <= {"never", "up"}
+    await net.until(lambda: alice.peers["bob"].state == "up")
+    assert alice.peers["bob"].boot == bob.boot
     await net.until(lambda: bob.peers["alice"].state == "up")
     assert bob.send("alice", Ping(1))
     assert (await received(alice)).boot == bob.boot

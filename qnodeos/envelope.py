@@ -1,0 +1,60 @@
+"""What travels between nodes: one MessagePack array around each message."""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+MAX_MESSAGE_BYTES = 1 << 20
+HEARTBEAT = b"\xc0"
+"""The body of an envelope without a message: MessagePack nil."""
+
+
+class NotUnderstood(Exception):
+    """The sender speaks another version, or nonsense; the text is for the operator."""
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`boot` is drawn anew at every start of the sender; `sequence` counts from 1 to each peer.
+
+    The version stays first in every version.
+    """
+
+    version: int
+    boot: int
+    sequence: int
+    body: msgspec.Raw
+
+
+class _AnyEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    version: int
+
+
+_DECODER = msgspec.msgpack.Decoder(Envelope)
+
+
+def opened(data: memoryview) -> Envelope:
+    """The envelope in these bytes, of our version; raises NotUnderstood."""
+    try:
+        envelope = _DECODER.decode(data)
+    except msgspec.DecodeError as error:
+        version = _version(data)
+        if version not in (None, PROTOCOL_VERSION):
+            raise _other(version) from None
+        raise NotUnderstood(f"a message cannot be understood: {error}") from None
+    if envelope.version != PROTOCOL_VERSION:
+        raise _other(envelope.version)
+    return envelope
+
+
+def _version(data: memoryview) -> int | None:
+    try:
+        return msgspec.msgpack.decode(data, type=_AnyEnvelope).version
+    except msgspec.DecodeError:
+        return None
+
+
+def _other(version: int | None) -> NotUnderstood:
+    return NotUnderstood(
+        f"it speaks version {version} of the wire protocol, this node speaks {PROTOCOL_VERSION}"
+    )

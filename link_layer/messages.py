@@ -186,12 +186,21 @@ class TagReport(Struct, frozen=True, tag="tag-report"):
     lost: bool = False
 
 
+class TagUse(enum.IntEnum):
+    """What the matching end uses a tag for."""
+
+    DELIVERED = 0
+    TEST = 1
+    ACCIDENTAL = 2
+    """Test of accidentals: the tag stands in a delayed window."""
+
+
 class MatchReport(Struct, frozen=True, tag="match-report"):
     """Which tags of a report are halves of pairs, told by the end that matched.
 
-    Arrays are little-endian: `tags` u32 indices into the report, `use` u8 a tag: 0 delivered,
-    1 test round, 2 test of accidentals (delayed window). `first_pair` is the identity of the first
-    entry; entries count on from it. Delivered entries belong to `request`.
+    Arrays are little-endian: `tags` u32 indices into the report, `use` a `TagUse` a tag as u8.
+    `first_pair` is the identity of the first entry; entries count on from it. Delivered entries
+    belong to `request`.
     """
 
     link: str

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from typing import TypeVar
 
-from drivers.devices import DeviceCapabilities, QuantumDevice
+from drivers.devices import DeviceCapabilities, DeviceHerald
 from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
-from link_layer.fidelity import FidelityEstimate, TestRounds, estimate_fidelity
-from link_layer.heralding import Mismatch, Round
+from link_layer.fidelity import FidelityEstimate
 from link_layer.messages import (
     Accept,
     Attempt,
@@ -36,22 +33,18 @@ from link_layer.messages import (
     TestOutcome,
 )
 from link_layer.queue import Request
-from link_layer.states import BellState, Coherence, pauli_to_phi_plus, useful_lifetime_s
+from link_layer.states import BellState, pauli_to_phi_plus
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
-from qnodeos.memory import (
-    COMMUNICATION_QUBIT,
-    MemoryFull,
-    PairExpired,
-    QuantumMemory,
-    StoredPair,
-)
+from qnodeos.keeping import PairKeeper
+from qnodeos.link_device import LinkDevice
+from qnodeos.memory import COMMUNICATION_QUBIT, MemoryFull, QuantumMemory, StoredPair
+from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.requests import Desk
+from qnodeos.rounds import CurrentRound, RoundOver
 from qnodeos.status import Status
-
-Found = TypeVar("Found")
 
 ROUND_LIMIT_S = 2.0
 """A round without a herald is opened anew after this time; it only bounds a loss of messages."""
@@ -63,22 +56,12 @@ RETRY_S = 0.005
 """First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
 
 RETRY_LIMIT_S = 0.5
-
-TICK_S = 0.05
-"""How often deadlines are looked at; an application never gets a late pair, whatever this is."""
-
-ESTIMATE_EVERY_S = 0.5
-
-EXPIRED = "its deadline has passed"
+EXPIRE_EVERY_S = 0.1
 
 KEEP_FREE_QUBITS = 1
 """Storage qubits that the network leaves to applications, which need one to teleport from."""
 
 TEST_BASES: tuple[Basis, ...] = ("Z", "X", "Y")
-
-
-class RoundOver(Exception):
-    """The current round ends without a pair."""
 
 
 class MemoryLink:
@@ -96,10 +79,17 @@ class MemoryLink:
         self.name = name
         self.config = config
         self.leads = context.node_id < peer_id
-        self.tests = TestRounds()
-        self.corrections = Latencies()
         self.counters: Counter[str] = Counter()
-        self.memory: QuantumMemory | None = None
+        self.corrections = Latencies()
+        self.quality = MemoryQuality(config.minimum_useful_fidelity, context.clock)
+        self.device = LinkDevice(
+            name,
+            supervisor,
+            heralded=self._device_heralded,
+            came=self._device_came,
+            went=self._device_went,
+        )
+        self.keeper = PairKeeper(name, context, self.device, self._tell_peer, self.counters)
         self.desk: Desk[Pair] = Desk(
             name,
             me=context.name,
@@ -111,24 +101,50 @@ class MemoryLink:
             changed=self._request_changed,
         )
         self._context = context
-        self._supervisor = supervisor
-        self._capabilities: DeviceCapabilities | None = None
-        self._far_end: LinkHello | None = None
-        self._round: Round | None = None
-        self._first_slot: int | None = None
-        self._device_said: tuple[int, float] | None = None
-        self._ended_round = 0
-        # At most one entry a storage qubit, since a pair is freed once.
-        self._to_free: asyncio.Queue[tuple[StoredPair, str]] = asyncio.Queue()
-        self._news = asyncio.Event()
-        self._work = asyncio.Event()
-        self._interruption: str | None = None
-        self._attempts: asyncio.Queue[Attempt] = asyncio.Queue(maxsize=16)
-        self._herald_s = 0.0
-        self._lifetime: tuple[tuple[float, ...], float] = ((), 0.0)
-        self._estimate: FidelityEstimate | None = None
+        self._round = CurrentRound(self.counters)
         self._rounds = context.rng.getrandbits(30) << 32
+        self._ended_round = 0
+        self._herald_s = 0.0
         self._test_turn = 0
+        self._attempts: asyncio.Queue[Attempt] = asyncio.Queue(maxsize=16)
+        self._work = asyncio.Event()
+
+    @property
+    def memory(self) -> QuantumMemory | None:
+        """The device's storage qubits, once the device has been seen."""
+        return self.keeper.memory
+
+    @property
+    def ready(self) -> bool:
+        """Everything a request needs is there: both devices, far end, station."""
+        return not self._missing()
+
+    def status(self) -> Status:
+        """How the link is, for bus and journal."""
+        said: Status = {
+            "ready": self.ready,
+            "stale_heralds": self.device.stale_heralds,
+            **self.counters,
+            **self.quality.status(),
+        }
+        p50_s, p99_s = self.corrections.percentile_s(50), self.corrections.percentile_s(99)
+        if p50_s is not None and p99_s is not None:
+            said |= {
+                "correction_p50_ms": p50_s * 1e3,
+                "correction_p99_ms": p99_s * 1e3,
+                "corrections": self.corrections.count,
+                "corrections_late": self.corrections.late,
+            }
+        return said
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.device.run())
+            tasks.create_task(self.keeper.run())
+            tasks.create_task(self.quality.run(self._estimate_renewed))
+            tasks.create_task(self._expire_requests())
+            tasks.create_task(self._lead() if self.leads else self._follow())
 
     # What comes from outside.
 
@@ -144,136 +160,31 @@ class MemoryLink:
         if peer not in (self.config.peer, self.config.station):
             return
         if not up or restarted:
-            self._interrupt(f"{peer} {'was lost' if not up else 'has restarted'}")
+            reason = f"{peer} {'has restarted' if up else 'was lost'}"
+            self._round.interrupt(reason)
             if peer == self.config.peer:
-                self._far_end = None
-                self.desk.end_all(ErrorCode.OTHER, f"{peer} was lost")
-                self._drop_all(f"{peer} was lost")
+                self.quality.far = None
+                self.desk.end_all(ErrorCode.OTHER, reason)
+                self.keeper.drop_all(reason)
         if up and peer == self.config.peer:
             self._say_hello()
         self._work.set()
 
-    @property
-    def ready(self) -> bool:
-        """Everything a request needs is there: device, far end, station."""
-        return (
-            self._capabilities is not None
-            and self._far_end is not None
-            and self._context.peer_up(self.config.peer)
-            and self._context.peer_up(self.config.station)
-        )
-
-    @property
-    def fidelity(self) -> float:
-        """The estimate for a fresh pair: from test rounds, before those the devices' own figure."""
-        if self._estimate is not None:
-            return self._estimate.value
-        return self._capabilities.initial_fidelity if self._capabilities else 0.0
-
-    @property
-    def readout_error(self) -> float:
-        """Probability of a wrong outcome at this end, by the device's own figure."""
-        return self._capabilities.readout_error if self._capabilities else 0.0
-
-    def status(self) -> Status:
-        """How the link is, for bus and journal."""
-        said: Status = {"ready": self.ready, **self.counters}
-        estimate = self._estimate
-        if estimate is not None:
-            said |= {
-                "fidelity": estimate.value,
-                "fidelity_error": estimate.standard_error,
-                "test_rounds": self.counters["test_rounds"],
-            }
-        p50_s, p99_s = self.corrections.percentile_s(50), self.corrections.percentile_s(99)
-        if p50_s is not None and p99_s is not None:
-            said |= {
-                "correction_p50_ms": p50_s * 1e3,
-                "correction_p99_ms": p99_s * 1e3,
-                "corrections": self.corrections.count,
-                "corrections_late": self.corrections.late,
-            }
-        return said
-
-    async def run(self) -> None:
-        """Serve until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_device())
-            tasks.create_task(self._lead() if self.leads else self._follow())
-            tasks.create_task(self._keep_time())
-            tasks.create_task(self._free_dropped())
-            tasks.create_task(self._keep_estimate())
-
-    # The device.
-
-    async def _keep_device(self) -> None:
-        """Follow the device through its connections; read its heralds while it is there."""
-        while True:
-            try:
-                device = await self._device_online()
-                capabilities = await device.capabilities()
-                if self.memory is None or self.memory.capacity != capabilities.qubits - 1:
-                    self.memory = QuantumMemory(capabilities.qubits, self._context.clock)
-                self._capabilities = capabilities
-                self._say_hello()
-                self._work.set()
-                async for herald in device.heralds():
-                    self._device_herald(herald.slot, herald.received_s)
-            except InstrumentProblem as problem:
-                self._capabilities = None
-                self._interrupt(f"the device is away: {problem}")
-                self._drop_all("the device was lost")
-                self._supervisor.report(problem)
-
-    async def _device_online(self) -> QuantumDevice:
-        while True:
-            try:
-                await self._supervisor.wait_online(60.0)
-                return self._device()
-            except InstrumentProblem:
-                continue
-
-    def _device(self) -> QuantumDevice:
-        device = self._supervisor.instrument
-        if not isinstance(device, QuantumDevice):
-            raise NotConnected(f"{type(device).__name__} is not a quantum device", owner=self.name)
-        return device
-
-    def _device_herald(self, slot: int, received_s: float) -> None:
-        """A herald may be read before the reply to `start` that says which slots count."""
-        self._device_said = (slot, received_s)
-        if self._round is not None and self._first_slot is not None:
-            self._hear_device()
-
-    def _hear_device(self) -> None:
-        if self._device_said is None or self._first_slot is None:
-            return
-        slot, received_s = self._device_said
-        self._device_said = None
-        if slot < self._first_slot:
-            self.counters["stale_heralds"] += 1
-            return
-        self._herald_s = received_s
-        self._witness(lambda current: current.device(slot))
-
-    # Messages.
-
     def _from_station(self, message: Message) -> None:
         match message:
-            case Heralded(round=number) if self._is_current(number):
-                self._witness(lambda current: current.station(message))
-            case EndRound(round=number, reason=reason) if self._is_current(number):
-                self._interrupt(reason)
+            case Heralded(round=number) if self._round.goes_on(number):
+                self._round.tell(lambda current: current.station(message))
+            case EndRound(round=number, reason=reason) if self._round.goes_on(number):
+                self._round.interrupt(reason)
             case _:
                 self.counters["stale_messages"] += 1
 
     def _from_peer(self, message: Message) -> None:
         match message:
             case LinkHello():
-                if self._far_end is None:
-                    self._far_end = message
+                if self.quality.far is None:
                     self._say_hello()
-                self._far_end = message
+                self.quality.far = message
                 self._work.set()
             case Create() | Accept() | Refuse() | Finish():
                 self.desk.handle(message)
@@ -282,46 +193,39 @@ class MemoryLink:
                     self._attempts.get_nowait()
                     self.counters["attempts_dropped"] += 1
                 self._attempts.put_nowait(message)
-            case PairHeld(round=number) if self._is_current(number):
-                self._witness(lambda current: current.peer(message))
-            case TestOutcome(round=number) if self._is_current(number):
-                self._witness(lambda current: current.peer(message))
-            case NotReady(round=n, reason=reason) | EndRound(round=n, reason=reason) if (
-                self._is_current(n)
+            case PairHeld(round=n) | TestOutcome(round=n) if self._round.goes_on(n):
+                self._round.tell(lambda current: current.peer(message))
+            case NotReady(round=n, reason=why) | EndRound(round=n, reason=why) if (
+                self._round.goes_on(n)
             ):
-                self._interrupt(reason)
-            case EndRound(round=number):
-                self._ended_round = max(self._ended_round, number)
-            case PairDropped(sequence=sequence, reason=reason):
-                self._dropped_by_peer(sequence, reason)
+                self._round.interrupt(why)
+            case EndRound(round=n):
+                self._ended_round = max(self._ended_round, n)
+            case PairDropped(sequence=sequence, reason=why):
+                self.keeper.dropped_by_peer(sequence, why)
             case _:
                 self.counters["stale_messages"] += 1
 
-    def _is_current(self, number: int) -> bool:
-        return self._round is not None and self._round.number == number
+    def _device_came(self, capabilities: DeviceCapabilities) -> None:
+        self.quality.near = capabilities
+        self.keeper.fit(capabilities.qubits)
+        self._say_hello()
+        self._work.set()
 
-    def _witness(self, tell: Callable[[Round], None]) -> None:
-        """Let one of the three witnesses speak about the current round."""
-        if self._round is None:
-            return
-        try:
-            tell(self._round)
-        except Mismatch as mismatch:
-            self.counters["mismatches"] += 1
-            self._interrupt(str(mismatch))
-        self._news.set()
+    def _device_went(self, reason: str) -> None:
+        self.quality.near = None
+        self._round.interrupt(f"the device is away: {reason}")
+        self.keeper.drop_all("the device was lost")
 
-    def _interrupt(self, reason: str) -> None:
-        """End the current round, if there is one."""
-        if self._round is not None:
-            self._interruption = reason
-            self._news.set()
+    def _device_heralded(self, herald: DeviceHerald) -> None:
+        self._herald_s = herald.received_s
+        self._round.tell(lambda current: current.device(herald.slot))
 
     def _tell_peer(self, message: Message) -> bool:
         return self._context.send(self.config.peer, message)
 
     def _say_hello(self) -> None:
-        mine = self._capabilities
+        mine = self.device.capabilities
         if mine is not None:
             self._tell_peer(
                 LinkHello(
@@ -333,33 +237,42 @@ class MemoryLink:
 
     def _admit(self, create: Create) -> tuple[ErrorCode, str] | None:
         if create.kind != "K":
-            return (
-                ErrorCode.UNSUPPORTED,
-                f"link {self.name} gives pairs of type K only",
-            )
+            return (ErrorCode.UNSUPPORTED, f"link {self.name} gives pairs of type K only")
         if not self.ready:
             return (ErrorCode.NO_RESOURCES, f"link {self.name} is not ready: {self._missing()}")
-        if create.minimum_fidelity > self.fidelity:
+        if create.minimum_fidelity > self.quality.highest:
             return (
                 ErrorCode.UNSUPPORTED,
                 f"fidelity {create.minimum_fidelity:.3f} is asked, link {self.name} gives "
-                f"{self.fidelity:.3f}",
+                f"{self.quality.fidelity:.3f}, at most {self.quality.highest:.3f}",
             )
         return None
 
     def _missing(self) -> str:
+        """What a request would wait for in vain; "" when nothing."""
         for there, what in (
-            (self._capabilities is not None, "its device is away"),
+            (self.device.capabilities is not None, "its device is away"),
             (self._context.peer_up(self.config.peer), f"{self.config.peer} is away"),
             (self._context.peer_up(self.config.station), f"{self.config.station} is away"),
+            (self.quality.known, f"{self.config.peer} has not told its device's numbers yet"),
         ):
             if not there:
                 return what
-        return f"{self.config.peer} has not told its device's numbers yet"
+        return ""
 
     def _request_changed(self, request: Request) -> None:
         self._context.store.request(self.name, request)
         self._work.set()
+
+    async def _expire_requests(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_S)
+            self.desk.expire()
+
+    def _estimate_renewed(self, estimate: FidelityEstimate) -> None:
+        self._context.store.fidelity(
+            self.name, estimate.value, estimate.standard_error, self.counters["test_rounds"]
+        )
 
     # Rounds.
 
@@ -393,7 +306,6 @@ class MemoryLink:
 
     async def _attempt(self, attempt: Attempt) -> bool:
         """One round, from opening it to a pair or none; True if there was a herald."""
-        qubit: int | None = None
         try:
             qubit = self._prepare(attempt)
         except (MemoryFull, InstrumentProblem) as problem:
@@ -401,31 +313,30 @@ class MemoryLink:
             if not self.leads:
                 self._tell_peer(NotReady(self.name, attempt.round, str(problem)))
             return False
-        self._round = Round(attempt.round, attempt.request)
-        self._interruption = None
-        self._news.clear()
+        self._round.begin(attempt)
         try:
             heralded = await self._until_held(attempt)
             if attempt.test_basis is not None:
                 await self._test(heralded, attempt.test_basis)
-            elif qubit is not None and await self._keep(heralded, attempt, qubit):
-                qubit = None
+            elif qubit is not None:
+                await self._keep(heralded, attempt, qubit)
+                qubit = None  # it is the pair's now
         except RoundOver as over:
-            await self._give_up(over)
+            await self._give_up(attempt, str(over))
             return False
         except InstrumentProblem as problem:
-            self._supervisor.report(problem)
-            await self._give_up(RoundOver(f"the device failed: {problem}"))
+            self.device.failed(problem)
+            await self._give_up(attempt, f"the device failed: {problem}")
             return False
         finally:
-            self._round = None
+            self._round.end()
             if qubit is not None and self.memory is not None:
                 self.memory.give_back(qubit)
         return True
 
     def _prepare(self, attempt: Attempt) -> int | None:
         """A storage qubit for the pair, or None for a test round."""
-        if self.memory is None or self._capabilities is None:
+        if self.memory is None or self.device.capabilities is None:
             raise NotConnected("the device is away", owner=self.name)
         if attempt.test_basis is not None:
             return None
@@ -438,31 +349,15 @@ class MemoryLink:
         if self.leads:
             self._tell_peer(attempt)
             self._context.send(self.config.station, attempt)
-        # Before the reply to `start` no herald counts: it would be one of an earlier round.
-        self._first_slot = self._device_said = None
-        self._first_slot = await self._device().start()
-        self._hear_device()
-        await self._wait(lambda current: current.device_slot is not None or None, ROUND_LIMIT_S)
+        await self.device.start()
+        await self._round.wait(
+            lambda current: current.device_slot is not None or None, ROUND_LIMIT_S
+        )
         self.counters["heralds"] += 1
-        return await self._wait(lambda current: current.held, AGREEMENT_LIMIT_S)
-
-    async def _wait(self, until: Callable[[Round], Found | None], limit_s: float) -> Found:
-        """Wait for the current round to show something; raises RoundOver."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while True:
-                    if self._interruption is not None or self._round is None:
-                        raise RoundOver(self._interruption or "interrupted")
-                    found = until(self._round)
-                    if found is not None:
-                        return found
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise RoundOver(f"no progress within {limit_s:g} s") from None
+        return await self._round.wait(lambda current: current.held, AGREEMENT_LIMIT_S)
 
     async def _test(self, heralded: Heralded, basis: Basis) -> None:
-        outcome = await self._device().measure(COMMUNICATION_QUBIT, basis)
+        outcome = await self.device.device.measure(COMMUNICATION_QUBIT, basis)
         self._tell_peer(
             TestOutcome(
                 self.name,
@@ -474,10 +369,10 @@ class MemoryLink:
                 outcome,
             )
         )
-        far_end = await self._wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
+        far_end = await self._round.wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
         if not isinstance(far_end, TestOutcome) or far_end.basis != basis:
             raise RoundOver("the far end did not take this for a test round in the same basis")
-        self.tests.add(basis, heralded.bell_state, outcome, far_end.outcome)
+        self.quality.tests.add(basis, heralded.bell_state, outcome, far_end.outcome)
         self.counters["test_rounds"] += 1
         self._context.store.event(
             "test-round",
@@ -491,167 +386,71 @@ class MemoryLink:
             },
         )
 
-    async def _keep(self, heralded: Heralded, attempt: Attempt, qubit: int) -> bool:
-        """Correct, store, agree, deliver; True if the qubit now holds a pair in the books."""
+    async def _keep(self, heralded: Heralded, attempt: Attempt, qubit: int) -> None:
+        """Correct, store, agree, deliver; on return the qubit is entered in the books."""
         request = self.desk.queue.get(attempt.request)
-        memory = self.memory
-        if request is None or memory is None:
+        if request is None:
             raise RoundOver("the request ended meanwhile")
-        herald_s, device = self._herald_s, self._device()
-        deadline_s = herald_s + self.lifetime_s()
+        herald_s = self._herald_s
+        deadline_s = herald_s + self.quality.lifetime_s
         bell_state = heralded.bell_state
         if request.create.corrected:
-            await self._correct(device, bell_state, herald_s, deadline_s)
+            await self._correct(bell_state, herald_s, deadline_s)
             bell_state = BellState.PHI_PLUS
-        await device.move(COMMUNICATION_QUBIT, qubit)
-        self._tell_peer(
-            PairHeld(
-                self.name, attempt.round, heralded.sequence, heralded.slot, heralded.bell_state
-            )
-        )
-        try:
-            far_end = await self._wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
-            if not isinstance(far_end, PairHeld):
-                raise RoundOver("the far end took this pair for a test round")
-        except RoundOver:
-            await device.release(qubit)
-            self._tell_peer(PairDropped(self.name, heralded.sequence, "no agreement"))
-            raise
+        await self.device.device.move(COMMUNICATION_QUBIT, qubit)
+        await self._agree(heralded, qubit)
         stored = StoredPair(
             link=self.name,
             sequence=heralded.sequence,
             slot=heralded.slot,
             bell_state=bell_state,
-            fidelity=self.fidelity,
+            fidelity=self.quality.fidelity,
             request=attempt.request,
             qubit=qubit,
             heralded_s=herald_s,
             deadline_s=deadline_s,
         )
-        memory.store(stored)
-        self._context.store.pair_held(stored)
-        pair = Pair(stored, self)
-        if not self.desk.deliver(attempt.request, heralded.sequence, pair):
-            await pair.release()
-        return True
+        self.keeper.store(stored)
+        if not self.desk.deliver(attempt.request, heralded.sequence, Pair(stored, self.keeper)):
+            await self.keeper.give_up(stored, "nobody takes it")
 
-    async def _correct(
-        self, device: QuantumDevice, bell_state: BellState, herald_s: float, deadline_s: float
-    ) -> None:
+    async def _correct(self, bell_state: BellState, herald_s: float, deadline_s: float) -> None:
         """Apply the Pauli gate at the following end; note how long the herald took to get there."""
         gate = pauli_to_phi_plus(bell_state)
         if self.leads or gate == "I":
             return
-        await device.gate(gate, COMMUNICATION_QUBIT)
+        await self.device.device.gate(gate, COMMUNICATION_QUBIT)
         now_s = self._context.clock()
         late = now_s >= deadline_s
         self.corrections.add(now_s - herald_s, late=late)
         if late:
             raise RoundOver("the correction came after the deadline")
 
-    def lifetime_s(self) -> float:
-        """How long a fresh pair stays above the link's useful fidelity, in both memories.
-
-        The root search takes milliseconds; it is made again only when one of its numbers changes.
-        """
-        mine, far_end = self._capabilities, self._far_end
-        if mine is None or far_end is None:
-            return 0.0
-        given = (self.fidelity, mine.t1_s, mine.t2_s, far_end.t1_s, far_end.t2_s)
-        if self._lifetime[0] != given:
-            lifetime_s = useful_lifetime_s(
-                self.fidelity,
-                self.config.minimum_useful_fidelity,
-                Coherence(mine.t1_s, mine.t2_s),
-                Coherence(far_end.t1_s, far_end.t2_s),
+    async def _agree(self, heralded: Heralded, qubit: int) -> None:
+        """Both ends hold the same pair; else its halves are given up. Raises RoundOver."""
+        self._tell_peer(
+            PairHeld(
+                self.name, heralded.round, heralded.sequence, heralded.slot, heralded.bell_state
             )
-            self._lifetime = (given, lifetime_s)
-        return self._lifetime[1]
+        )
+        try:
+            far_end = await self._round.wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
+            if not isinstance(far_end, PairHeld):
+                raise RoundOver("the far end took this pair for a test round")
+        except RoundOver:
+            self._tell_peer(PairDropped(self.name, heralded.sequence, "no agreement"))
+            await self.device.device.release(qubit)
+            raise
 
-    async def _give_up(self, over: RoundOver) -> None:
+    async def _give_up(self, attempt: Attempt, reason: str) -> None:
         """Leave the device idle and tell the others that the round is over."""
-        current = self._round
         self.counters["rounds_failed"] += 1
-        if current is not None:
-            ended = EndRound(self.name, current.number, str(over))
-            self._tell_peer(ended)
-            if self.leads:
-                self._context.send(self.config.station, ended)
+        ended = EndRound(self.name, attempt.round, reason)
+        self._tell_peer(ended)
+        if self.leads:
+            self._context.send(self.config.station, ended)
         try:
-            device = self._device()
-            await device.abort()
-            await device.release(COMMUNICATION_QUBIT)
+            await self.device.device.abort()
+            await self.device.device.release(COMMUNICATION_QUBIT)
         except InstrumentProblem as problem:
-            self._supervisor.report(problem)
-
-    # The life and end of pairs; what `Pair` needs of its keeper.
-
-    def device(self) -> QuantumDevice:
-        """The device; raises NotConnected."""
-        return self._device()
-
-    def use(self, stored: StoredPair) -> None:
-        """The application takes its half; raises PairExpired when it is too late."""
-        if self.memory is None:
-            raise PairExpired(f"the device that held pair {stored.sequence} is gone")
-        self.memory.take(self.name, stored.sequence)
-        self.counters["delivered"] += 1
-        self._context.store.pair_delivered(stored, self._context.name)
-
-    async def give_up(self, stored: StoredPair, reason: str) -> None:
-        """This end's half is lost, so the far end's is useless."""
-        self._tell_peer(PairDropped(self.name, stored.sequence, reason))
-        await self._free(stored, reason)
-
-    def _dropped_by_peer(self, sequence: int, reason: str) -> None:
-        for pair in self.memory.pairs if self.memory else []:
-            if pair.sequence == sequence:
-                self._to_free.put_nowait((pair, reason))
-
-    def _drop_all(self, reason: str) -> None:
-        for pair in self.memory.pairs if self.memory else []:
-            self._to_free.put_nowait((pair, reason))
-
-    async def _free_dropped(self) -> None:
-        while True:
-            await self._free(*await self._to_free.get())
-
-    async def _keep_estimate(self) -> None:
-        """Renew the estimate now and then: it takes too long to make for every pair."""
-        rounds = 0
-        while True:
-            await asyncio.sleep(ESTIMATE_EVERY_S)
-            mine, far_end = self._capabilities, self._far_end
-            if self.counters["test_rounds"] == rounds or mine is None or far_end is None:
-                continue
-            rounds = self.counters["test_rounds"]
-            self._estimate = estimate_fidelity(
-                self.tests.counts,
-                readout_error_a=mine.readout_error,
-                readout_error_b=far_end.readout_error,
-            )
-            self.lifetime_s()  # not while a herald waits
-            if self._estimate is not None:
-                self._context.store.fidelity(
-                    self.name, self._estimate.value, self._estimate.standard_error, rounds
-                )
-
-    async def _keep_time(self) -> None:
-        """Free what is past its deadline; expire requests."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            self.desk.expire()
-            for pair in self.memory.overdue() if self.memory else []:
-                await self.give_up(pair, EXPIRED)
-
-    async def _free(self, pair: StoredPair, reason: str) -> None:
-        """Take a half out of the books, then out of the device."""
-        if self.memory is None or self.memory.forget(pair.link, pair.sequence) is None:
-            return
-        state = "expired" if reason == EXPIRED else "discarded"
-        self.counters[state] += 1
-        self._context.store.pair_ended(pair, state, reason)
-        try:
-            await self._device().release(pair.qubit)
-        except InstrumentProblem as problem:
-            self._supervisor.report(problem)
+            self.device.failed(problem)

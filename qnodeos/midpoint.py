@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from drivers.devices import DeviceHerald, QuantumDevice
-from drivers.errors import InstrumentProblem, NotConnected
+from drivers.devices import DeviceCapabilities, DeviceHerald
+from drivers.errors import InstrumentProblem
 from drivers.supervisor import Supervisor
 from link_layer.messages import Attempt, EndRound, Heralded, Message
 from link_layer.states import BellState
 from qnodeos.config import MidpointTable
 from qnodeos.context import NodeContext
+from qnodeos.link_device import LinkDevice
 from qnodeos.status import Status
 
 
@@ -33,13 +34,17 @@ class Midpoint:
         self.config = config
         self.counters: Counter[str] = Counter()
         self._context = context
-        self._supervisor = supervisor
+        self._device = LinkDevice(
+            name,
+            supervisor,
+            heralded=self._heralded,
+            came=self._device_came,
+            went=self._device_went,
+        )
         # A restarted station must not repeat a number: the upper half is new at every start.
         self._sequence = context.rng.getrandbits(30) << 32
         self._orders: asyncio.Queue[Attempt | EndRound] = asyncio.Queue(maxsize=64)
         self._round: int | None = None
-        self._first_slot: int | None = None
-        self._early: DeviceHerald | None = None
 
     def handle(self, peer: str, message: Message) -> None:
         """Take an order of one of the ends."""
@@ -57,17 +62,21 @@ class Midpoint:
     def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
         """An end vanished: its round ends."""
         if peer in self.config.ends and (restarted or not up) and self._round is not None:
-            reason = f"{peer} {'has restarted' if restarted else 'was lost'}"
+            reason = f"{peer} {'has restarted' if up else 'was lost'}"
             self.handle(peer, EndRound(self.name, self._round, reason))
 
     def status(self) -> Status:
         """How the station is, for bus and journal."""
-        return {"attempting": self._round is not None, **self.counters}
+        return {
+            "attempting": self._round is not None,
+            "stale_heralds": self._device.stale_heralds,
+            **self.counters,
+        }
 
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read_heralds())
+            tasks.create_task(self._device.run())
             tasks.create_task(self._follow_orders())
 
     async def _follow_orders(self) -> None:
@@ -80,44 +89,23 @@ class Midpoint:
                     await self._stop()
                     self._announce(order)
             except InstrumentProblem as problem:
-                self._supervisor.report(problem)
+                self._device.failed(problem)
                 self._round = None
                 self._announce(EndRound(self.name, order.round, f"the midpoint failed: {problem}"))
 
     async def _begin(self, attempt: Attempt) -> None:
         if self._round is not None:
             await self._stop()
-        self._round, self._first_slot, self._early = attempt.round, None, None
-        self._first_slot = await self._device().start()
-        self._hear_early()
-
-    def _hear_early(self) -> None:
-        early, self._early = self._early, None
-        if early is not None:
-            self._heralded(early)
+        self._round = attempt.round
+        await self._device.start()
 
     async def _stop(self) -> None:
         self._round = None
-        await self._device().abort()
-
-    async def _read_heralds(self) -> None:
-        while True:
-            try:
-                await self._supervisor.wait_online(60.0)
-                async for herald in self._device().heralds():
-                    self._heralded(herald)
-            except InstrumentProblem as problem:
-                self._supervisor.report(problem)
+        await self._device.device.abort()
 
     def _heralded(self, herald: DeviceHerald) -> None:
         if self._round is None or herald.bell_state is None:
-            self.counters["stale_heralds"] += 1
-            return
-        if self._first_slot is None:
-            self._early = herald  # read before the reply to `start`
-            return
-        if herald.slot < self._first_slot:
-            self.counters["stale_heralds"] += 1
+            self.counters["unasked_heralds"] += 1
             return
         self._sequence += 1
         self.counters["heralds"] += 1
@@ -126,12 +114,16 @@ class Midpoint:
             Heralded(self.name, number, self._sequence, herald.slot, BellState[herald.bell_state])
         )
 
+    def _device_came(self, capabilities: DeviceCapabilities) -> None:
+        self._context.store.event(
+            "midpoint", {"link": self.name, "attempt_period_s": capabilities.attempt_period_s}
+        )
+
+    def _device_went(self, reason: str) -> None:
+        if self._round is not None:
+            number, self._round = self._round, None
+            self._announce(EndRound(self.name, number, f"the midpoint is away: {reason}"))
+
     def _announce(self, message: Message) -> None:
         for end in self.config.ends:
             self._context.send(end, message)
-
-    def _device(self) -> QuantumDevice:
-        device = self._supervisor.instrument
-        if not isinstance(device, QuantumDevice):
-            raise NotConnected(f"{type(device).__name__} is not a quantum device", owner=self.name)
-        return device

@@ -10,7 +10,7 @@ from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
 
 
 class Keeper(Protocol):
-    """Who keeps the books of a pair: the link that made it."""
+    """Who keeps the books of a pair."""
 
     memory: QuantumMemory | None
 

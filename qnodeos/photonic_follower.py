@@ -16,6 +16,7 @@ from link_layer.messages import (
     MatchReport,
     Message,
     TagReport,
+    TagUse,
     TestOutcomes,
     TurnBasis,
 )
@@ -29,9 +30,6 @@ from timing.tags import TagBatch
 
 REPORTS_KEPT = 400
 """Reports that may still be matched: some twenty seconds of them."""
-
-DELIVERED, TEST, ACCIDENTAL = 0, 1, 2
-"""What a MatchReport uses a tag for."""
 
 
 class Follower:
@@ -132,13 +130,13 @@ class Follower:
             self._counters["matches_malformed"] += 1
             return
         mine = outcomes[tags]
-        disclosed = mine[use != DELIVERED]
+        disclosed = mine[use != TagUse.DELIVERED]
         if len(disclosed):
             self._context.send(
                 self._config.peer,
                 TestOutcomes(self._link, epoch, report.first_pair, disclosed.tobytes()),
             )
-        delivered = np.flatnonzero(use == DELIVERED)
+        delivered = np.flatnonzero(use == TagUse.DELIVERED)
         if len(delivered):
             pairs = MeasuredPairs(
                 self._link,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InstrumentProblem
-from link_layer.fidelity import FidelityEstimate, TestRounds
+from link_layer.fidelity import FidelityEstimate, estimate_fidelity
 from link_layer.matching import DELAYS_PS, Matches, match_tags
 from link_layer.messages import (
     Basis,
@@ -22,16 +22,17 @@ from link_layer.messages import (
     MatchReport,
     Message,
     TagReport,
+    TagUse,
     TestOutcomes,
     TurnBasis,
 )
 from link_layer.queue import Request
+from link_layer.recent import RecentTests
 from link_layer.states import BellState
 from qnodeos.analysis import TURNING, TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.measured import MeasuredPairs
-from qnodeos.photonic_follower import ACCIDENTAL, DELIVERED, TEST
 from qnodeos.rates import Rates
 from qnodeos.requests import Desk
 from qnodeos.status import Status
@@ -92,7 +93,7 @@ class Leader:
         self._analyzer, self._desk, self._counters = analyzer, desk, counters
         self._bell_state = BellState[config.bell_state]
         self._synchroniser = Synchroniser(link, config, context, executor)
-        self._tests = TestRounds()
+        self._tests = RecentTests(context.clock)
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._epoch = context.rng.getrandbits(40) << 16
         self._bases: OrderedDict[int, Basis] = OrderedDict()
@@ -227,21 +228,21 @@ class Leader:
         pairs = [(matches.local, matches.remote), *matches.delayed]
         local = np.concatenate([one for one, _ in pairs])
         remote = np.concatenate([other for _, other in pairs])
-        use = np.full(len(local), ACCIDENTAL, np.uint8)
-        use[: len(matches)] = TEST
+        use = np.full(len(local), TagUse.ACCIDENTAL, np.uint8)
+        use[: len(matches)] = TagUse.TEST
         for entry in self._by_report(overlap, local, remote, use):
             sent = self._report(entry, request=0)
             if not sent:
                 continue
             self._awaited[entry.first_pair] = AwaitedTests(
-                entry.basis, entry.outcomes, entry.use == ACCIDENTAL
+                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL
             )
             while len(self._awaited) > TESTS_KEPT:
                 self._awaited.popitem(last=False)
                 self._counters["tests_unanswered"] += 1
 
     def _deliver(self, overlap: Overlap, matches: Matches, request: Request) -> None:
-        use = np.full(len(matches), DELIVERED, np.uint8)
+        use = np.full(len(matches), TagUse.DELIVERED, np.uint8)
         fidelity = self._estimate.value if self._estimate else 0.0
         for entry in self._by_report(overlap, matches.local, matches.remote, use):
             wanted = entry.first(max(request.missing, 0))
@@ -269,7 +270,7 @@ class Leader:
         labels = overlap.local.label[local]
         settled = (labels == overlap.remote.label[remote]) & (labels != TURNING)
         self._counters["pairs_while_turning"] += int(
-            np.count_nonzero(~settled & (use != ACCIDENTAL))
+            np.count_nonzero(~settled & (use != TagUse.ACCIDENTAL))
         )
         local, remote, use = local[settled], remote[settled], use[settled]
         sequences = overlap.remote.sequence[remote]
@@ -327,17 +328,17 @@ class Leader:
 
     async def _keep_estimate(self) -> None:
         """Renew the estimate, tell the far end, and end requests that ask for more."""
-        rounds = 0
+        rounds = 0.0
         while True:
             await asyncio.sleep(ESTIMATE_EVERY_S)
-            if self._counters["test_rounds"] == rounds:
+            if self._tests.rounds == rounds:
                 continue
-            rounds = self._counters["test_rounds"]
-            estimate = self._estimate = self._tests.estimate()
+            rounds = self._tests.rounds
+            estimate = self._estimate = estimate_fidelity(self._tests.counts)
             if estimate is None:
                 continue
             self._context.store.fidelity(
-                self._link, estimate.value, estimate.standard_error, rounds
+                self._link, estimate.value, estimate.standard_error, int(rounds)
             )
             self._context.send(
                 self._config.peer,

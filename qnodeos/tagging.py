@@ -19,6 +19,9 @@ TakeBatch = Callable[[int, TagBatch, int], None]
 
 ONLINE_LIMIT_S = 60.0
 
+RETRY_S = 0.05
+"""Pause after a problem: the supervisor needs a turn before the tagger is looked at again."""
+
 
 class TagSource:
     """Streams tags while they are wanted; every start of the tagger is a stream of its own."""
@@ -48,7 +51,7 @@ class TagSource:
             except InstrumentProblem as problem:
                 self._counters["stream_problems"] += 1
                 self._tagger.report(problem)
-                await asyncio.sleep(0)
+                await asyncio.sleep(RETRY_S)
 
     async def _stream_from(self, tagger: TimeTagger, take: TakeBatch) -> None:
         self._stream += 1

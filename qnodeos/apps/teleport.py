@@ -98,7 +98,7 @@ class Sender:
         memory = self._link.memory
         if memory is None:
             raise PairExpired("the device is gone")
-        device, data = self._link.device(), memory.allocate()
+        device, data = self._link.device.device, memory.allocate()
         state = self._states[self._turn % len(self._states)]
         self._turn += 1
         held = False
@@ -158,6 +158,11 @@ class Receiver:
             self._pairs[sequence] = asyncio.get_running_loop().create_future()
         return self._pairs[sequence]
 
+    def _readout_error(self) -> float:
+        """Probability of a wrong outcome, by the device's own figure."""
+        capabilities = self._link.device.capabilities
+        return capabilities.readout_error if capabilities is not None else 0.0
+
     async def _check(self, body: Body) -> None:
         sequence, x, z = int(body["pair"]), int(body["x"]), int(body["z"])
         state = str(body["state"])
@@ -179,7 +184,7 @@ class Receiver:
                 "basis": basis,
                 "outcome": outcome,
                 "expected": expected,
-                "readout_error": self._link.readout_error,
+                "readout_error": self._readout_error(),
                 "clock_s": self._clock(),
             },
         )

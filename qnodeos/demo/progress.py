@@ -61,7 +61,8 @@ class Progress:
         if len(parts) == 2 and parts[1] == "$state":
             self._heard[parts[0], ""]["state"] = value
         elif len(parts) == 3:
-            self._heard[parts[0], parts[1]][parts[2]] = value
+            # Homie allows no underscore in topics.
+            self._heard[parts[0], parts[1]][parts[2].replace("-", "_")] = value
 
     def show(self) -> None:
         """Draw what is known now."""
@@ -89,7 +90,7 @@ class Progress:
         head = Text.assemble(
             ("qnodeos demo  ", "bold"), f"{self._elapsed_s():.0f} of {self._seconds:.0f} s"
         )
-        return Group(head, bar, self._instruments(), self._links())
+        return Group(head, bar, Text(), self._instruments(), self._links())
 
     def _instruments(self) -> Table:
         table = Table(title="instruments", title_justify="left", box=None, pad_edge=False)
@@ -113,8 +114,9 @@ class Progress:
         far_end = self._heard["bob", "link-memory"]
         clock = photonic.get("clock", "waiting")
         table = Table(title="links", title_justify="left", box=None, pad_edge=False)
-        table.add_column("")
-        table.add_column("")
+        table.show_header = False
+        table.add_column()
+        table.add_column()
         for name, value in (
             ("clock", Text(clock, STATE_STYLE.get(clock, ""))),
             ("skew", _number(photonic, "skew_ppm", 4, " ppm")),

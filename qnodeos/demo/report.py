@@ -137,7 +137,7 @@ def _processes(report: Report, run: Run) -> None:
     _row(
         report,
         "processes",
-        f"memory of all {run.peak_processes} processes, peak",
+        f"memory of {run.peak_processes} processes",
         mebibytes,
         unit="MiB",
         tolerance=f"under {MEMORY_LIMIT_MIB:.0f}",
@@ -194,7 +194,7 @@ def _photonic(report: Report, journal: Journal, truth: Truth) -> None:
         status.get("fidelity_error"),
         lit[-1] if lit else None,
     )
-    _row(report, "photonic link", "fidelity, accidentals kept", status.get("fidelity_raw"))
+    _row(report, "photonic link", "the same, accidentals kept", status.get("fidelity_raw"))
     _asked(report, journal, "photonic", "M")
 
 
@@ -226,7 +226,7 @@ def _memory(report: Report, journals: dict[str, Journal], truth: Truth) -> None:
     _row(
         report,
         "memory link",
-        "delivered after their deadline",
+        "delivered past their deadline",
         late,
         tolerance="none",
         holds=late == 0,
@@ -247,7 +247,7 @@ def _memory(report: Report, journals: dict[str, Journal], truth: Truth) -> None:
     _row(
         report,
         "memory link",
-        "corrections after the deadline",
+        "corrections past the deadline",
         missed,
         tolerance="none",
         holds=missed == 0,
@@ -294,7 +294,7 @@ def _recovery(report: Report, run: Run, journals: dict[str, Journal], truth: Tru
         _row(
             report,
             "recovery",
-            f"{witness} says {killed.node} is lost, after",
+            f"{witness} misses {killed.node} after",
             after_s,
             unit="s",
             tolerance=f"within {NOTICED_LIMIT_S:g}",
@@ -305,7 +305,7 @@ def _recovery(report: Report, run: Run, journals: dict[str, Journal], truth: Tru
         _row(
             report,
             "recovery",
-            f"{link} pairs flow again, after",
+            f"{link} pairs flow again after",
             after_s,
             unit="s",
             tolerance=f"within {RECOVERED_LIMIT_S:g}",
@@ -316,7 +316,7 @@ def _recovery(report: Report, run: Run, journals: dict[str, Journal], truth: Tru
         _row(
             report,
             "recovery",
-            "pump dark, after",
+            "pump dark after",
             dark_s,
             unit="s",
             tolerance=f"within {NOTICED_LIMIT_S:g}",

@@ -22,6 +22,8 @@ from qnodeos.errors import UserError
 
 BROKER_PORT = 7183
 READY_LIMIT_S = 15.0
+STARTED_S = 5.0
+"""A process is up by then; what it used to start does not count as its running cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ async def _go_on(run: Run, progress: Progress, broker_url: str) -> None:
                 _kill_if_time(run, clock())
                 for name in NODES:
                     pid = run.children[name].pid
-                    if pid is not None and name not in cpu_from:
+                    up = clock() > run.started_s + STARTED_S
+                    if up and pid is not None and name not in cpu_from:
                         cpu_from[name] = (clock(), cpu_seconds(pid))
                 progress.show()
     finally:

@@ -15,7 +15,7 @@ from qnodeos.demo.report import Report, Row
 
 def print_report(report: Report, console: Console) -> None:
     """Print the table, the verdict, and where things lie."""
-    table = Table(title="qnodeos demo", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("figure")
     table.add_column("found", justify="right", no_wrap=True)
     table.add_column("truth", justify="right", no_wrap=True)
@@ -26,12 +26,13 @@ def print_report(report: Report, console: Console) -> None:
         mine = [row for row in report.instruments if row.node == node]
         online = sum(row.state == "online" for row in mine)
         table.add_row(
-            Text(f"  {node}: ").append(", ".join(row.name for row in mine), "dim"),
+            f"  {node}",
             f"{online} of {len(mine)} online",
             "",
             "all",
             _mark(online == len(mine)),
         )
+        table.add_row(Text("    " + ", ".join(row.name for row in mine), "dim"))
     section = ""
     for figure in report.rows:
         if figure.section != section:

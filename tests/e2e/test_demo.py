@@ -129,7 +129,7 @@ def test_the_clock_was_found_and_its_skew_is_right(demo: Demo):
 
 
 def test_the_killed_node_was_missed_and_came_back(demo: Demo):
-    for what in ("bob says", "station says", "photonic pairs", "memory pairs", "pump dark"):
+    for what in ("bob misses", "station misses", "photonic pairs", "memory pairs", "pump dark"):
         row = demo.row("recovery", what)
         assert row["holds"], row
 

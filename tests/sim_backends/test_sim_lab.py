@@ -41,7 +41,7 @@ def test_environment_fills_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("efficiency = 0.80", "efficiency = 1.8", "detectors.alice.efficiency", "found 1.8"),
         ("efficiency = 0.80", "efficiency = nan", "detectors.alice.efficiency", "nan"),
-        ("seed = 20261121", "sede = 1", "lab.seed", "missing"),
+        ("seed = 1935", "sede = 1", "lab.seed", "missing"),
         ("slope_mw_per_ma = 0.2", "slope = 0.2", "lasers.pump.slope_mw_per_ma", "missing"),
         ("length_km = 0.0", "length_km = 0.0\nlenght = 1", "channels.alice.lenght", "spelling"),
         ("t2_s = 0.5", "t2_s = 50.0", "memories.alice", "t2_s <= 2 * t1_s"),

@@ -64,19 +64,6 @@ class PairRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ClockRow:
-    """The far end's clock against ours at `epoch_ps` of our timescale."""
-
-    time_s: float
-    peer: str
-    state: str
-    epoch_ps: int
-    offset_ps: float
-    skew: float
-    uncertainty_ps: float
-
-
-@dataclass(frozen=True, slots=True)
 class FidelityRow:
     """A link's fidelity from its test rounds, with its standard error."""
 
@@ -103,7 +90,6 @@ class Journal:
     events: tuple[EventRow, ...]
     requests: tuple[RequestRow, ...]
     pairs: tuple[PairRow, ...]
-    clocks: tuple[ClockRow, ...]
     fidelities: tuple[FidelityRow, ...]
     results: tuple[ResultRow, ...]
 
@@ -136,13 +122,6 @@ def read_journal(path: str | Path) -> Journal:
                     "SELECT link, sequence, slot, request, role, bell_state, fidelity, "
                     "heralded_s, deadline_s, state, reason, ended_s, time_s, owner "
                     "FROM pairs LEFT JOIN deliveries USING (link, sequence) ORDER BY heralded_s"
-                )
-            ),
-            clocks=tuple(
-                ClockRow(*row)
-                for row in database.execute(
-                    "SELECT time_s, peer, state, epoch_ps, offset_ps, skew, uncertainty_ps "
-                    "FROM clocks ORDER BY id"
                 )
             ),
             fidelities=tuple(

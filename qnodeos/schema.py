@@ -50,12 +50,6 @@ BEGIN
     UPDATE pairs SET state = 'delivered' WHERE link = NEW.link AND sequence = NEW.sequence;
 END;
 
-CREATE TABLE clocks (
-    id INTEGER PRIMARY KEY, time_s REAL NOT NULL, peer TEXT NOT NULL, state TEXT NOT NULL,
-    epoch_ps INTEGER NOT NULL, offset_ps REAL NOT NULL, skew REAL NOT NULL,
-    uncertainty_ps REAL NOT NULL
-);
-
 CREATE TABLE fidelities (
     id INTEGER PRIMARY KEY, time_s REAL NOT NULL, link TEXT NOT NULL, fidelity REAL NOT NULL,
     error REAL NOT NULL, rounds INTEGER NOT NULL

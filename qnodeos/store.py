@@ -1,4 +1,4 @@
-"""The node's journal in SQLite: requests, pairs, clock, fidelities, results, events.
+"""The node's journal in SQLite: requests, pairs, fidelities, results, events.
 
 Writers return at once: entries wait in memory and are committed a few times a second, together, in
 a worker thread, because a disk may take a second where a qubit has milliseconds. The connection is
@@ -164,29 +164,6 @@ class Store:
             pair.sequence,
         )
 
-    def clock_estimate(
-        self,
-        peer: str,
-        *,
-        state: str,
-        epoch_ps: int,
-        offset_ps: float,
-        skew: float,
-        uncertainty_ps: float,
-    ) -> None:
-        """The far end's clock against ours at an instant of our timescale."""
-        self._put(
-            "INSERT INTO clocks (time_s, peer, state, epoch_ps, offset_ps, skew, uncertainty_ps) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self._wall(),
-            peer,
-            state,
-            int(epoch_ps),
-            float(offset_ps),
-            float(skew),
-            float(uncertainty_ps),
-        )
-
     def fidelity(self, link: str, fidelity: float, error: float, rounds: int) -> None:
         """A link's fidelity from so many test rounds, with its standard error."""
         self._put(
@@ -205,31 +182,6 @@ class Store:
             self._wall(),
             app,
             json.dumps(data, default=str),
-        )
-
-    def teleport(
-        self,
-        *,
-        sequence: int,
-        slot: int,
-        state: str,
-        basis: str,
-        outcome: int,
-        expected: int,
-        clock_s: float,
-    ) -> None:
-        """A teleported state as measured at the far end, against what was sent."""
-        self.result(
-            "teleport",
-            {
-                "sequence": sequence,
-                "slot": slot,
-                "state": state,
-                "basis": basis,
-                "outcome": outcome,
-                "expected": expected,
-                "clock_s": clock_s,
-            },
         )
 
     # Writing.

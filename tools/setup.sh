@@ -18,30 +18,34 @@ find_python() {
 }
 
 missing() {
-  command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc
-  find_python >/dev/null || echo python3
   local python
-  python=$(find_python) || return 0
+  command -v "${CC:-cc}" >/dev/null 2>&1 || echo gcc libc6-dev
+  if ! python=$(find_python); then
+    echo python3 python3-venv python3-dev
+    return 0
+  fi
   "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-  "$python" -c 'import os, sysconfig, sys
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || echo python3-dev
+  "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' ||
+    echo python3-dev
 }
 
-needed=$(missing)
+needed=$(echo $(missing))  # on one line
 if [ -n "$needed" ]; then
-  packages="$needed libc6-dev"
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "setup: installing $packages"
+    echo "setup: installing $needed"
     apt-get update -q
     # shellcheck disable=SC2086  # a list of packages
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $needed
   else
-    echo "setup: this machine lacks: $(echo $needed). Ask for: sudo apt-get install $(echo $packages)" >&2
+    echo "setup: this machine lacks $needed" >&2
+    echo "  install it, on Debian or Ubuntu with: sudo apt-get install $needed" >&2
     exit 2
   fi
 fi
 
-[ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+# A virtual environment that was left half-made has no pip.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$venv"
 case $kind in
   demo) extras=demo,plot ;;
   test) extras=demo,plot,test ;;

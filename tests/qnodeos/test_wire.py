@@ -171,8 +171,10 @@ async def test_nobody_is_up_before_he_is_heard_and_sending_is_refused(net: Net):
 
 async def test_a_silent_peer_is_lost_and_found_again_as_a_new_boot(net: Net):
     alice = await net.start("alice")
-    bob = await net.start("bob", heartbeat_s=60.0)  # says one word when connected, then hangs
+    bob = await net.start("bob", heartbeat_s=60.0)
     first = bob.boot
+    await net.until(lambda: bob.peers["alice"].state == "up")
+    bob.send("alice", Ping(1))  # his last word; then he hangs
     await net.until(lambda: alice.peers["bob"].state == "lost")
     lost = next(status for status in net.told["alice"] if status.state == "lost")
     assert lost.reason.startswith("silent for 0.")

@@ -42,11 +42,20 @@ def demo(
 
     from rich.console import Console
 
-    from qnodeos.demo.layout import NODES, example_folder
-    from qnodeos.demo.report import make_report
-    from qnodeos.demo.run import Options, run_demo
-    from qnodeos.demo.table import print_report
     from qnodeos.errors import UserError
+
+    try:
+        from qnodeos.demo.layout import NODES, example_folder
+        from qnodeos.demo.report import make_report
+        from qnodeos.demo.run import Options, run_demo
+        from qnodeos.demo.table import print_report
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "the demo needs more than the base installation",
+            found=f"no package '{error.name}'",
+            expected="the extra 'demo' of qnodeos",
+            do="pip install 'qnodeos[demo]'",
+        ) from error
 
     if kill is not None and kill not in NODES:
         raise UserError(

@@ -34,6 +34,8 @@ class Round:
 
     def station(self, heralded: Heralded) -> None:
         """The station's announcement; raises Mismatch."""
+        if self.heralded is not None and self.heralded != heralded:
+            raise Mismatch("the station heralds two pairs in one round")
         self.heralded = heralded
         self._check()
 

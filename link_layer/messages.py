@@ -5,19 +5,26 @@ requests of type K (create and keep) and M (measure directly). One end of a link
 lower node id, leads: it orders the requests and opens each round, so both ends always work on the
 same request. A `round` counts attempts at one pair; a `sequence` is the station's count of heralds
 and, together with link and slot, the identity of a pair.
+
+What no sender may say is refused when a message is decoded, so that the services can trust it.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from link_layer.states import BellState
 
 RequestKind = Literal["K", "M"]
 Basis = Literal["Z", "X", "Y"]
+Outcome = Annotated[int, Meta(ge=0, le=1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What an array of numpy or a database can hold."""
+Seconds = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class ErrorCode(enum.Enum):
@@ -37,23 +44,27 @@ class LinkHello(Struct, frozen=True, tag="link-hello"):
     """What one end's device is like; sent whenever the far end (re)appears or the device does."""
 
     link: str
-    t1_s: float
-    t2_s: float
-    initial_fidelity: float
-    readout_error: float
+    t1_s: Seconds
+    t2_s: Seconds
+    initial_fidelity: Share
+    readout_error: Annotated[float, Meta(ge=0, lt=0.5)]
+
+    def __post_init__(self) -> None:
+        if self.t2_s > 2 * self.t1_s * (1 + 1e-9):
+            raise ValueError(f"T2 {self.t2_s} s exceeds 2 T1 = {2 * self.t1_s} s")
 
 
 class Create(Struct, frozen=True, tag="create"):
     """Asks the far end to take part in a request; answered by Accept or Refuse."""
 
     link: str
-    request: int
+    request: Int64
     kind: RequestKind
     number: int
     minimum_fidelity: float
     max_time_s: float
     purpose: str
-    priority: int = 0
+    priority: Int64 = 0
     corrected: bool = True
     """True: deliver Phi+ by applying the Pauli correction; False: tell the Bell state instead."""
 
@@ -62,14 +73,14 @@ class Accept(Struct, frozen=True, tag="accept"):
     """The far end takes part."""
 
     link: str
-    request: int
+    request: Int64
 
 
 class Refuse(Struct, frozen=True, tag="refuse"):
     """The far end does not take part, and why."""
 
     link: str
-    request: int
+    request: Int64
     error: ErrorCode
     text: str
 
@@ -78,7 +89,7 @@ class Finish(Struct, frozen=True, tag="finish"):
     """The request is over at the sender: done, or ended early with an error."""
 
     link: str
-    request: int
+    request: Int64
     error: ErrorCode | None = None
     text: str = ""
 
@@ -90,8 +101,8 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     """
 
     link: str
-    round: int
-    request: int
+    round: Int64
+    request: Int64
     test_basis: Basis | None = None
 
 
@@ -99,7 +110,7 @@ class NotReady(Struct, frozen=True, tag="not-ready"):
     """A round cannot begin at the sender (no free memory, device away); the leader tries later."""
 
     link: str
-    round: int
+    round: Int64
     reason: str
 
 
@@ -107,7 +118,7 @@ class EndRound(Struct, frozen=True, tag="end-round"):
     """The round is over without a pair; whoever still attempts stops."""
 
     link: str
-    round: int
+    round: Int64
     reason: str
 
 
@@ -115,9 +126,9 @@ class Heralded(Struct, frozen=True, tag="heralded"):
     """The station announces a success to both ends."""
 
     link: str
-    round: int
-    sequence: int
-    slot: int
+    round: Int64
+    sequence: Int64
+    slot: Int64
     bell_state: BellState
 
 
@@ -125,9 +136,9 @@ class PairHeld(Struct, frozen=True, tag="pair-held"):
     """One end holds its half of this pair; the pair exists when both ends have said the same."""
 
     link: str
-    round: int
-    sequence: int
-    slot: int
+    round: Int64
+    sequence: Int64
+    slot: Int64
     bell_state: BellState
 
 
@@ -135,7 +146,7 @@ class PairDropped(Struct, frozen=True, tag="pair-dropped"):
     """One end has given its half up: the other end must too."""
 
     link: str
-    sequence: int
+    sequence: Int64
     reason: str
 
 
@@ -143,19 +154,19 @@ class TestOutcome(Struct, frozen=True, tag="test-outcome"):
     """One end's outcome of a test round on a memory pair: 0 for the +1 eigenstate, 1 otherwise."""
 
     link: str
-    round: int
-    sequence: int
-    slot: int
+    round: Int64
+    sequence: Int64
+    slot: Int64
     bell_state: BellState
     basis: Basis
-    outcome: int
+    outcome: Outcome
 
 
 class TurnBasis(Struct, frozen=True, tag="turn-basis"):
     """The leading end of a photonic link asks for a measurement basis, from now on called epoch."""
 
     link: str
-    epoch: int
+    epoch: Int64
     basis: Basis
 
 
@@ -163,7 +174,7 @@ class BasisTurned(Struct, frozen=True, tag="basis-turned"):
     """The analyzer stands in the basis of this epoch; `ok` False: it could not be turned."""
 
     link: str
-    epoch: int
+    epoch: Int64
     ok: bool = True
     reason: str = ""
 
@@ -177,11 +188,11 @@ class TagReport(Struct, frozen=True, tag="tag-report"):
     """
 
     link: str
-    stream: int
-    sequence: int
-    start_ps: int
-    stop_ps: int
-    epoch: int
+    stream: Int64
+    sequence: Int64
+    start_ps: Int64
+    stop_ps: Int64
+    epoch: Int64
     times: bytes
     lost: bool = False
 
@@ -204,9 +215,9 @@ class MatchReport(Struct, frozen=True, tag="match-report"):
     """
 
     link: str
-    stream: int
-    sequence: int
-    first_pair: int
+    stream: Int64
+    sequence: Int64
+    first_pair: Int64
     tags: bytes
     use: bytes
     request: int = 0
@@ -216,8 +227,8 @@ class TestOutcomes(Struct, frozen=True, tag="test-outcomes"):
     """Outcomes for the test entries of a MatchReport, in their order: u8, 0 or 1."""
 
     link: str
-    epoch: int
-    first_pair: int
+    epoch: Int64
+    first_pair: Int64
     outcomes: bytes
 
 
@@ -225,9 +236,9 @@ class LinkQuality(Struct, frozen=True, tag="link-quality"):
     """The leading end's estimate of the fidelity of a link, with its 95 % credible interval."""
 
     link: str
-    fidelity: float
-    low: float
-    high: float
+    fidelity: Share
+    low: Share
+    high: Share
     time_s: float
 
 

@@ -58,12 +58,15 @@ class QueueFull(Exception):
 
 
 class RequestQueue:
-    """Requests by priority, then by age. Final ones leave it at once; ids are never used twice."""
+    """Requests by priority, then by age. Final ones leave it at once; ids are never used twice.
+
+    How the last ones ended is remembered, so that a repeated message gets the same answer.
+    """
 
     def __init__(self, limit: int = 256):
         self.limit = limit
         self._open: dict[int, Request] = {}
-        self._ended: dict[int, None] = {}
+        self._ended: dict[int, tuple[ErrorCode | None, str]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -87,6 +90,15 @@ class RequestQueue:
     def get(self, request_id: int) -> Request | None:
         """The open request of this id."""
         return self._open.get(request_id)
+
+    def verdict(self, request_id: int) -> tuple[ErrorCode | None, str] | None:
+        """How a request ended, as error and text; None if it is open, unknown, or long gone."""
+        return self._ended.get(request_id)
+
+    def refuse(self, create: Create, error: ErrorCode, text: str) -> None:
+        """Remember that a proposal was refused: a repetition of it must not be accepted."""
+        if create.request not in self._open:
+            self._remember(create.request, error, text)
 
     def activate(self, request_id: int) -> Request | None:
         """Both ends have agreed; None if it is not waiting for that."""
@@ -126,11 +138,14 @@ class RequestQueue:
         else:
             request.state = RequestState.FAILED
         request.error, request.text = error, text
-        self._ended[request_id] = None
-        while len(self._ended) > 4 * self.limit:
-            del self._ended[next(iter(self._ended))]
+        self._remember(request_id, error, text)
         return request
 
     def expired(self, now_s: float) -> list[Request]:
         """Requests whose time is over, still in the queue."""
         return [r for r in self._open.values() if now_s >= r.expires_s]
+
+    def _remember(self, request_id: int, error: ErrorCode | None, text: str) -> None:
+        self._ended[request_id] = (error, text)
+        while len(self._ended) > 4 * self.limit:
+            del self._ended[next(iter(self._ended))]

@@ -27,10 +27,14 @@ class TurningAnalyzer:
         self._clock = clock
         self._epoch = TURNING
         self._since_s = 0.0
+        self._connects = 0
 
     @property
     def epoch(self) -> int:
         """Epoch of a batch of tags that has just arrived."""
+        status = self._supervisor.status
+        if status.state != "online" or status.connects != self._connects:
+            return TURNING  # a connection begins with homing
         if self._clock() < self._since_s + SETTLE_S:
             return TURNING
         return self._epoch
@@ -46,8 +50,9 @@ class TurningAnalyzer:
             analyzer = self._supervisor.instrument
             if not isinstance(analyzer, Analyzer):
                 raise NotConnected(f"{type(analyzer).__name__} is not an analyzer")
+            connects = self._supervisor.status.connects
             await analyzer.set_basis(basis)
         except InstrumentProblem as problem:
             self._supervisor.report(problem)
             raise
-        self._epoch, self._since_s = epoch, self._clock()
+        self._epoch, self._since_s, self._connects = epoch, self._clock(), connects

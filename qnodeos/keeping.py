@@ -33,8 +33,8 @@ class PairKeeper:
         self.memory: QuantumMemory | None = None
         self._link, self._context, self._device = link, context, device
         self._tell_peer, self._counters = tell_peer, counters
-        # At most one entry a storage qubit, since a pair is freed once.
-        self._to_free: asyncio.Queue[tuple[StoredPair, str]] = asyncio.Queue()
+        # A pair is freed once, so what waits here is bounded by the qubits and the far end's words.
+        self._dropped: asyncio.Queue[tuple[StoredPair, str]] = asyncio.Queue()
 
     def fit(self, qubits: int) -> None:
         """The device has so many qubits; a memory of another size is begun anew."""
@@ -60,27 +60,32 @@ class PairKeeper:
         self._context.store.pair_delivered(pair, self._context.name)
 
     async def give_up(self, pair: StoredPair, reason: str) -> None:
-        """This end's half is lost, so the far end's is useless."""
-        self._tell_peer(PairDropped(self._link, pair.sequence, reason))
-        await self._free(pair, reason)
+        """This end's half is lost, so the far end's is useless; harmless if it is gone already."""
+        if self._forget(pair, reason):
+            self._tell_peer(PairDropped(self._link, pair.sequence, reason))
+            await self._release(pair)
 
     def dropped_by_peer(self, sequence: int, reason: str) -> None:
         """The far end has lost its half."""
         for pair in self.memory.pairs if self.memory else []:
             if pair.sequence == sequence:
-                self._to_free.put_nowait((pair, reason))
+                self._dropped.put_nowait((pair, reason))
 
-    def drop_all(self, reason: str) -> None:
+    def drop_all(self, reason: str, *, tell_peer: bool) -> None:
         """All halves are useless: the far end, or the device, is gone."""
         for pair in self.memory.pairs if self.memory else []:
-            self._to_free.put_nowait((pair, reason))
+            if tell_peer:
+                self._tell_peer(PairDropped(self._link, pair.sequence, reason))
+            self._dropped.put_nowait((pair, reason))
 
     async def run(self) -> None:
         """Free what is dropped or past its deadline, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_deadlines())
             while True:
-                await self._free(*await self._to_free.get())
+                pair, reason = await self._dropped.get()
+                if self._forget(pair, reason):
+                    await self._release(pair)
 
     async def _keep_deadlines(self) -> None:
         while True:
@@ -88,13 +93,20 @@ class PairKeeper:
             for pair in self.memory.overdue() if self.memory else []:
                 await self.give_up(pair, EXPIRED)
 
-    async def _free(self, pair: StoredPair, reason: str) -> None:
-        """Take a half out of the books, then out of the device."""
+    def _forget(self, pair: StoredPair, reason: str) -> bool:
+        """Take a half out of the books; False if it is not there any more.
+
+        To be followed by `_release` at once: the qubit may be given out again from now on.
+        """
         if self.memory is None or self.memory.forget(pair.link, pair.sequence) is None:
-            return
+            return False
         state = "expired" if reason == EXPIRED else "discarded"
         self._counters[state] += 1
         self._context.store.pair_ended(pair, state, reason)
+        return True
+
+    async def _release(self, pair: StoredPair) -> None:
+        """Free its qubit in the device."""
         try:
             await self._device.device.release(pair.qubit)
         except InstrumentProblem as problem:

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.devices import DeviceCapabilities, DeviceHerald, QuantumDevice
-from drivers.errors import InstrumentProblem, NotConnected
+from drivers.errors import InstrumentProblem, NotConnected, ProtocolError
 from drivers.supervisor import Supervisor
+from link_layer.states import Coherence
 
 ONLINE_LIMIT_S = 60.0
 
@@ -63,8 +64,10 @@ class LinkDevice:
             try:
                 await self._supervisor.wait_online(ONLINE_LIMIT_S)
                 device = self.device
-                self.capabilities = await device.capabilities()
-                self._came(self.capabilities)
+                capabilities = await device.capabilities()
+                self._check(capabilities)
+                self.capabilities = capabilities
+                self._came(capabilities)
                 async for herald in device.heralds():
                     self._hear(herald)
             except InstrumentProblem as problem:
@@ -73,6 +76,18 @@ class LinkDevice:
                     self._went(str(problem))
                 self._supervisor.report(problem)
                 await asyncio.sleep(RETRY_S)
+
+    def _check(self, numbers: DeviceCapabilities) -> None:
+        """Refuse numbers that no qubit can have; a midpoint has none. Raises ProtocolError."""
+        try:
+            if numbers.role == "node":
+                Coherence(numbers.t1_s, numbers.t2_s)
+            if not 0 <= numbers.readout_error < 0.5:
+                raise ValueError(f"readout error {numbers.readout_error}, expected 0 to below 0.5")
+        except ValueError as error:
+            raise ProtocolError(
+                f"the device's own numbers cannot be: {error}", b"", owner=self._name
+            ) from error
 
     def _hear(self, herald: DeviceHerald) -> None:
         if self._first_slot is None:

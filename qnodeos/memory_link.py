@@ -49,6 +49,8 @@ from qnodeos.status import Status
 ROUND_LIMIT_S = 2.0
 """A round without a herald is opened anew after this time; it only bounds a loss of messages."""
 
+LEAST_ROUND_S = 0.1
+
 AGREEMENT_LIMIT_S = 0.2
 """The other two witnesses of a herald must speak within this time."""
 
@@ -56,7 +58,7 @@ RETRY_S = 0.005
 """First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
 
 RETRY_LIMIT_S = 0.5
-EXPIRE_EVERY_S = 0.1
+TICK_S = 0.2
 
 KEEP_FREE_QUBITS = 1
 """Storage qubits that the network leaves to applications, which need one to teleport from."""
@@ -103,7 +105,8 @@ class MemoryLink:
         self._context = context
         self._round = CurrentRound(self.counters)
         self._rounds = context.rng.getrandbits(30) << 32
-        self._ended_round = 0
+        self._last_round = 0
+        self._wait_s: float | None = None
         self._herald_s = 0.0
         self._test_turn = 0
         self._attempts: asyncio.Queue[Attempt] = asyncio.Queue(maxsize=16)
@@ -124,6 +127,7 @@ class MemoryLink:
         said: Status = {
             "ready": self.ready,
             "stale_heralds": self.device.stale_heralds,
+            "deliveries_dropped": self.desk.dropped,
             **self.counters,
             **self.quality.status(),
         }
@@ -143,7 +147,7 @@ class MemoryLink:
             tasks.create_task(self.device.run())
             tasks.create_task(self.keeper.run())
             tasks.create_task(self.quality.run(self._estimate_renewed))
-            tasks.create_task(self._expire_requests())
+            tasks.create_task(self._keep_time())
             tasks.create_task(self._lead() if self.leads else self._follow())
 
     # What comes from outside.
@@ -164,8 +168,12 @@ class MemoryLink:
             self._round.interrupt(reason)
             if peer == self.config.peer:
                 self.quality.far = None
+                # A new process of the leading end counts its rounds from anywhere.
+                self._last_round = 0
+                while not self._attempts.empty():
+                    self._attempts.get_nowait()
                 self.desk.end_all(ErrorCode.OTHER, reason)
-                self.keeper.drop_all(reason)
+                self.keeper.drop_all(reason, tell_peer=False)
         if up and peer == self.config.peer:
             self._say_hello()
         self._work.set()
@@ -188,7 +196,8 @@ class MemoryLink:
                 self._work.set()
             case Create() | Accept() | Refuse() | Finish():
                 self.desk.handle(message)
-            case Attempt() if not self.leads:
+            case Attempt(round=n) if not self.leads:
+                self._round.overtaken(n)
                 if self._attempts.full():
                     self._attempts.get_nowait()
                     self.counters["attempts_dropped"] += 1
@@ -200,7 +209,7 @@ class MemoryLink:
             ):
                 self._round.interrupt(why)
             case EndRound(round=n):
-                self._ended_round = max(self._ended_round, n)
+                self._last_round = max(self._last_round, n)
             case PairDropped(sequence=sequence, reason=why):
                 self.keeper.dropped_by_peer(sequence, why)
             case _:
@@ -215,7 +224,7 @@ class MemoryLink:
     def _device_went(self, reason: str) -> None:
         self.quality.near = None
         self._round.interrupt(f"the device is away: {reason}")
-        self.keeper.drop_all("the device was lost")
+        self.keeper.drop_all("the device was lost", tell_peer=True)
 
     def _device_heralded(self, herald: DeviceHerald) -> None:
         self._herald_s = herald.received_s
@@ -264,10 +273,13 @@ class MemoryLink:
         self._context.store.request(self.name, request)
         self._work.set()
 
-    async def _expire_requests(self) -> None:
+    async def _keep_time(self) -> None:
+        """Expire requests; greet until the far end has answered, as a message may be lost."""
         while True:
-            await asyncio.sleep(EXPIRE_EVERY_S)
+            await asyncio.sleep(TICK_S)
             self.desk.expire()
+            if self.quality.far is None:
+                self._say_hello()
 
     def _estimate_renewed(self, estimate: FidelityEstimate) -> None:
         self._context.store.fidelity(
@@ -295,7 +307,8 @@ class MemoryLink:
     async def _follow(self) -> None:
         while True:
             attempt = await self._attempts.get()
-            if self._attempts.empty() and attempt.round > self._ended_round:
+            if self._attempts.empty() and attempt.round > self._last_round:
+                self._last_round = attempt.round
                 await self._attempt(attempt)
 
     def _choose_test(self) -> Basis | None:
@@ -341,6 +354,7 @@ class MemoryLink:
         if attempt.test_basis is not None:
             return None
         if not self.leads and self.desk.queue.get(attempt.request) is None:
+            self.desk.remind(attempt.request)
             raise MemoryFull(f"request {attempt.request} is over here")
         return self.memory.allocate(keep_free=KEEP_FREE_QUBITS)
 
@@ -349,12 +363,21 @@ class MemoryLink:
         if self.leads:
             self._tell_peer(attempt)
             self._context.send(self.config.station, attempt)
+        began_s = self._context.clock()
         await self.device.start()
         await self._round.wait(
-            lambda current: current.device_slot is not None or None, ROUND_LIMIT_S
+            lambda current: current.device_slot is not None or None, self._round_limit_s()
         )
         self.counters["heralds"] += 1
+        waited_s = self._context.clock() - began_s
+        self._wait_s = waited_s if self._wait_s is None else 0.9 * self._wait_s + 0.1 * waited_s
         return await self._round.wait(lambda current: current.held, AGREEMENT_LIMIT_S)
+
+    def _round_limit_s(self) -> float:
+        """Twenty times the usual wait: chance makes a herald later than that once in 10^8."""
+        if self._wait_s is None:
+            return ROUND_LIMIT_S
+        return min(ROUND_LIMIT_S, max(LEAST_ROUND_S, 20 * self._wait_s))
 
     async def _test(self, heralded: Heralded, basis: Basis) -> None:
         outcome = await self.device.device.measure(COMMUNICATION_QUBIT, basis)

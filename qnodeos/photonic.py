@@ -105,8 +105,9 @@ class PhotonicLink:
     def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
         """The far end appeared, vanished, or is a new process."""
         if peer == self.config.peer and (not up or restarted):
-            self._role.reset(f"{peer} {'has restarted' if up else 'was lost'}")
-            self.desk.end_all(ErrorCode.OTHER, f"{peer} was lost")
+            reason = f"{peer} {'has restarted' if up else 'was lost'}"
+            self._role.reset(reason)
+            self.desk.end_all(ErrorCode.OTHER, reason)
 
     @property
     def ready(self) -> bool:
@@ -115,7 +116,12 @@ class PhotonicLink:
 
     def status(self) -> Status:
         """How the link is, for bus and journal."""
-        return {"ready": self.ready, "resting": not self._wanted.is_set(), **self._role.status()}
+        return {
+            "ready": self.ready,
+            "resting": not self._wanted.is_set(),
+            "deliveries_dropped": self.desk.dropped,
+            **self._role.status(),
+        }
 
     async def run(self) -> None:
         """Serve until cancelled."""

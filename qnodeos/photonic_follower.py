@@ -31,6 +31,9 @@ from timing.tags import TagBatch
 REPORTS_KEPT = 400
 """Reports that may still be matched: some twenty seconds of them."""
 
+REPORT_TAGS = 100_000
+"""Tags that fit into one message; a batch of more, after a stall, is reported as lost."""
+
 
 class Follower:
     """Half of a photonic link; see `Leader` for the other."""
@@ -55,6 +58,10 @@ class Follower:
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Report a batch: times only. Outcomes stay here."""
         mine = np.isin(batch.channel, self._config.outcome_channels)
+        too_long = int(np.count_nonzero(mine)) > REPORT_TAGS
+        if too_long:
+            mine = np.zeros_like(mine)
+            self._counters["batches_too_long"] += 1
         outcomes = (batch.channel[mine] == self._config.outcome_channels[1]).astype(np.uint8)
         self._sequence += 1
         self._reports[stream, self._sequence] = (outcomes, epoch)
@@ -70,7 +77,7 @@ class Follower:
                 batch.stop_ps,
                 epoch,
                 batch.time_ps[mine].astype("<i8").tobytes(),
-                batch.lost or batch.overflow,
+                batch.lost or batch.overflow or too_long,
             ),
         )
         self._counters["reports_unsent"] += not sent
@@ -119,11 +126,14 @@ class Follower:
 
     def _matched(self, report: MatchReport) -> None:
         known = self._reports.get((report.stream, report.sequence))
-        tags = np.frombuffer(report.tags, "<u4")
-        use = np.frombuffer(report.use, np.uint8)
-        if known is None or len(use) != len(tags):
+        if known is None:
             self._counters["matches_too_late"] += 1
             return
+        if len(report.tags) != 4 * len(report.use):
+            self._counters["matches_malformed"] += 1
+            return
+        tags = np.frombuffer(report.tags, "<u4")
+        use = np.frombuffer(report.use, np.uint8)
         outcomes, epoch = known
         basis = self._bases.get(epoch)
         if basis is None or epoch == TURNING or (len(tags) and int(tags.max()) >= len(outcomes)):
@@ -145,5 +155,5 @@ class Follower:
                 mine[delivered],
                 self._quality.fidelity if self._quality else 0.0,
             )
-            self._desk.deliver(report.request, report.first_pair, pairs, count=len(pairs))
-            self._counters["delivered"] += len(pairs)
+            taken = self._desk.deliver(report.request, report.first_pair, pairs, count=len(pairs))
+            self._counters["delivered" if taken else "undelivered"] += len(pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -28,7 +29,7 @@ from link_layer.messages import (
 )
 from link_layer.queue import Request
 from link_layer.recent import RecentTests
-from link_layer.states import BellState
+from link_layer.states import BellState, correlator_sign
 from qnodeos.analysis import TURNING, TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
@@ -117,9 +118,7 @@ class Leader:
             case TestOutcomes():
                 self._far_outcomes(message)
             case BasisTurned():
-                if self._turned.full():
-                    self._turned.get_nowait()
-                self._turned.put_nowait(message)
+                self._far_turned(message)
             case _:
                 self._counters["stale_messages"] += 1
 
@@ -127,6 +126,8 @@ class Leader:
         """The following end is gone: its clock has to be found again."""
         self._synchroniser.reset(reason)
         self._awaited.clear()
+        # Nobody will answer the turn under way.
+        self._far_turned(BasisTurned(self._link, self._epoch, ok=False, reason=reason))
 
     async def run(self, wanted: asyncio.Event) -> None:
         """Turn bases and acquire clocks while the link is wanted, until cancelled."""
@@ -153,6 +154,10 @@ class Leader:
                 "fidelity_raw": estimate.raw_value,
                 "accidental_share": estimate.accidental_share,
             }
+            for basis, counts in self._tests.counts.items():
+                name = f"correlator_{basis.lower() * 2}"
+                said[name] = correlator_sign(self._bell_state, basis) * counts.net
+                said[f"{name}_error"] = math.sqrt(counts.variance)
         return said
 
     # Bases.
@@ -186,6 +191,11 @@ class Leader:
             await asyncio.sleep(RETRY_S)
             return
         await asyncio.sleep(self._config.basis_dwell_s)
+
+    def _far_turned(self, turned: BasisTurned) -> None:
+        if self._turned.full():
+            self._turned.get_nowait()
+        self._turned.put_nowait(turned)
 
     # Pairs.
 
@@ -256,8 +266,8 @@ class Leader:
                 wanted.outcomes,
                 fidelity,
             )
-            self._desk.deliver(request.id, wanted.first_pair, pairs, count=count)
-            self._counters["delivered"] += count
+            taken = self._desk.deliver(request.id, wanted.first_pair, pairs, count=count)
+            self._counters["delivered" if taken else "undelivered"] += count
 
     def _by_report(
         self,

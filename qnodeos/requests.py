@@ -7,12 +7,13 @@ and always ends: done, refused, or failed with a reason. How pairs are made is n
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from link_layer.messages import Accept, Create, ErrorCode, Finish, Message, Refuse, RequestKind
-from link_layer.queue import QueueFull, Request, RequestQueue
+from link_layer.queue import QueueFull, Request, RequestQueue, RequestState
 
 Item = TypeVar("Item")
 
@@ -21,6 +22,9 @@ INBOX_LIMIT = 4096
 
 LINGER_S = 0.3
 """How long a request that the far end calls finished may still wait for a delivery on its way."""
+
+REPEAT_S = 0.5
+"""A proposal that was not answered is made again after this time: it, or the answer, was lost."""
 
 
 class RequestEnded(Exception):
@@ -83,12 +87,15 @@ class Desk(Generic[Item]):
     ):
         self.link = link
         self.queue = RequestQueue()
+        self.dropped = 0
+        """Deliveries that an application has left lying until there was no room."""
         self._me, self._peer = me, peer
         self._send, self._clock, self._rng = send, clock, rng
         self._admit, self._changed = admit, changed
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
         self._lingering: dict[int, float] = {}
+        self._proposed_s: dict[int, float] = {}
 
     def accept(self, purpose: str) -> Inbox[Item]:
         """Take part in the far end's requests of this purpose; deliveries come to the inbox."""
@@ -121,7 +128,7 @@ class Desk(Generic[Item]):
             priority=priority,
             corrected=corrected,
         )
-        problem = self._admit(create)
+        problem = _impossible(create) or self._admit(create)
         if problem is not None:
             raise RequestEnded(*problem)
         try:
@@ -132,6 +139,7 @@ class Desk(Generic[Item]):
             raise RequestEnded(ErrorCode.CREATE, f"request id {create.request} is in use")
         inbox: Inbox[Item] = Inbox()
         self._handles[request.id] = inbox
+        self._proposed_s[request.id] = self._clock()
         if not self._send(create):
             self.end(request.id, ErrorCode.OTHER, f"{self._peer} cannot be reached")
         return inbox
@@ -145,11 +153,17 @@ class Desk(Generic[Item]):
                 request = self.queue.activate(request_id)
                 if request is not None:
                     self._changed(request)
+                elif self.queue.get(request_id) is None:
+                    self.remind(request_id)
             case Refuse(request=request_id, error=error, text=text):
-                self.end(request_id, error, f"{self._peer} refuses: {text}", tell=False)
+                request = self.queue.get(request_id)
+                if request is not None and request.state is RequestState.ACTIVE:
+                    # It was served there, and a repeated proposal found it over.
+                    self._linger(request_id)
+                else:
+                    self.end(request_id, error, f"{self._peer} refuses: {text}", tell=False)
             case Finish(request=request_id, error=None):
-                if self.queue.get(request_id) is not None:
-                    self._lingering[request_id] = self._clock() + LINGER_S
+                self._linger(request_id)
             case Finish(request=request_id, error=error, text=text):
                 self.end(request_id, error, f"{self._peer}: {text}", tell=False)
 
@@ -163,6 +177,7 @@ class Desk(Generic[Item]):
             return False
         request.delivered += count - 1
         taken = inbox.put(item)
+        self.dropped += not taken
         if request.missing <= 0:
             self.end(request_id, None)
         return taken
@@ -172,6 +187,7 @@ class Desk(Generic[Item]):
     ) -> None:
         """End a request at this end and tell the far end; harmless if it is over already."""
         self._lingering.pop(request_id, None)
+        self._proposed_s.pop(request_id, None)
         request = self.queue.end(request_id, error, text)
         if request is None:
             return
@@ -182,13 +198,22 @@ class Desk(Generic[Item]):
             inbox.close(RequestEnded(error, text) if error is not None else None)
         self._changed(request)
 
+    def remind(self, request_id: int) -> None:
+        """The far end still works on a request: tell it again that it is over, if it is."""
+        verdict = self.queue.verdict(request_id)
+        if verdict is not None:
+            self._send(Finish(self.link, request_id, *verdict))
+
     def end_all(self, error: ErrorCode, text: str) -> None:
         """End every open request, as when the far end is lost."""
         for request in self.queue:
             self.end(request.id, error, text)
 
     def expire(self) -> None:
-        """End what has run out of time; to be called a few times a second."""
+        """End what has run out of time, propose again what was not answered.
+
+        To be called a few times a second.
+        """
         now_s = self._clock()
         for request in self.queue.expired(now_s):
             done = f"{request.delivered} of {request.create.number} pairs were delivered"
@@ -196,12 +221,30 @@ class Desk(Generic[Item]):
         for request_id, until_s in list(self._lingering.items()):
             if now_s >= until_s:
                 self.end(request_id, ErrorCode.OTHER, f"{self._peer} had finished", tell=False)
+        for request_id, since_s in list(self._proposed_s.items()):
+            proposal = self.queue.get(request_id)
+            if proposal is None or proposal.state is not RequestState.PROPOSED:
+                del self._proposed_s[request_id]
+            elif now_s >= since_s + REPEAT_S:
+                self._proposed_s[request_id] = now_s
+                self._send(proposal.create)
+
+    def _linger(self, request_id: int) -> None:
+        if self.queue.get(request_id) is not None:
+            self._lingering.setdefault(request_id, self._clock() + LINGER_S)
 
     def _proposed(self, create: Create) -> None:
         if self.queue.get(create.request) is not None:
             self._send(Accept(self.link, create.request))  # our first answer was lost
             return
-        problem = self._admit(create)
+        verdict = self.queue.verdict(create.request)
+        if verdict is not None:
+            error, text = verdict
+            self._send(
+                Refuse(self.link, create.request, error or ErrorCode.OTHER, text or "it is over")
+            )
+            return
+        problem = _impossible(create) or self._admit(create)
         if problem is None and create.purpose not in self._purposes:
             problem = (ErrorCode.REJECTED, f"no application takes purpose '{create.purpose}'")
         if problem is None:
@@ -210,9 +253,27 @@ class Desk(Generic[Item]):
             except QueueFull as full:
                 problem = (ErrorCode.NO_RESOURCES, str(full))
         if problem is not None:
+            self.queue.refuse(create, *problem)
             self._send(Refuse(self.link, create.request, *problem))
             return
         self._send(Accept(self.link, create.request))
         request = self.queue.activate(create.request)
         if request is not None:
             self._changed(request)
+
+
+def _impossible(create: Create) -> tuple[ErrorCode, str] | None:
+    """Why nobody could serve this, whatever the link."""
+    if create.number < 1:
+        return (ErrorCode.CREATE, f"number {create.number} is asked, expected 1 or more")
+    if not 0 < create.max_time_s < math.inf:
+        return (
+            ErrorCode.CREATE,
+            f"pairs within {create.max_time_s:g} s are asked, expected a time above 0 s",
+        )
+    if not 0 <= create.minimum_fidelity <= 1:
+        return (
+            ErrorCode.CREATE,
+            f"fidelity {create.minimum_fidelity:g} is asked, expected 0 to 1",
+        )
+    return None

@@ -25,16 +25,27 @@ class CurrentRound:
         self._round: Round | None = None
         self._news = asyncio.Event()
         self._interruption: str | None = None
+        self._overtaken = False
 
     def begin(self, attempt: Attempt) -> None:
         """A new round; what was known of the last one is forgotten."""
         self._round = Round(attempt.round, attempt.request)
         self._interruption = None
+        self._overtaken = False
         self._news.clear()
 
     def end(self) -> None:
         """There is no round now."""
         self._round = None
+
+    def overtaken(self, number: int) -> None:
+        """The leading end has opened this round, so nothing more will come of an older one.
+
+        What has come already still counts: the leader goes on as soon as it has our word.
+        """
+        if self._round is not None and self._round.number < number:
+            self._overtaken = True
+            self._news.set()
 
     def goes_on(self, number: int) -> bool:
         """The round of this number is in progress."""
@@ -67,6 +78,8 @@ class CurrentRound:
                     found = until(self._round)
                     if found is not None:
                         return found
+                    if self._overtaken:
+                        raise RoundOver("the leading end has opened another round")
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:

@@ -24,7 +24,7 @@ from qnodeos.instruments import Rack
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.photonic import PhotonicLink
-from qnodeos.status import publish_status
+from qnodeos.status import Reports, publish_status
 from qnodeos.store import Store
 from qnodeos.wire import PeerStatus, Wire
 
@@ -92,7 +92,10 @@ class Node:
                 tasks.create_task(link.run(), name=f"link {name}")
             for name, app in self.apps.items():
                 tasks.create_task(app.run(), name=f"application {name}")
-            parts = {f"link-{name}": link for name, link in self.links.items()}
+            parts: dict[str, Reports] = {
+                **{f"link-{name}": link for name, link in self.links.items()},
+                **{f"app-{name}": app for name, app in self.apps.items()},
+            }
             tasks.create_task(
                 publish_status(self.bus, self.store, parts, self._clock), name="status"
             )

@@ -103,8 +103,10 @@ class Synchroniser:
                 with self._worker() as worker:
                     async with asyncio.timeout(ACQUISITION_LIMIT_S):
                         result = await loop.run_in_executor(worker, run_acquisition, request)
-            except (TimeoutError, BrokenExecutor) as error:
-                result = NoCorrelation(f"the acquisition did not end well: {error!r}")
+            except TimeoutError:
+                result = NoCorrelation(f"the acquisition took more than {ACQUISITION_LIMIT_S:g} s")
+            except (BrokenExecutor, ArithmeticError, ValueError, MemoryError) as error:
+                result = NoCorrelation(f"the acquisition failed: {error!r}")
             taken = self._sync.accept(request, result)
             self._context.store.event(
                 "acquisition",
@@ -124,6 +126,7 @@ class Synchroniser:
             "clock": status.state.value,
             "acquisitions": status.acquisitions,
             "clock_losses": status.losses,
+            "reports_malformed": self._malformed,
         }
         if status.model is not None:
             said |= {"offset_s": status.model.offset_s, "skew_ppm": status.model.skew * 1e6}
@@ -148,6 +151,10 @@ class Synchroniser:
         pool = ProcessPoolExecutor(max_workers=1, mp_context=spawn)
         try:
             yield pool
+        except TimeoutError:
+            for stuck in multiprocessing.active_children():  # the node has no others
+                stuck.kill()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

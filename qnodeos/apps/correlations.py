@@ -8,6 +8,7 @@ from collections import Counter
 from qnodeos.measured import MeasuredPairs
 from qnodeos.photonic import PhotonicLink
 from qnodeos.requests import RequestEnded
+from qnodeos.status import Status
 from qnodeos.store import Store
 
 PURPOSE = "correlations"
@@ -24,6 +25,10 @@ class Asker:
         self.counters: Counter[str] = Counter()
         self._link, self._store = link, store
         self._number, self._fidelity = pairs_per_request, fidelity
+
+    def status(self) -> Status:
+        """What it has done so far."""
+        return {**self.counters}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -56,6 +61,10 @@ class Taker:
     def __init__(self, link: PhotonicLink):
         self.counters: Counter[str] = Counter()
         self._inbox = link.desk.accept(PURPOSE)
+
+    def status(self) -> Status:
+        """What it has done so far."""
+        return {**self.counters}
 
     async def run(self) -> None:
         """Until cancelled."""

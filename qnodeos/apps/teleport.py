@@ -22,6 +22,7 @@ from qnodeos.memory import MemoryFull, PairExpired
 from qnodeos.memory_link import MemoryLink
 from qnodeos.pair import Pair
 from qnodeos.requests import Inbox, RequestEnded
+from qnodeos.status import Status
 from qnodeos.store import Store
 
 PURPOSE = "teleport"
@@ -61,6 +62,10 @@ class Sender:
         self._number, self._fidelity = pairs_per_request, fidelity
         self._states = list(STATES)
         self._turn = 0
+
+    def status(self) -> Status:
+        """What it has done so far."""
+        return {**self.counters, "words_dropped": self._channel.dropped}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -111,10 +116,13 @@ class Sender:
             held = False
             x = await pair.measure("Z")
         finally:
-            if held:
-                await device.release(data)
-            memory.give_back(data)
-        self._channel.send({"pair": pair.sequence, "x": x, "z": z, "state": state})
+            try:
+                if held:
+                    await device.release(data)
+            finally:
+                memory.give_back(data)
+        if not self._channel.send({"pair": pair.sequence, "x": x, "z": z, "state": state}):
+            self.counters["unsent"] += 1
 
 
 class Receiver:
@@ -128,6 +136,10 @@ class Receiver:
         self._channel, self._store, self._clock = channel, store, clock
         self._inbox: Inbox[Pair] = link.desk.accept(PURPOSE)
         self._pairs: dict[int, asyncio.Future[Pair]] = {}
+
+    def status(self) -> Status:
+        """What it has done so far."""
+        return {**self.counters, "words_dropped": self._channel.dropped}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -149,8 +161,8 @@ class Receiver:
     async def _collect(self) -> None:
         async for pair in self._inbox:
             self._expected(pair.sequence).set_result(pair)
-            while len(self._pairs) > 2 * PAIRS_KEPT:
-                self._pairs.pop(next(iter(self._pairs))).cancel()
+            while len(self._pairs) > PAIRS_KEPT:
+                del self._pairs[next(iter(self._pairs))]
 
     def _expected(self, sequence: int) -> asyncio.Future[Pair]:
         """The pair of this number, which may be delivered before or after its bits arrive."""
@@ -167,9 +179,13 @@ class Receiver:
         sequence, x, z = int(body["pair"]), int(body["x"]), int(body["z"])
         state = str(body["state"])
         basis, expected = STATES[state]
-        async with asyncio.timeout(PAIR_LIMIT_S):
-            pair = await asyncio.shield(self._expected(sequence))
-        del self._pairs[sequence]
+        if not {x, z} <= {0, 1}:
+            raise ValueError(f"found bits {x} and {z}, expected 0 or 1")
+        try:
+            async with asyncio.timeout(PAIR_LIMIT_S):
+                pair = await asyncio.shield(self._expected(sequence))
+        finally:
+            self._pairs.pop(sequence, None)
         for gate in teleport_corrections(x, z):
             await pair.gate(gate)
         outcome = await pair.measure(basis)

@@ -184,8 +184,16 @@ def _photonic(report: Report, journal: Journal, truth: Truth) -> None:
         ("accidentals among them", "accidentals_cps"),
     ):
         _row(report, "photonic link", what, status.get(name), unit="cps")
-    sources = truth.of("source")
-    lit = [source["fidelity"] for source in sources if source["pairs_per_s"] > 0]
+    lit = [source["fidelity"] for source in truth.of("source") if source["pairs_per_s"] > 0]
+    for basis, sign in (("zz", 1), ("xx", 1), ("yy", -1)):  # the crystal makes Phi+
+        _compared(
+            report,
+            "photonic link",
+            f"correlator {basis.upper()}",
+            status.get(f"correlator_{basis}"),
+            status.get(f"correlator_{basis}_error"),
+            sign * (4 * lit[-1] - 1) / 3 if lit else None,
+        )
     _compared(
         report,
         "photonic link",

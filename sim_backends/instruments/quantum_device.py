@@ -193,7 +193,7 @@ class _Session:
         if now_s >= due_s:
             self.send(reply)
             self._work()
-        elif due_s - now_s < _SPIN_S and now_s != last_s:
+        elif due_s - now_s < 2 * _SPIN_S and now_s != last_s:  # twice: the timer may round down
             self._working = loop.call_soon(self._later, due_s, reply, now_s)
         else:
             margin_s = 0.0 if now_s == last_s else _SPIN_S

@@ -1,7 +1,66 @@
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-def count_pairs(a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int) -> int: ...
+def count_pairs(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    low_ps: int,
+    high_ps: int,
+    *,
+    threads: int = 1,
+    path: str | None = None,
+) -> int: ...
+def count_pairs_at(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    low_ps: int,
+    high_ps: int,
+    shifts_ps: Sequence[int],
+    *,
+    threads: int = 1,
+    path: str | None = None,
+) -> NDArray[np.int64]: ...
+def count_pairs_plainly(
+    a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int
+) -> int: ...
+def all_pairs(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    low_ps: int,
+    high_ps: int,
+    *,
+    path: str | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def nearest_pairs(
+    a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 def match_pairs(
     a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+
+class PairCounter:
+    low_ps: int
+    high_ps: int
+    shifts_ps: tuple[int, ...]
+    counts: NDArray[np.int64]
+    def __init__(
+        self,
+        low_ps: int,
+        high_ps: int,
+        shifts_ps: Sequence[int] = (0,),
+        *,
+        threads: int = 1,
+        path: str | None = None,
+    ) -> None: ...
+    def push(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None: ...
+
+class PairMatcher:
+    low_ps: int
+    high_ps: int
+    pairs: int
+    def __init__(self, low_ps: int, high_ps: int) -> None: ...
+    def push(
+        self, a: NDArray[np.int64], b: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

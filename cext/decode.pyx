@@ -1,29 +1,32 @@
-"""Decoders from recorded or streamed time-tag words to integer picoseconds and channels."""
+"""Decoders from recorded or streamed time-tag words to integer picoseconds and channels.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+All of them are found here; those of PicoQuant's records and of the packed form have their own files.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 import numpy as np
 
 from cext._common cimport checked_array
 
+from cext.decode_picoquant import VARIANTS, decode_picoquant_t2, decode_picoquant_t3
+
+__all__ = [
+    "VARIANTS",
+    "decode_id900",
+    "decode_picoquant_t2",
+    "decode_picoquant_t3",
+    "decode_tdc1",
+    "decode_tdc2",
+]
+
 cdef enum:
-    TDC1_RANGE = 1 << 27
+    TDC1_RANGE = 134217728  # 2^27
     TDC1_LSB_PS = 2000
+    # 2^62 ps / (2^27 * 2000 ps); a stream gets there after 53 days.
+    TDC1_MOST_WRAPS = 17179869
     MARKER_BIT = 0x10
     PATTERN_MASK = 0x0F
-
-    PICOHARP = 0
-    HYDRAHARP1 = 1
-    GENERIC = 2
-
-    PICOHARP_WRAP = 210698240
-    HYDRAHARP1_WRAP = 33552000
-    GENERIC_WRAP = 1 << 25
-
-    OVERFLOW = 63
-    NOT_SPECIAL = 64
-
-VARIANTS = {"picoharp": PICOHARP, "hydraharp1": HYDRAHARP1, "generic": GENERIC}
 
 
 cdef inline int channels_in(uint32_t pattern) noexcept nogil:
@@ -37,16 +40,17 @@ def decode_tdc1(words, wraps=0, last_raw=0):
     gives one tag, channels from 1, ascending within a word; words keep their order. A word whose
     time lies before its predecessor's means that the counter wrapped; marker words give no tag but
     take part in this. Pass `wraps` and `last_raw` of one call to the next: the result does not
-    depend on how a stream is cut.
+    depend on how a stream is cut. ValueError where a word leads beyond 2^62 ps.
     """
     cdef const uint32_t[::1] wv = checked_array("decode_tdc1", "words", words, np.uint32)
     cdef Py_ssize_t k, n = wv.shape[0], count = 0
+    cdef Py_ssize_t too_late = -1
     cdef uint32_t word, pattern
     cdef int bit
-    if wraps < 0 or not 0 <= last_raw < TDC1_RANGE:
+    if not 0 <= wraps <= TDC1_MOST_WRAPS or not 0 <= last_raw < TDC1_RANGE:
         raise ValueError(
-            f"decode_tdc1: found wraps {wraps} and last_raw {last_raw}, "
-            f"expected wraps >= 0 and 0 <= last_raw < {TDC1_RANGE}"
+            f"decode_tdc1: found wraps {wraps} and last_raw {last_raw}, expected wraps from 0 to "
+            f"{TDC1_MOST_WRAPS}, which is 2^62 ps, and 0 <= last_raw < {TDC1_RANGE}"
         )
     cdef int64_t turns = wraps, previous = last_raw, raw, time
     with nogil:
@@ -63,6 +67,9 @@ def decode_tdc1(words, wraps=0, last_raw=0):
             word = wv[k]
             raw = word >> 5
             if raw < previous:
+                if turns == TDC1_MOST_WRAPS:
+                    too_late = k
+                    break
                 turns += 1
             previous = raw
             if word & MARKER_BIT:
@@ -74,6 +81,8 @@ def decode_tdc1(words, wraps=0, last_raw=0):
                     tv[count] = time
                     cv[count] = bit + 1
                     count += 1
+    if too_late >= 0:
+        raise ValueError(f"decode_tdc1: word {too_late} brings the time beyond 2^62 ps")
     return time_ps, channel, int(turns), int(previous)
 
 
@@ -84,6 +93,7 @@ def decode_tdc2(words, high_first=False, last_ticks=None):
     units of 1/256 ns is unwrapped to the turn nearest the event before it, so a step back stays a
     step back, and is rounded to integer ps, ties up. Marker events give no tag and are counted.
     Pass `last_ticks` of one call to the next: the result does not depend on how a stream is cut.
+    ValueError where an event leads beyond +-2^62 ps.
     """
     cdef const uint32_t[::1] wv = checked_array("decode_tdc2", "words", words, np.uint32)
     if wv.shape[0] % 2:
@@ -94,8 +104,16 @@ def decode_tdc2(words, high_first=False, last_ticks=None):
     cdef int64_t raw, delta, ticks, time, markers = 0
     cdef int64_t full = (<int64_t>1) << 54
     cdef int64_t half = (<int64_t>1) << 53
+    # 2^62 ps in units of 1/256 ns.
+    cdef int64_t limit = ((<int64_t>1) << 62) // 125 * 32
+    cdef Py_ssize_t too_late = -1
     cdef bint started = last_ticks is not None
     cdef int bit
+    if started and not -limit <= last_ticks <= limit:
+        raise ValueError(
+            f"decode_tdc2: found last_ticks {last_ticks}, expected a value within +-2^62 ps, "
+            f"which is {limit} ticks"
+        )
     ticks = last_ticks if started else 0
     with nogil:
         for k in range(n):
@@ -115,6 +133,9 @@ def decode_tdc2(words, high_first=False, last_ticks=None):
             if started:
                 delta = (raw - ticks) & (full - 1)
                 ticks += delta if delta < half else delta - full
+                if ticks > limit or ticks < -limit:
+                    too_late = k
+                    break
             else:
                 ticks = raw
                 started = True
@@ -129,103 +150,51 @@ def decode_tdc2(words, high_first=False, last_ticks=None):
                     tv[count] = time
                     cv[count] = bit + 1
                     count += 1
+    if too_late >= 0:
+        raise ValueError(f"decode_tdc2: event {too_late} brings the time beyond +-2^62 ps")
     return time_ps, channel, int(markers), int(ticks) if started else None
 
 
-def decode_picoquant_t2(records, resolution_ps, variant="generic", overflow_ticks=0):
-    """Tags of PicoQuant T2 records.
+def decode_id900(words, channel, period_ps=0, reference_index=0, with_index=False):
+    """Tags of one stream of an ID900 or ID1000: (time_ps int64[n], channel uint8[n], last_index).
 
-    Returns (time_ps int64[n], channel uint8[n], marker_ps int64[m], marker uint8[m], overflows,
-    overflow_ticks). Channel 0 is SYNC, channel c + 1 is input c; `marker` holds marker bits 1..15.
-    `overflows` counts roll-overs of the 25-bit (PicoHarp 28-bit) time field, not lost data.
-    `variant` is "picoharp" (channel 15 is special; its low four bits are 0 for an overflow and else
-    marker bits; channels 0 to 4 as printed on it), "hydraharp1" (each overflow record is one turn of 33552000) or "generic" (the tag
-    field of an overflow record is the number of turns of 2^25, 0 meaning 1). Pass `overflow_ticks`
-    of one call to the next.
+    `words` are uint64 picoseconds that restart at every sub-acquisition (reference) of `period_ps`:
+    time = word + period_ps * index. The index is `reference_index`, the number of the message that
+    brought the words; or, `with_index`, the words are pairs of time and index, and
+    `reference_index` is only given back where there are none. `channel` is the input that the stream
+    belongs to. No state but the index: the result does not depend on how a stream is cut.
+    ValueError, with the place, for a time beyond 2^62 ps and for half a pair.
     """
-    cdef const uint32_t[::1] rv = checked_array(
-        "decode_picoquant_t2", "records", records, np.uint32
-    )
-    if variant not in VARIANTS:
+    cdef const uint64_t[::1] wv = checked_array("decode_id900", "words", words, np.uint64)
+    cdef uint64_t limit = (<uint64_t>1) << 62
+    cdef object span = 2**62
+    if not 0 <= channel <= 255:
+        raise ValueError(f"decode_id900: found channel {channel}, expected 0 to 255")
+    if not 0 <= period_ps <= span or not 0 <= reference_index * max(period_ps, 1) <= span:
         raise ValueError(
-            f"decode_picoquant_t2: unknown variant {variant!r}, expected one of {sorted(VARIANTS)}"
+            f"decode_id900: found period {period_ps} ps and reference_index {reference_index}, "
+            "expected neither negative and their product at most 2^62 ps"
         )
-    if not 0 < resolution_ps < 2**31 or overflow_ticks < 0:
-        raise ValueError(
-            f"decode_picoquant_t2: found resolution {resolution_ps} ps and overflow_ticks "
-            f"{overflow_ticks}, expected 1 .. 2^31 - 1 ps and at least 0"
-        )
-    cdef int kind = VARIANTS[variant]
-    cdef int64_t resolution = resolution_ps, base = overflow_ticks
-    cdef int64_t limit = ((<int64_t>1) << 62) // resolution
-    cdef Py_ssize_t k, n = rv.shape[0], tags = 0, marks = 0, too_late = -1
-    cdef uint32_t record, field, source
-    cdef int64_t overflows = 0, time
-    with nogil:
-        for k in range(n):
-            if is_special(rv[k], kind):
-                source = special_source(rv[k], kind)
-                if source == 0:
-                    tags += 1
-                elif source != OVERFLOW:
-                    marks += 1
-            else:
-                tags += 1
-    time_ps = np.empty(tags, dtype=np.int64)
-    channel = np.empty(tags, dtype=np.uint8)
-    marker_ps = np.empty(marks, dtype=np.int64)
-    marker = np.empty(marks, dtype=np.uint8)
+    cdef Py_ssize_t stride = 2 if with_index else 1
+    if wv.shape[0] % stride:
+        raise ValueError(f"decode_id900: found {wv.shape[0]} words, expected two a tag")
+    cdef Py_ssize_t k, n = wv.shape[0] // stride, too_late = -1
+    cdef uint64_t period = period_ps, index = reference_index, word
+    cdef uint64_t most = limit // period if period else limit
+    time_ps = np.empty(n, dtype=np.int64)
     cdef int64_t[::1] tv = time_ps
-    cdef uint8_t[::1] cv = channel
-    cdef int64_t[::1] mtv = marker_ps
-    cdef uint8_t[::1] mv = marker
-    tags = 0
-    marks = 0
     with nogil:
         for k in range(n):
-            record = rv[k]
-            field = record & (0x0FFFFFFF if kind == PICOHARP else 0x01FFFFFF)
-            source = NOT_SPECIAL
-            if is_special(record, kind):
-                source = special_source(record, kind)
-            if source == OVERFLOW:
-                if kind == GENERIC:
-                    overflows += field if field else 1
-                    base += GENERIC_WRAP * <int64_t>(field if field else 1)
-                else:
-                    overflows += 1
-                    base += PICOHARP_WRAP if kind == PICOHARP else HYDRAHARP1_WRAP
-                if base > limit:
-                    too_late = k
-                    break
-                continue
-            time = (base + field) * resolution
-            if source == NOT_SPECIAL or source == 0:
-                tv[tags] = time
-                if source == 0:
-                    cv[tags] = 0
-                elif kind == PICOHARP:
-                    cv[tags] = record >> 28
-                else:
-                    cv[tags] = (record >> 25) + 1
-                tags += 1
-            else:
-                mtv[marks] = time
-                mv[marks] = source
-                marks += 1
+            word = wv[stride * k]
+            if stride == 2:
+                index = wv[2 * k + 1]
+            if index > most or word > limit - index * period:
+                too_late = k
+                break
+            tv[k] = <int64_t>(word + index * period)
     if too_late >= 0:
         raise ValueError(
-            f"decode_picoquant_t2: the overflow record {too_late} brings the time beyond 2^62 ps"
+            f"decode_id900: tag {too_late}, {int(word)} ps after reference {int(index)} of "
+            f"{period_ps} ps, lies beyond 2^62 ps"
         )
-    return time_ps, channel, marker_ps, marker, int(overflows), int(base)
-
-
-cdef inline bint is_special(uint32_t record, int kind) noexcept nogil:
-    return (record >> 28) == 0xF if kind == PICOHARP else (record >> 31) == 1
-
-
-cdef inline uint32_t special_source(uint32_t record, int kind) noexcept nogil:
-    """What a special record tells: 0 is SYNC, 1 to 62 marker bits, OVERFLOW a roll-over."""
-    if kind == PICOHARP:
-        return record & 0xF if record & 0xF else OVERFLOW
-    return record >> 25 & 0x3F
+    return time_ps, np.full(n, channel, dtype=np.uint8), int(index)

@@ -1,43 +1,248 @@
-"""Histograms of time differences, integer picoseconds."""
+"""Histograms of time differences and of times within a period, integer picoseconds."""
 
 from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
 
 import numpy as np
 
 from cext._common cimport check_times, checked_array, checked_bound
+from cext._paths cimport (
+    QN_HISTOGRAM,
+    qn_first_bad_time,
+    qn_gallop,
+    qn_join,
+    qn_reciprocal,
+    qn_sink,
+    qn_tail,
+    qn_tail_keep,
+    qn_tail_pairs,
+    qn_tail_reserve,
+    qn_two_cursors,
+    qn_verdict,
+)
+
+from cext.paths import PARTS_A_THREAD, checked_threads, in_threads, path_level
+
+cdef extern from "phase.h" nogil:
+    void qn_phase_histogram(
+        const int64_t *t, Py_ssize_t n, int64_t origin, uint64_t period, uint64_t bin,
+        int64_t *counts
+    )
+
+cdef int default_path = path_level(None)
+cdef int64_t FOREVER = -(<int64_t>1 << 62) - (<int64_t>1 << 62)
 
 
-def difference_histogram(a, b, low_ps, bin_ps, bins):
+def difference_histogram(a, b, low_ps, bin_ps, bins, *, threads=1, path=None):
     """Counts of b - a over all pairs, int64[bins]; bin k holds [low + k bin, low + (k+1) bin) ps.
 
     The histogram is exact and two-sided: every pair counts, not only the next stop after a start.
-    Cost: one step a tag and one a pair in range.
+    `threads` share the work with the GIL released; `path` is for tests, see `cext.paths`.
     """
     cdef const int64_t[::1] av = checked_array("difference_histogram", "a", a, np.int64)
     cdef const int64_t[::1] bv = checked_array("difference_histogram", "b", b, np.int64)
-    cdef int64_t low = checked_bound("difference_histogram", "low_ps", low_ps)
-    if bin_ps < 1 or bins < 1:
-        raise ValueError(
-            f"difference_histogram: found {bins} bins of {bin_ps} ps, expected at least 1 of each"
-        )
-    cdef int64_t span = checked_bound("difference_histogram", "bins * bin_ps", bins * bin_ps)
-    checked_bound("difference_histogram", "low_ps + bins * bin_ps", low_ps + bins * bin_ps)
-    cdef uint64_t width = bin_ps
-    cdef Py_ssize_t i, j, first = 0
-    cdef Py_ssize_t n = av.shape[0], m = bv.shape[0]
-    cdef int64_t start, stop
-    check_times("difference_histogram", "a", av)
-    check_times("difference_histogram", "b", bv)
+    cdef int level = default_path if path is None else path_level(path)
+    check_bins("difference_histogram", low_ps, bin_ps, bins)
+    threads = checked_threads("difference_histogram", threads, av.shape[0] + bv.shape[0])
+    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
+
+    def work(part):
+        counts = np.zeros(bins, dtype=np.int64)
+        add_part("difference_histogram", av, bv, low_ps, bin_ps, counts, level, part, parts)
+        return counts
+
+    return sum_of(in_threads(work, parts, threads))
+
+
+def difference_histogram_plainly(a, b, low_ps, bin_ps, bins):
+    """The counts of `difference_histogram` by two cursors: what benchmarks compare with."""
+    cdef const int64_t[::1] av = checked_array("difference_histogram_plainly", "a", a, np.int64)
+    cdef const int64_t[::1] bv = checked_array("difference_histogram_plainly", "b", b, np.int64)
+    cdef Py_ssize_t first = 0
+    cdef qn_sink sink
+    check_bins("difference_histogram_plainly", low_ps, bin_ps, bins)
+    check_times("difference_histogram_plainly", "a", av)
+    check_times("difference_histogram_plainly", "b", bv)
     counts = np.zeros(bins, dtype=np.int64)
-    cdef int64_t[::1] out = counts
-    with nogil:
-        for i in range(n):
-            start = av[i] + low
-            stop = av[i] + (low + span)
-            while first < m and bv[first] < start:
-                first += 1
-            j = first
-            while j < m and bv[j] < stop:
-                out[<Py_ssize_t>((<uint64_t>(bv[j] - start)) // width)] += 1
-                j += 1
+    fill_sink(&sink, low_ps, bin_ps, counts)
+    if av.shape[0] and bv.shape[0]:
+        with nogil:
+            qn_two_cursors(&av[0], 0, av.shape[0], &bv[0], bv.shape[0], &first, &sink)
     return counts
+
+
+def phase_histogram(times, period_ps, bin_ps, origin_ps=0):
+    """Counts of (time - origin) modulo the period, int64[ceil(period / bin)].
+
+    Bin k holds [k bin, (k+1) bin) ps after the start of a period; the last one ends with the period.
+    For a lifetime or a pulse shape under a steady pulse train. The times need not ascend, so the
+    histograms of the chunks of a stream just add up. Raises ValueError for a time beyond +-2^62 ps.
+    """
+    cdef const int64_t[::1] tv = checked_array("phase_histogram", "times", times, np.int64)
+    cdef int64_t origin = checked_bound("phase_histogram", "origin_ps", origin_ps)
+    cdef int64_t limit = (<int64_t>1) << 62
+    cdef Py_ssize_t k, n = tv.shape[0], bad = -1
+    cdef uint64_t period, width
+    if not (0 < period_ps < 2**62 and 0 < bin_ps <= period_ps):
+        raise ValueError(
+            f"phase_histogram: found period {period_ps} ps and bin {bin_ps} ps, "
+            "expected 0 < bin_ps <= period_ps < 2^62"
+        )
+    period, width = period_ps, bin_ps
+    with nogil:
+        for k in range(n):
+            if tv[k] <= -limit or tv[k] >= limit:
+                bad = k
+                break
+    if bad >= 0:
+        raise ValueError(
+            f"phase_histogram: times[{bad}] is {tv[bad]} ps, expected values within +-2^62 ps"
+        )
+    counts = np.zeros(-(-period_ps // bin_ps), dtype=np.int64)
+    cdef int64_t[::1] out = counts
+    if n:
+        with nogil:
+            qn_phase_histogram(&tv[0], n, origin, period, width, &out[0])
+    return counts
+
+
+cdef class DifferenceHistogram:
+    """`difference_histogram` of two streams that come in chunks, in `counts`.
+
+    The counts are those of the whole streams, however they are cut: a chunk of a and one of b need
+    not cover the same time, and either may be empty. Between calls it keeps the tags that may still
+    find partners, those behind the other stream's front by less than the range.
+    """
+
+    cdef readonly object low_ps, bin_ps, bins, counts
+    cdef qn_tail tail_a, tail_b
+    cdef int64_t low, high, last_a, last_b
+    cdef bint any_a, any_b
+    cdef int level
+    cdef object threads
+    cdef int64_t[::1] totals
+
+    def __cinit__(self):
+        memset(&self.tail_a, 0, sizeof(qn_tail))
+        memset(&self.tail_b, 0, sizeof(qn_tail))
+
+    def __dealloc__(self):
+        free(self.tail_a.times)
+        free(self.tail_b.times)
+
+    def __init__(self, low_ps, bin_ps, bins, *, threads=1, path=None):
+        check_bins("DifferenceHistogram", low_ps, bin_ps, bins)
+        self.low_ps, self.bin_ps, self.bins = low_ps, bin_ps, bins
+        self.low, self.high = low_ps, low_ps + bins * bin_ps - 1
+        self.level = default_path if path is None else path_level(path)
+        checked_threads("DifferenceHistogram", threads, 0)
+        self.threads = threads
+        self.counts = np.zeros(bins, dtype=np.int64)
+        self.totals = self.counts
+
+    def push(self, a, b):
+        """Add the pairs that the next times of a and of b make; nothing changes if it raises."""
+        cdef const int64_t[::1] av = checked_array("DifferenceHistogram", "a", a, np.int64)
+        cdef const int64_t[::1] bv = checked_array("DifferenceHistogram", "b", b, np.int64)
+        cdef Py_ssize_t n = av.shape[0], m = bv.shape[0]
+        cdef const int64_t *pa = &av[0] if n else NULL
+        cdef const int64_t *pb = &bv[0] if m else NULL
+        cdef qn_sink sink
+        if self.any_a and n and av[0] < self.last_a:
+            raise ValueError(step_back("a", av[0], self.last_a))
+        if self.any_b and m and bv[0] < self.last_b:
+            raise ValueError(step_back("b", bv[0], self.last_b))
+        # Room and order first, so that a failure leaves everything as it was.
+        if qn_tail_reserve(&self.tail_a, n) or qn_tail_reserve(&self.tail_b, m):
+            raise MemoryError("DifferenceHistogram: no memory for the tags that wait for partners")
+        if self.threads == 1 or n + m < 100_000:
+            if qn_first_bad_time(self.level, pa, 0, n) >= 0:
+                check_times("DifferenceHistogram", "a", av)
+            if qn_first_bad_time(self.level, pb, 0, m) >= 0:
+                check_times("DifferenceHistogram", "b", bv)
+            add_part(
+                "DifferenceHistogram", av, bv, self.low_ps, self.bin_ps, self.counts, self.level,
+                0, 1,
+            )
+        else:
+            self.counts += difference_histogram(
+                a, b, self.low_ps, self.bin_ps, self.bins, threads=self.threads
+            )
+        fill_sink(&sink, self.low_ps, self.bin_ps, self.totals)
+        qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
+        sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
+        qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
+        if n:
+            self.last_a, self.any_a = av[n - 1], True
+        if m:
+            self.last_b, self.any_b = bv[m - 1], True
+        qn_tail_keep(&self.tail_a, pa, n, self.last_b - self.high if self.any_b else FOREVER)
+        qn_tail_keep(&self.tail_b, pb, m, self.last_a + self.low if self.any_a else FOREVER)
+
+
+cdef int fill_sink(qn_sink *sink, low_ps, bin_ps, int64_t[::1] counts) except -1:
+    """A sink that adds to the counts."""
+    memset(sink, 0, sizeof(qn_sink))
+    sink.kind = QN_HISTOGRAM
+    sink.low = low_ps
+    sink.high = low_ps + counts.shape[0] * bin_ps - 1
+    sink.bin = bin_ps
+    sink.reciprocal = qn_reciprocal(bin_ps, counts.shape[0] * bin_ps)
+    sink.counts = &counts[0]
+    return 0
+
+
+cdef int add_part(
+    str kernel, const int64_t[::1] a, const int64_t[::1] b, low_ps, bin_ps, int64_t[::1] counts,
+    int level, Py_ssize_t part, Py_ssize_t parts
+) except -1:
+    """Add the pairs of one part of the tags; the longer array goes into the lanes."""
+    cdef qn_sink sink
+    cdef bint swapped = b.shape[0] > a.shape[0]
+    cdef const int64_t[::1] lanes = b if swapped else a
+    cdef const int64_t[::1] others = a if swapped else b
+    cdef Py_ssize_t n = lanes.shape[0], m = others.shape[0]
+    cdef Py_ssize_t start = n * part // parts, stop = n * (part + 1) // parts
+    cdef Py_ssize_t start_b = 0, stop_b = m
+    cdef const int64_t *pa = &lanes[0] if n else NULL
+    cdef const int64_t *pb = &others[0] if m else NULL
+    cdef qn_verdict verdict
+    fill_sink(&sink, low_ps, bin_ps, counts)
+    if swapped:
+        sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
+    with nogil:
+        if part > 0:
+            start_b = qn_gallop(pb, 0, m, pa[start] + sink.low)
+        if part + 1 < parts:
+            stop_b = qn_gallop(pb, 0, m, pa[stop] + sink.low)
+        verdict = qn_join(level, pa, start, stop, pb, m, start_b, stop_b, &sink)
+    if verdict.bad_a >= 0 or verdict.bad_b >= 0:
+        check_times(kernel, "a", a)
+        check_times(kernel, "b", b)
+        raise ValueError(f"{kernel}: the times changed while they were read")
+    return 0
+
+
+cdef int check_bins(str kernel, low_ps, bin_ps, bins) except -1:
+    if bin_ps < 1 or bins < 1:
+        raise ValueError(f"{kernel}: found {bins} bins of {bin_ps} ps, expected at least 1 of each")
+    checked_bound(kernel, "low_ps", low_ps)
+    checked_bound(kernel, "bins * bin_ps", bins * bin_ps)
+    checked_bound(kernel, "low_ps + bins * bin_ps", low_ps + bins * bin_ps)
+    return 0
+
+
+def sum_of(parts):
+    """The sum of the threads' histograms, in the first of them."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]
+
+
+def step_back(name, found, last):
+    """The message for a chunk that begins before the one ahead of it ended."""
+    return (
+        f"DifferenceHistogram: {name} must ascend, but {name}[0] = {found} ps of this chunk lies "
+        f"before {last} ps, the end of the one ahead of it"
+    )

@@ -2,38 +2,93 @@
 
 All times are integer picoseconds in ascending int64 arrays, as a `TagBatch` or `Recording` holds
 them. The kernels raise ValueError for arrays of another kind and for times that step back.
+
+What a coincidence is has three meanings, named in `Semantics`; `docs/kernels.md` compares them.
+For streams in chunks there are `PairCounter`, `PairMatcher` and `DifferenceHistogram` for two
+channels, `FoldCounter` and `PairHistograms` for up to 64 in one merged stream.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cext.coincidence import count_pairs, match_pairs
-from cext.histogram import difference_histogram
+from cext.coincidence import (
+    PairCounter,
+    PairMatcher,
+    all_pairs,
+    count_pairs,
+    count_pairs_at,
+    match_pairs,
+    nearest_pairs,
+)
+from cext.fold import FoldCounter, PairHistograms, fold_rank, match_folds
+from cext.histogram import DifferenceHistogram, difference_histogram, phase_histogram
+from timing.conditioning import (
+    ChannelDelays,
+    DeadTime,
+    DownSelect,
+    MarkerGate,
+    OpenCloseGate,
+    OrderRepair,
+    StreamMerge,
+)
+from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
 
 __all__ = [
     "PS_PER_S",
+    "ChannelDelays",
     "Channels",
+    "DeadTime",
     "DelayHistogram",
+    "DifferenceHistogram",
+    "DownSelect",
+    "FoldCounter",
+    "MarkerGate",
+    "OpenCloseGate",
+    "OrderRepair",
+    "PackedError",
     "PairAnalysis",
+    "PairCounter",
+    "PairHistograms",
+    "PairMatcher",
     "Recording",
     "RecordingError",
+    "Semantics",
+    "StreamMerge",
     "TagBatch",
+    "TagPacker",
+    "TagUnpacker",
     "TimesPs",
     "accidental_coincidences",
     "analyze_pair",
     "count_coincidences",
+    "count_with_accidentals",
     "delay_histogram",
+    "find_coincidences",
     "find_single_peak",
+    "fold_rank",
     "match_coincidences",
+    "match_folds",
     "open_recording",
+    "pack_tags",
+    "phase_histogram",
+    "unpack_tags",
 ]
+
+Semantics = Literal["all", "nearest", "exclusive"]
+"""What counts as a coincidence of a and b within the window.
+
+`all`: every pair of tags, so one tag can count several times. `nearest`: each tag of a with the one
+tag of b nearest to the middle of its window, which may serve several tags of a. `exclusive`: first
+match in time order, each tag of a and of b at most once.
+"""
 
 # A peak counts as the only one if it leads the next by this many standard deviations.
 PEAK_LEAD_SIGMA = 5.0
@@ -63,26 +118,88 @@ class DelayHistogram:
         """Second-order correlation: counts / (rate_a rate_b bin T), 1 for unrelated light."""
         return self.counts / self.expected_per_bin
 
+    @property
+    def g2_error(self) -> NDArray[np.float64]:
+        """Standard error of `g2`: Poisson, sqrt(counts) / expected; of an empty bin, one count's.
+
+        The rates are taken as known: their own error, 1/sqrt(tags), is common to all bins.
+        """
+        return np.sqrt(np.maximum(self.counts, 1)) / self.expected_per_bin
+
 
 def count_coincidences(
-    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0, *, exclusive: bool = False
+    a: TimesPs,
+    b: TimesPs,
+    window_ps: int,
+    delay_ps: int = 0,
+    *,
+    exclusive: bool = False,
+    semantics: Semantics = "all",
+    threads: int = 1,
 ) -> int:
     """Pairs with |b - a - delay_ps| <= window_ps // 2, both edges included.
 
-    `window_ps` is the full width. All pairs count, so one tag can count several times; with
-    `exclusive` each tag is used at most once, the earliest fitting ones first.
+    `window_ps` is the full width. What counts says `semantics`; `exclusive=True` is short for that
+    one. `threads` share the counting of all pairs.
     """
-    low, high = delay_ps - window_ps // 2, delay_ps + window_ps // 2
-    if exclusive:
-        return len(match_pairs(a, b, low, high)[0])
-    return count_pairs(a, b, low, high)
+    low, high = _window(window_ps, delay_ps)
+    if semantics == "all" and not exclusive:
+        return count_pairs(a, b, low, high, threads=threads)
+    return len(
+        find_coincidences(a, b, window_ps, delay_ps, "exclusive" if exclusive else semantics)[0]
+    )
+
+
+def find_coincidences(
+    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0, semantics: Semantics = "all"
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices into a and b of the coincidences that `count_coincidences` counts, ascending in a."""
+    low, high = _window(window_ps, delay_ps)
+    if semantics == "all":
+        return all_pairs(a, b, low, high)
+    if semantics == "nearest":
+        return nearest_pairs(a, b, low, high)
+    if semantics == "exclusive":
+        return match_pairs(a, b, low, high)
+    raise ValueError(
+        f"find_coincidences: no semantics {semantics!r}, expected all, nearest or exclusive"
+    )
+
+
+def count_with_accidentals(
+    a: TimesPs,
+    b: TimesPs,
+    window_ps: int,
+    delay_ps: int = 0,
+    *,
+    shifts_ps: tuple[int, ...],
+    threads: int = 1,
+) -> tuple[int, float]:
+    """All pairs in the window, and the mean number in copies of it moved by each of `shifts_ps`.
+
+    The latter are the accidentals as measured, where no correlation reaches; ValueError for a shift
+    whose window touches the one of the coincidences, and for none.
+    """
+    if not shifts_ps or min(abs(shift) for shift in shifts_ps) <= window_ps:
+        raise ValueError(
+            f"count_with_accidentals: found shifts {shifts_ps} ps, expected at least one and each "
+            f"beyond the window of {window_ps} ps"
+        )
+    low, high = _window(window_ps, delay_ps)
+    counts = count_pairs_at(a, b, low, high, (0, *shifts_ps), threads=threads)
+    return int(counts[0]), float(counts[1:].mean())
+
+
+def _window(window_ps: int, delay_ps: int) -> tuple[int, int]:
+    """First and last value of b - a in a window of that full width about the delay."""
+    return delay_ps - window_ps // 2, delay_ps + window_ps // 2
 
 
 def match_coincidences(
     a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices into a and b of the exclusive coincidences that `count_coincidences` counts."""
-    return match_pairs(a, b, delay_ps - window_ps // 2, delay_ps + window_ps // 2)
+    return find_coincidences(a, b, window_ps, delay_ps, "exclusive")
 
 
 def accidental_coincidences(tags_a: int, tags_b: int, window_ps: int, span_ps: int) -> float:

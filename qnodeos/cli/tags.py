@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look into recorded tag files (PicoQuant T2 .ptu, S-Fifteen TDC2 .ts).",
+    help="Look into recorded tag files (PicoQuant T2, T3 .ptu, S-Fifteen TDC2 .ts, packed).",
 )
 
 DEFAULT_BIN_PS = 100

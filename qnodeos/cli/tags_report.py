@@ -31,6 +31,7 @@ def recording_facts(recording: Recording) -> dict[str, Any]:
             str(channel): {"counts": count, "rate_cps": count / recording.span_s}
             for channel, count in recording.counts().items()
         },
+        "sync_period_ps": float(recording.pulses.period_ps) if recording.pulses else None,
         "markers": len(recording.marker_ps),
         "overflows": recording.overflows,
         "gaps": recording.gaps,
@@ -104,6 +105,9 @@ def _recording_table(recording: Recording) -> Table:
         table.add_row("recorded", escape(str(created)))
     table.add_row("span", f"{recording.span_s:.9g} s")
     table.add_row("time step", f"{float(recording.resolution_ps):g} ps")
+    if recording.pulses:
+        period_ps = float(recording.pulses.period_ps)
+        table.add_row("SYNC period", f"{period_ps:.9g} ps ({1e6 / period_ps:.6g} MHz)")
     table.add_row("tags", f"{len(recording):,}")
     table.add_row("markers", f"{len(recording.marker_ps):,}")
     table.add_row("overflows (nothing lost)", f"{recording.overflows:,}")

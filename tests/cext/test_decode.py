@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cext.decode import decode_picoquant_t2, decode_tdc1, decode_tdc2
+from cext.decode import decode_id900, decode_picoquant_t2, decode_tdc1, decode_tdc2
 
 words_1 = st.lists(
     st.tuples(st.integers(0, 2**27 - 1), st.integers(0, 31)).map(lambda w: w[0] << 5 | w[1]),
@@ -159,6 +159,41 @@ def test_times_beyond_the_range_are_refused_not_wrapped():
         decode_picoquant_t2(records, 1000)
 
 
+def test_tdc1_and_tdc2_beyond_the_range_are_refused_not_wrapped():
+    words = np.array([5 << 5 | 1, 4 << 5 | 1], np.uint32)
+    with pytest.raises(ValueError, match="word 1 brings the time beyond"):
+        decode_tdc1(words, 17179869)
+    forward = as_words([(k * (2**53 - 1) % 2**54) << 10 | 1 for k in range(300)], False)
+    with pytest.raises(ValueError, match=r"event \d+ brings the time beyond"):
+        decode_tdc2(forward)
+
+
+tags_900 = st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**20)), max_size=40).map(
+    lambda v: np.array(v, np.uint64).reshape(-1, 2)
+)
+
+
+@given(tags_900, st.integers(0, 2**40), st.integers(0, 2**20), st.integers(0, 255))
+def test_id900_is_the_reference(tags, period_ps, index, number):
+    expected = [int(t) + period_ps * int(k) for t, k in tags]
+    time_ps, channel, last = decode_id900(tags.reshape(-1), number, period_ps, 3, True)
+    assert time_ps.tolist() == expected
+    assert channel.tolist() == [number] * len(tags)
+    assert last == (int(tags[-1, 1]) if len(tags) else 3)
+    words = np.ascontiguousarray(tags[:, 0])
+    time_ps, _, last = decode_id900(words, number, period_ps, index)
+    assert time_ps.tolist() == [int(t) + period_ps * index for t in words]
+    assert last == index
+
+
+@pytest.mark.parametrize("word", [2**62 - 99, 2**63, 2**64 - 1])
+def test_id900_beyond_the_range_is_placed(word):
+    with pytest.raises(ValueError, match=f"tag 1, {word} ps after reference 1 of 100 ps"):
+        decode_id900(np.array([5, word], np.uint64), 1, 100, 1)
+    with pytest.raises(ValueError, match="tag 0, 1 ps after reference"):
+        decode_id900(np.array([1, word], np.uint64), 1, 100, 1, True)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -167,6 +202,13 @@ def test_times_beyond_the_range_are_refused_not_wrapped():
         (lambda: decode_tdc1(np.zeros(2, np.uint32), 0, 2**27), "last_raw"),
         (lambda: decode_tdc2(np.zeros(3, np.uint32)), "3 words, expected two an event"),
         (lambda: decode_tdc2(np.zeros(8, np.uint32)[::2]), "not contiguous"),
+        (lambda: decode_tdc1(np.zeros(2, np.uint32), 2**40), "wraps 1099511627776"),
+        (lambda: decode_tdc2(np.zeros(2, np.uint32), False, 2**62), "last_ticks"),
+        (lambda: decode_id900(np.zeros(2, np.int64), 1), "words has dtype int64, expected uint64"),
+        (lambda: decode_id900(np.zeros(3, np.uint64), 1, 1, 0, True), "3 words, expected two"),
+        (lambda: decode_id900(np.zeros(2, np.uint64), 256), "channel 256"),
+        (lambda: decode_id900(np.zeros(2, np.uint64), 1, -1), "period -1 ps"),
+        (lambda: decode_id900(np.zeros(2, np.uint64), 1, 2**40, 2**40), "reference_index"),
         (lambda: decode_picoquant_t2(np.zeros(2, np.uint32), 0), "resolution 0 ps"),
         (lambda: decode_picoquant_t2(np.zeros(2, np.uint32), 1, "t3"), "unknown variant 't3'"),
     ],

@@ -7,7 +7,9 @@ from qnodeos.tags import (
     accidental_coincidences,
     analyze_pair,
     count_coincidences,
+    count_with_accidentals,
     delay_histogram,
+    find_coincidences,
     find_single_peak,
     match_coincidences,
     open_recording,
@@ -118,3 +120,41 @@ def test_analyze_pair_of_a_recording(tmp_path):
     assert abs(fixed.coincidences - fixed.accidentals) < 5 * np.sqrt(fixed.accidentals) + 5
     itself = analyze_pair(recording, 1, 1, window_ps=1000, bin_ps=125, range_ps=10_000)
     assert itself.coincidences < 50
+
+
+def test_the_three_meanings_of_a_coincidence():
+    a, b = np.array([0, 3, 100]), np.array([1, 2, 4, 101])
+    counts = {
+        semantics: count_coincidences(a, b, 8, semantics=semantics)
+        for semantics in ("all", "nearest", "exclusive")
+    }
+    assert counts == {"all": 7, "nearest": 3, "exclusive": 3}
+    of_a, of_b = find_coincidences(a, b, 8, semantics="nearest")
+    assert (of_a.tolist(), of_b.tolist()) == ([0, 1, 2], [0, 1, 3])
+    of_a, of_b = find_coincidences(a, b, 8)
+    assert list(zip(of_a.tolist(), of_b.tolist(), strict=True)) == [
+        (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 3)
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no semantics 'some'"):
+        find_coincidences(a, b, 8, semantics="some")
+
+
+def test_accidentals_are_measured_beside_the_coincidences():
+    a = poisson(200_000, 3)
+    b = np.sort(np.concatenate((poisson(200_000, 4), a[::10] + 50)))
+    shifts = tuple(k * 10_000 for k in (-2, -1, 1, 2))
+    coincidences, accidentals = count_with_accidentals(a, b, 1000, shifts_ps=shifts)
+    expected = accidental_coincidences(len(a), len(b), 1000, SPAN_PS)
+    assert coincidences == count_coincidences(a, b, 1000)
+    assert accidentals == pytest.approx(expected, abs=5 * np.sqrt(expected / len(shifts)))
+    assert coincidences - accidentals == pytest.approx(len(a) // 10, abs=5 * np.sqrt(expected))
+    for bad in ((), (500,)):
+        with pytest.raises(ValueError, match="beyond the window of 1000 ps"):
+            count_with_accidentals(a, b, 1000, shifts_ps=bad)
+
+
+def test_the_error_of_g2_is_the_scatter_of_g2():
+    histogram = delay_histogram(poisson(200_000, 1), poisson(300_000, 2), 200_000, 1000, SPAN_PS)
+    assert histogram.g2.std() == pytest.approx(histogram.g2_error.mean(), rel=0.2)
+    empty = delay_histogram(np.array([0]), np.array([10**9]), 10, 1, SPAN_PS)
+    assert (empty.g2_error == 1 / empty.expected_per_bin).all()

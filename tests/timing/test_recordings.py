@@ -11,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cext.decode import decode_tdc2
 from cext.histogram import difference_histogram
+from timing.conditioning import OrderRepair
+from timing.packed import pack_tags
 from timing.recordings import open_recording
 
 DATA = Path(os.environ.get("QNODEOS_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -32,7 +35,9 @@ def entry(name, kind, value, index=-1, payload=b""):
     return struct.pack("<32siI8s", name.encode(), index, kind, value) + payload
 
 
-def ptu(record_type, records, resolution_s=1e-12, mode=2, stated=None, stop_reason=0):
+def ptu(
+    record_type, records, resolution_s=1e-12, mode=2, stated=None, stop_reason=0, delay_step_s=None
+):
     def integer(name, value):
         return entry(name, 0x10000008, struct.pack("<q", value))
 
@@ -46,7 +51,7 @@ def ptu(record_type, records, resolution_s=1e-12, mode=2, stated=None, stop_reas
         + integer("TTResultFormat_TTTRRecType", record_type)
         + integer("TTResultFormat_BitsPerRecord", 32)
         + entry("MeasDesc_GlobalResolution", 0x20000008, struct.pack("<d", resolution_s))
-        + entry("MeasDesc_Resolution", 0x20000008, struct.pack("<d", resolution_s))
+        + entry("MeasDesc_Resolution", 0x20000008, struct.pack("<d", delay_step_s or resolution_s))
         + integer("TTResult_StopReason", stop_reason)
         + integer("TTResult_NumberOfRecords", len(records) if stated is None else stated)
         + entry("Header_End", 0xFFFF0008, bytes(8))
@@ -108,6 +113,26 @@ def test_real_tdc2_high_word_first_with_roll_overs_and_steps_back():
     assert recording.batch().lost
     assert (np.diff(recording.time_ps) >= 0).all()
     assert recording.header["high_word_first"]
+
+
+def test_the_real_disorder_is_repaired_within_its_bound_in_any_pieces():
+    words = np.fromfile(data(HIGH_FIRST), "<u4").astype(np.uint32)
+    time_ps, channel, _, _ = decode_tdc2(words, True)
+    whole = open_recording(data(HIGH_FIRST))
+    for bound_ps, piece in ((10**9, 1000), (10**9, 7), (10**6, 7)):
+        repair = OrderRepair(bound_ps)
+        cuts = np.arange(piece, len(time_ps), piece)
+        parts = zip(np.split(time_ps, cuts), np.split(channel, cuts), strict=True)
+        out = [repair.feed(*part) for part in parts] + [repair.finish()]
+        times = np.concatenate([part[0] for part in out])
+        assert repair.steps_back == whole.gaps == 4
+        assert (np.diff(times) >= 0).all()
+        assert len(times) == len(whole) - repair.late
+        if bound_ps >= repair.worst_ps:
+            assert repair.late == 0
+            assert np.array_equal(times, whole.time_ps)
+        else:
+            assert repair.late > 0
 
 
 def test_the_delayed_copy_in_the_roll_over_file():
@@ -177,6 +202,75 @@ def test_every_t2_kind_equals_ptufile(record_type, choice, tmp_path):
     assert recording.marker.tolist() == theirs["marker"][marked & ~sync].tolist()
 
 
+T3_TYPES = [0x00010303, 0x00010304, 0x01010304, 0x00010305, 0x00010306, 0x00010307]
+
+
+@st.composite
+def t3_records(draw, record_type):
+    """T3 records that a device can write: pulses ascend, roll-overs come in time."""
+    picoharp = record_type == 0x00010303
+    wrap = 2**16 if picoharp else 2**10
+    records, last = [], 0
+    for kind in draw(st.lists(st.sampled_from("tttom"), min_size=1, max_size=40)):
+        if kind == "o":
+            turns = draw(st.integers(0, 3))
+            records.append(0xF << 28 if picoharp else 1 << 31 | 63 << 25 | turns)
+            last = 0
+            continue
+        last = draw(st.integers(last, wrap - 1))
+        if kind == "t" and picoharp:
+            dtime, channel = draw(st.integers(0, 2**12 - 1)), draw(st.integers(1, 4))
+            records.append(channel << 28 | dtime << 16 | last)
+        elif kind == "t":
+            dtime, channel = draw(st.integers(0, 2**15 - 1)), draw(st.integers(0, 7))
+            records.append(channel << 25 | dtime << 10 | last)
+        elif picoharp:
+            records.append(0xF << 28 | draw(st.integers(1, 15)) << 16 | last)
+        else:
+            records.append(1 << 31 | draw(st.integers(1, 15)) << 25 | last)
+    return records
+
+
+@pytest.mark.parametrize("record_type", T3_TYPES)
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(choice=st.data())
+def test_every_t3_kind_equals_ptufile(record_type, choice, tmp_path):
+    records = choice.draw(t3_records(record_type))
+    path = tmp_path / "made.ptu"
+    path.write_bytes(ptu(record_type, records, 1 / 79_999_500, mode=3, delay_step_s=4e-12))
+    recording = open_recording(path)
+    with ptufile.PtuFile(path) as peer:
+        theirs = peer.decode_records()
+    tags = theirs[theirs["channel"] >= 0]
+    period_ps = Fraction(10**12, 79_999_500)
+    assert recording.pulses.period_ps == period_ps
+    times = [int(n * period_ps) for n in tags["time"].tolist()]
+    times = np.array(times, np.int64) + 4 * tags["dtime"].astype(np.int64)
+    order = np.argsort(times, kind="stable")
+    assert recording.time_ps.tolist() == times[order].tolist()
+    assert recording.pulses.sync.tolist() == tags["time"][order].tolist()
+    assert recording.pulses.dtime.tolist() == tags["dtime"][order].tolist()
+    # ptufile counts channels from 0 here, also those of the PicoHarp, where its T2 does not.
+    assert recording.channel.tolist() == (tags["channel"][order] + 1).tolist()
+    assert recording.gaps == 0
+    marks = theirs[theirs["marker"] > 0]
+    assert recording.marker_ps.tolist() == [int(n * period_ps) for n in marks["time"].tolist()]
+    assert recording.marker.tolist() == marks["marker"].tolist()
+    assert recording.format == "PicoQuant T3 (PTU)"
+
+
+def test_a_t3_pulse_that_steps_back_is_a_gap(tmp_path):
+    path = tmp_path / "back.ptu"
+    path.write_bytes(ptu(0x00010307, [9, 1 << 10 | 5], 1e-8, mode=3, delay_step_s=5e-12))
+    recording = open_recording(path)
+    assert recording.time_ps.tolist() == [50_005, 90_000]
+    assert recording.pulses.sync.tolist() == [5, 9]
+    assert recording.gaps == 1
+    assert "1 tags lay in a pulse before" in recording.notes[0]
+
+
 def test_header_facts(tmp_path):
     path = tmp_path / "no_ending_needed"
     path.write_bytes(ptu(0x00010207, [5, 9], 80e-12, stop_reason=-2))
@@ -202,3 +296,14 @@ def test_a_recording_without_tags_is_empty_not_an_error(tmp_path):
     recording = open_recording(path)
     assert (len(recording), recording.overflows, recording.counts()) == (0, 3, {})
     assert recording.stop_ps == 3 * 2**25
+
+
+def test_a_real_recording_packed_is_the_same_in_about_three_bytes_a_tag(tmp_path):
+    whole = open_recording(data(HBT))
+    path = tmp_path / "hbt.packed"
+    path.write_bytes(pack_tags(whole.time_ps, whole.channel))
+    packed = open_recording(path)
+    assert np.array_equal(packed.time_ps, whole.time_ps)
+    assert np.array_equal(packed.channel, whole.channel)
+    assert packed.gaps == 0
+    assert path.stat().st_size < 3.1 * len(whole)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from timing.packed import pack_tags
 from timing.recordings import (
     NotATagFile,
     RecordingDamaged,
@@ -137,11 +138,34 @@ def test_a_cut_event_of_a_tdc2_file_is_told(tmp_path):
         assert error.at_byte == 199 * 8
 
 
-@pytest.mark.parametrize("record_type", [0x00010303, 0x01010304, 0x00010307])
-def test_t3_is_named(tmp_path, record_type):
-    error = refused(tmp_path, ptu(record_type), WrongMode)
-    assert "T3" in error.found
-    assert "T2" in error.do
+@pytest.mark.parametrize(("record_type", "mode"), [(0x00010303, 2), (0x01010304, 2), (0x10207, 3)])
+def test_a_mode_that_the_records_do_not_have_is_named(tmp_path, record_type, mode):
+    end = entry(b"Header_End", 0xFFFF0008, 0)
+    stated = entry(b"Measurement_Mode", 0x10000008, mode)
+    content = ptu(record_type).replace(end, stated + end)
+    error = refused(tmp_path, content, WrongMode)
+    assert f"Measurement_Mode {mode} with T{5 - mode} records" in error.found
+
+
+@pytest.mark.parametrize("special", [1 << 31, 1 << 31 | 16 << 25])
+def test_a_special_t3_record_without_meaning_is_placed(tmp_path, special):
+    whole = ptu(0x01010304, 4, 12.5e-9).replace(
+        entry(b"Header_End", 0xFFFF0008, 0),
+        entry(b"MeasDesc_Resolution", 0x20000008, 0x3D719799812DEA11)  # 1e-12
+        + entry(b"Header_End", 0xFFFF0008, 0),
+    )
+    whole = whole[:-4] + struct.pack("<I", special)
+    assert refused(tmp_path, whole, RecordingDamaged).at_byte == len(whole) - 4
+
+
+@pytest.mark.parametrize("period_s", [0.0, -1e-9, float("nan"), 2.0])
+def test_an_impossible_sync_period_is_named(tmp_path, period_s):
+    whole = ptu(0x01010304, 4, period_s).replace(
+        entry(b"Header_End", 0xFFFF0008, 0),
+        entry(b"MeasDesc_Resolution", 0x20000008, 0x3D719799812DEA11)
+        + entry(b"Header_End", 0xFFFF0008, 0),
+    )
+    assert "the time between SYNC pulses" in refused(tmp_path, whole, RecordingDamaged).expected
 
 
 def test_an_unknown_record_type_is_named(tmp_path):
@@ -190,3 +214,11 @@ def test_a_closed_file_is_told(tmp_path):
     path.chmod(0)
     with pytest.raises(RecordingUnreadable, match="Permission denied"):
         open_recording(path)
+
+
+def test_damage_and_truncation_of_packed_tags_are_told(tmp_path):
+    whole = pack_tags(np.arange(100) * 7, np.ones(100, np.uint8))
+    for size in range(4, len(whole)):
+        refused(tmp_path, whole[:size], RecordingTruncated)
+    error = refused(tmp_path, whole[:60] + b"\xff" + whole[61:], RecordingDamaged)
+    assert error.at_byte == 0

@@ -9,10 +9,11 @@ from timing.recordings.errors import (
     RecordingUnreadable,
     WrongMode,
 )
-from timing.recordings.recording import Recording
+from timing.recordings.recording import PulseDelays, Recording
 
 __all__ = [
     "NotATagFile",
+    "PulseDelays",
     "Recording",
     "RecordingDamaged",
     "RecordingError",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from timing.recordings.errors import NotATagFile, RecordingTruncated, RecordingUnreadable
+from timing.recordings.packed import MAGIC as PACKED
+from timing.recordings.packed import read_packed
 from timing.recordings.picoquant import read_picoquant
 from timing.recordings.ptu_header import AGAIN, MAGIC
 from timing.recordings.recording import Recording
@@ -31,7 +33,7 @@ OTHER_KINDS = {
 
 
 def open_recording(path: Path | str) -> Recording:
-    """Read a PicoQuant T2 (PTU) or S-Fifteen TDC2 recording into memory, recognised by content.
+    """Read a PicoQuant (PTU, T2 or T3), S-Fifteen TDC2 or packed recording, known by content.
 
     Raises RecordingError, whose text names the file, the byte, what was found and expected, and
     what to do.
@@ -50,6 +52,8 @@ def open_recording(path: Path | str) -> Recording:
             raise _unreadable(path, "an empty file", AGAIN)
         if head.startswith(MAGIC):
             return read_picoquant(path, size)
+        if head.startswith(PACKED):
+            return read_packed(path)
         _refuse_other_kinds(path, head)
         return read_tdc2(path, size)
     except FileNotFoundError:

@@ -4,7 +4,7 @@ RecordingError
 ├── RecordingUnreadable   missing, a folder, empty, or not readable by this user
 ├── NotATagFile           the content is of another kind, or of a kind not supported
 ├── RecordingTruncated    the content is a tag file that ends too early
-├── WrongMode             a tag file whose records are not single tags (T3)
+├── WrongMode             the mode that a PicoQuant file states is not that of its records
 └── RecordingDamaged      the content contradicts its own format
 """
 
@@ -38,7 +38,7 @@ class RecordingTruncated(RecordingError):
 
 
 class WrongMode(RecordingError):
-    """A PicoQuant file whose records are not T2 tags."""
+    """A PicoQuant file that states another mode than its records have."""
 
 
 class RecordingDamaged(RecordingError):

@@ -14,13 +14,27 @@ from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PulseDelays:
+    """What a T3 recording knows beyond the times: the SYNC pulse and the delay after it, a tag.
+
+    `sync` int64 (n,) counts the pulses from 0, `period_ps` apart on average; `dtime` uint16 (n,) is
+    the delay in time steps. The delay is exact, the time of a pulse is only as good as the period.
+    """
+
+    period_ps: Fraction
+    sync: NDArray[np.int64]
+    dtime: NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     """All tags of one file, ascending, on the recording instrument's own timescale.
 
     `channel` 0 is a PicoQuant SYNC input; other channels count from 1. `marker_ps` and `marker` are
     the external markers (bits 1..15). `resolution_ps` is the instrument's time step. `overflows`
     counts roll-overs of the time field, which lose nothing; `gaps` counts places where the order or
-    the data broke, each explained in `notes`. `header` holds the file's own statements.
+    the data broke, each explained in `notes`. `header` holds the file's own statements. `pulses` is
+    there for T3 recordings.
     """
 
     path: Path
@@ -37,6 +51,7 @@ class Recording:
     gaps: int
     notes: tuple[str, ...]
     header: Mapping[str, object]
+    pulses: PulseDelays | None = None
 
     def __len__(self) -> int:
         return len(self.time_ps)

@@ -1,0 +1,207 @@
+/* The inner loop of the PicoQuant T2 decoder.
+ *
+ * Tags come in runs between the few records that are none (roll-overs and markers). A bit mask of
+ * 64 records tells where those are; each run is decoded in steps of 16 records without a branch,
+ * which compilers turn into vector code of whatever width the target has. A step may write past
+ * the end of its run: what follows overwrites it, and the arrays hold a place for every record.
+ */
+#ifndef QNODEOS_DECODE_T2_H
+#define QNODEOS_DECODE_T2_H
+
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "decode_bits.h"
+
+enum { T2_PICOHARP = 0, T2_HYDRAHARP1 = 1, T2_GENERIC = 2 };
+
+enum {
+    T2_PICOHARP_WRAP = 210698240,
+    T2_HYDRAHARP1_WRAP = 33552000,
+    T2_GENERIC_WRAP = 1 << 25
+};
+
+enum { T2_GROUP = 64, T2_STEP = 16 };
+
+/* The outputs overlap nothing, which compilers cannot see: bytes may lie anywhere in C. */
+#if defined(__GNUC__)
+#define T2_ALONE __restrict__
+#else
+#define T2_ALONE
+#endif
+
+#define T2_FIRST_NO_TAG 0x82000000u /* special source 0 is SYNC, which is a tag of channel 0 */
+
+typedef struct {
+    int64_t base_ticks; /* of all roll-overs so far */
+    int64_t overflows;  /* roll-overs seen in this call */
+    int64_t tags;
+    int64_t markers;
+    int64_t too_late; /* the roll-over record that leaves the range, or -1 */
+} t2_state;
+
+static inline int t2_is_tag(uint32_t record, int kind) {
+    return kind == T2_PICOHARP ? (record >> 28) != 0xF : record < T2_FIRST_NO_TAG;
+}
+
+/* The marker bits of a record that is no tag; 0 says that it is a roll-over. */
+static inline uint32_t t2_marker(uint32_t record, int kind) {
+    if (kind == T2_PICOHARP)
+        return record & 0xF;
+    return (record >> 25) == 127 ? 0 : record >> 25 & 0x3F;
+}
+
+static inline uint32_t t2_field(uint32_t record, int kind) {
+    return record & (kind == T2_PICOHARP ? 0x0FFFFFFFu : 0x01FFFFFFu);
+}
+
+static inline uint8_t t2_channel(uint32_t record, int kind) {
+    if (kind == T2_PICOHARP)
+        return (uint8_t)(record >> 28);
+    return (uint8_t)(((record >> 25) + 1) & ((record >> 31) - 1));
+}
+
+static inline int64_t t2_turns(uint32_t record, int kind) {
+    const uint32_t field = t2_field(record, kind);
+    return kind == T2_GENERIC ? (int64_t)field + (field == 0) : 1;
+}
+
+static inline int64_t t2_wrap(int kind) {
+    return kind == T2_PICOHARP     ? T2_PICOHARP_WRAP
+           : kind == T2_HYDRAHARP1 ? T2_HYDRAHARP1_WRAP
+                                   : T2_GENERIC_WRAP;
+}
+
+/* One bit a record: 1 where it is no tag. */
+static inline uint64_t t2_no_tags(const uint32_t *records, int kind) {
+    uint64_t mask = 0;
+    int j;
+#ifdef __SSE2__
+    const __m128i last_tag = _mm_set1_epi32((int32_t)(T2_FIRST_NO_TAG - 1));
+    for (j = 0; j < T2_GROUP; j += 4) {
+        const __m128i four = _mm_loadu_si128((const __m128i *)(records + j));
+        __m128i none;
+        if (kind == T2_PICOHARP) {
+            none = _mm_and_si128(four, _mm_slli_epi32(four, 1));
+            none = _mm_and_si128(none, _mm_slli_epi32(none, 2));
+        } else {
+            /* As signed numbers the specials are negative, and the comparison keeps its sense. */
+            none = _mm_and_si128(four, _mm_cmpgt_epi32(four, last_tag));
+        }
+        mask |= (uint64_t)_mm_movemask_ps(_mm_castsi128_ps(none)) << j;
+    }
+#else
+    for (j = 0; j < T2_GROUP; j++)
+        mask |= (uint64_t)!t2_is_tag(records[j], kind) << j;
+#endif
+    return mask;
+}
+
+/* Sixteen records as if all were tags; written out for SSE2, which every x86-64 has. */
+static inline void t2_sixteen(const uint32_t *records, uint64_t base_ps, uint32_t resolution,
+                              int kind, int64_t *T2_ALONE time_ps, uint8_t *T2_ALONE channel) {
+    int j;
+#ifdef __SSE2__
+    const __m128i base = _mm_set1_epi64x((int64_t)base_ps);
+    const __m128i step = _mm_set1_epi32((int32_t)resolution);
+    const __m128i field = _mm_set1_epi32((int32_t)t2_field(0xFFFFFFFFu, kind));
+    __m128i channels[4];
+    for (j = 0; j < 4; j++) {
+        const __m128i four = _mm_loadu_si128((const __m128i *)(records + 4 * j));
+        const __m128i ticks = _mm_and_si128(four, field);
+        const __m128i even = _mm_mul_epu32(ticks, step);
+        const __m128i odd = _mm_mul_epu32(_mm_srli_epi64(ticks, 32), step);
+        __m128i *to = (__m128i *)(time_ps + 4 * j);
+        _mm_storeu_si128(to, _mm_add_epi64(base, _mm_unpacklo_epi64(even, odd)));
+        _mm_storeu_si128(to + 1, _mm_add_epi64(base, _mm_unpackhi_epi64(even, odd)));
+        if (kind == T2_PICOHARP)
+            channels[j] = _mm_srli_epi32(four, 28);
+        else
+            channels[j] = _mm_andnot_si128(
+                _mm_srai_epi32(four, 31),
+                _mm_add_epi32(_mm_srli_epi32(four, 25), _mm_set1_epi32(1)));
+    }
+    _mm_storeu_si128((__m128i *)channel,
+                     _mm_packus_epi16(_mm_packs_epi32(channels[0], channels[1]),
+                                      _mm_packs_epi32(channels[2], channels[3])));
+#else
+    for (j = 0; j < T2_STEP; j++)
+        time_ps[j] = (int64_t)(base_ps + (uint64_t)t2_field(records[j], kind) * resolution);
+    for (j = 0; j < T2_STEP; j++)
+        channel[j] = t2_channel(records[j], kind);
+#endif
+}
+
+/* Takes in a record that is no tag; 0 where it is a roll-over that leads beyond the limit. */
+static inline int t2_special(uint32_t record, int kind, int64_t limit_ticks, t2_state *state) {
+    int64_t turns;
+    if (t2_marker(record, kind)) {
+        state->markers++;
+        return 1;
+    }
+    turns = t2_turns(record, kind);
+    state->overflows += turns;
+    state->base_ticks += turns * t2_wrap(kind);
+    return state->base_ticks <= limit_ticks;
+}
+
+static inline void t2_decode_kind(const uint32_t *records, int64_t count, int kind,
+                                  uint32_t resolution, int64_t limit_ticks,
+                                  int64_t *T2_ALONE time_ps, uint8_t *T2_ALONE channel,
+                                  t2_state *state) {
+    int64_t at = 0, k = 0;
+    for (; k + T2_GROUP + T2_STEP <= count; k += T2_GROUP) {
+        const uint32_t *group = records + k;
+        uint64_t no_tags = t2_no_tags(group, kind);
+        int from = 0;
+        for (;;) {
+            const uint64_t base_ps = (uint64_t)state->base_ticks * resolution;
+            const int end = no_tags ? lowest_bit(no_tags) : T2_GROUP;
+            int j;
+            for (j = 0; j < end - from; j += T2_STEP)
+                t2_sixteen(group + from + j, base_ps, resolution, kind, time_ps + at + j,
+                           channel + at + j);
+            at += end - from;
+            if (!no_tags)
+                break;
+            if (!t2_special(group[end], kind, limit_ticks, state)) {
+                state->too_late = k + end;
+                return;
+            }
+            from = end + 1;
+            no_tags &= no_tags - 1;
+        }
+    }
+    for (; k < count; k++) {
+        if (t2_is_tag(records[k], kind)) {
+            time_ps[at] = (state->base_ticks + (int64_t)t2_field(records[k], kind)) * resolution;
+            channel[at] = t2_channel(records[k], kind);
+            at++;
+        } else if (!t2_special(records[k], kind, limit_ticks, state)) {
+            state->too_late = k;
+            return;
+        }
+    }
+    state->tags = at;
+}
+
+/* Decodes into arrays of `count` places; `limit_ticks` leaves room for one turn more. */
+static void t2_decode(const uint32_t *records, int64_t count, int kind, uint32_t resolution,
+                      int64_t limit_ticks, int64_t *T2_ALONE time_ps,
+                      uint8_t *T2_ALONE channel, t2_state *state) {
+    /* One copy of the loop for each kind, so that the kind is no question inside. */
+    if (kind == T2_PICOHARP)
+        t2_decode_kind(records, count, T2_PICOHARP, resolution, limit_ticks, time_ps, channel,
+                       state);
+    else if (kind == T2_HYDRAHARP1)
+        t2_decode_kind(records, count, T2_HYDRAHARP1, resolution, limit_ticks, time_ps, channel,
+                       state);
+    else
+        t2_decode_kind(records, count, T2_GENERIC, resolution, limit_ticks, time_ps, channel,
+                       state);
+}
+
+#endif

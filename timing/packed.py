@@ -1,0 +1,183 @@
+"""Packed tags: lossless, compact and checked; `docs/packed-tags.md` has the layout."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+from cext.decode_packed import MOST_TAGS, pack_payload, unpack_payload
+from timing.tags import Channels, TimesPs
+
+MAGIC = b"QTP1"
+HEADER = struct.Struct("<4sIIIqQIHBB")
+CHECKED_FROM = 8
+SIGNED = 1
+# 65536 tags of 33 + 64 + 8 bits, 256 channels and the guard bytes.
+MOST_PAYLOAD_BYTES = MOST_TAGS * 105 // 8 + 256 + 8
+
+Tags = tuple[TimesPs, Channels]
+
+
+class PackedError(ValueError):
+    """Bytes that are no packed tags, or damaged ones; `at_byte` is where, in the whole stream."""
+
+    def __init__(self, at_byte: int, found: str, expected: str) -> None:
+        self.at_byte = at_byte
+        self.found = found
+        self.expected = expected
+        super().__init__(f"packed tags: byte {at_byte}: found {found}; expected {expected}")
+
+
+def _block(time_ps: TimesPs, channel: Channels, tags_before: int) -> bytes:
+    if len(time_ps) == 0:
+        rest = HEADER.pack(MAGIC, 0, 0, 0, 0, tags_before, 0, 0, 0, 0)
+        payload = b""
+    else:
+        bits, step_ps, channels, low_bits, is_signed = pack_payload(time_ps, channel)
+        payload = bits.tobytes()
+        rest = HEADER.pack(
+            MAGIC,
+            0,
+            len(payload),
+            len(time_ps),
+            int(time_ps[0]),
+            tags_before,
+            step_ps,
+            channels,
+            low_bits,
+            SIGNED * is_signed,
+        )
+    checked = rest[CHECKED_FROM:] + payload
+    return MAGIC + struct.pack("<I", zlib.crc32(checked)) + checked
+
+
+class TagPacker:
+    """Packs a stream, whose tags may come in any pieces and any order; the bytes do not depend on
+    the pieces."""
+
+    def __init__(self) -> None:
+        self.tags = 0
+        self._time_ps = np.empty(0, np.int64)
+        self._channel = np.empty(0, np.uint8)
+
+    def feed(self, time_ps: TimesPs, channel: Channels) -> bytes:
+        """The blocks that are full; ValueError for tags that cannot be packed."""
+        self._time_ps = np.concatenate((self._time_ps, time_ps))
+        self._channel = np.concatenate((self._channel, channel))
+        whole = len(self._time_ps) // MOST_TAGS * MOST_TAGS
+        blocks = [self._pack(k, k + MOST_TAGS) for k in range(0, whole, MOST_TAGS)]
+        self._time_ps, self._channel = self._time_ps[whole:], self._channel[whole:]
+        return b"".join(blocks)
+
+    def _pack(self, start: int, stop: int) -> bytes:
+        block = _block(self._time_ps[start:stop], self._channel[start:stop], self.tags)
+        self.tags += stop - start
+        return block
+
+    def finish(self) -> bytes:
+        """The last blocks; the stream is over."""
+        left = self._pack(0, len(self._time_ps)) if len(self._time_ps) else b""
+        self._time_ps, self._channel = self._time_ps[:0], self._channel[:0]
+        return left + _block(self._time_ps, self._channel, self.tags)
+
+
+class TagUnpacker:
+    """Unpacks a stream of bytes in any pieces. At damage it stays: all that came before is given
+    back, and then every call raises PackedError."""
+
+    def __init__(self) -> None:
+        self.tags = 0
+        self.finished = False
+        self._at_byte = 0
+        self._bytes = b""
+
+    def feed(self, data: bytes) -> Tags:
+        """The tags of the blocks that are complete; PackedError if the next block is damaged."""
+        self._bytes += data
+        blocks: list[Tags] = []
+        at = 0
+        try:
+            while (found := self._next_block(at)) is not None:
+                size, tags = found
+                at += size
+                self._at_byte += size
+                if tags is not None:
+                    blocks.append(tags)
+                    self.tags += len(tags[0])
+        except PackedError:
+            if not blocks:
+                raise
+        finally:
+            self._bytes = self._bytes[at:]
+        if len(blocks) == 1:
+            return blocks[0]
+        return (
+            np.concatenate([np.empty(0, np.int64), *(time_ps for time_ps, _ in blocks)]),
+            np.concatenate([np.empty(0, np.uint8), *(channel for _, channel in blocks)]),
+        )
+
+    def finish(self) -> None:
+        """PackedError unless the stream has come whole to its stated end."""
+        self._next_block(0)
+        if not self.finished:
+            raise PackedError(
+                self._at_byte + len(self._bytes), "the end of the bytes", "the end block"
+            )
+
+    def _next_block(self, at: int) -> tuple[int, Tags | None] | None:
+        """Bytes and tags of the block at this place of the buffer; None if it is not there yet."""
+        data = memoryview(self._bytes)[at:]
+        if self.finished:
+            if len(data):
+                raise self._damaged(f"{len(data)} bytes after the end block", "none")
+            return None
+        if len(data) < HEADER.size:
+            return None
+        magic, crc, size, count, first_ps, before, step_ps, channels, low_bits, flags = (
+            HEADER.unpack_from(data)
+        )
+        if magic != MAGIC:
+            raise self._damaged(f"{magic!r}", f"a block that begins with {MAGIC!r}")
+        if size > MOST_PAYLOAD_BYTES or count > MOST_TAGS or flags > SIGNED:
+            raise self._damaged(
+                f"a block of {count} tags in {size} bytes with flags {flags}",
+                f"at most {MOST_TAGS} tags in {MOST_PAYLOAD_BYTES} bytes, flags 0 or 1",
+            )
+        end = HEADER.size + size
+        if len(data) < end:
+            return None
+        if zlib.crc32(data[CHECKED_FROM:end]) != crc:
+            raise self._damaged("a block whose check sum does not fit", "an intact block")
+        if before != self.tags:
+            raise self._damaged(f"a block after {before} tags", f"the block after {self.tags} tags")
+        if count == 0:
+            if size:
+                raise self._damaged("an end block with a payload", "none")
+            self.finished = True
+            return end, None
+        payload = np.frombuffer(data, np.uint8, size, HEADER.size)
+        try:
+            return end, unpack_payload(
+                payload, count, first_ps, step_ps, channels, low_bits, flags == SIGNED
+            )
+        except ValueError as error:
+            raise self._damaged(str(error), "bits as the packer writes them") from None
+
+    def _damaged(self, found: str, expected: str) -> PackedError:
+        return PackedError(self._at_byte, found, expected)
+
+
+def pack_tags(time_ps: TimesPs, channel: Channels) -> bytes:
+    """A whole stream, packed."""
+    packer = TagPacker()
+    return packer.feed(time_ps, channel) + packer.finish()
+
+
+def unpack_tags(data: bytes) -> Tags:
+    """A whole packed stream; PackedError where it is damaged or not whole."""
+    unpacker = TagUnpacker()
+    tags = unpacker.feed(data)
+    unpacker.finish()
+    return tags

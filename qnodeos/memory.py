@@ -6,7 +6,6 @@ after the deadline nobody gets it. Instants are seconds on the node's own clock.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,8 +45,6 @@ class QuantumMemory:
         self._free = list(range(qubits - 1, COMMUNICATION_QUBIT, -1))
         self._pairs: dict[tuple[str, int], StoredPair] = {}
         self._owned: set[tuple[str, int]] = set()
-        self._room = asyncio.Event()
-        self._room.set()
         self.capacity = len(self._free)
 
     @property
@@ -64,21 +61,13 @@ class QuantumMemory:
         """Take a free storage qubit, leaving `keep_free` others; raises MemoryFull."""
         if len(self._free) <= keep_free:
             raise MemoryFull(f"all {self.capacity} storage qubits are in use or kept free")
-        qubit = self._free.pop()
-        if not self._free:
-            self._room.clear()
-        return qubit
+        return self._free.pop()
 
     def give_back(self, qubit: int) -> None:
         """Return a qubit that holds nothing any more."""
         if qubit in self._free or not 0 < qubit <= self.capacity:
             raise ValueError(f"qubit {qubit} is not an allocated storage qubit")
         self._free.append(qubit)
-        self._room.set()
-
-    async def room(self) -> None:
-        """Wait until a storage qubit is free."""
-        await self._room.wait()
 
     def store(self, pair: StoredPair) -> None:
         """Record the half that now lies in `pair.qubit`."""
@@ -121,8 +110,3 @@ class QuantumMemory:
         """Halves whose deadline has passed."""
         now_s = self._clock()
         return [pair for pair in self._pairs.values() if pair.deadline_s <= now_s]
-
-    @property
-    def next_deadline_s(self) -> float | None:
-        """The earliest deadline in memory."""
-        return min((pair.deadline_s for pair in self._pairs.values()), default=None)

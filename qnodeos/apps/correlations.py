@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
-from qnodeos.measured import MeasuredPairs
+from qnodeos.apps.asking import keep_asking
 from qnodeos.photonic import PhotonicLink
-from qnodeos.requests import RequestEnded
 from qnodeos.status import Status
 from qnodeos.store import Store
 
 PURPOSE = "correlations"
-REQUEST_LIMIT_S = 10.0
-RETRY_S = 0.25
 
 
 class Asker:
@@ -32,27 +28,17 @@ class Asker:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            if not self._link.ready:
-                await asyncio.sleep(RETRY_S)
-                continue
-            try:
-                pairs = self._link.desk.ask(
-                    kind="M",
-                    number=self._number,
-                    minimum_fidelity=self._fidelity,
-                    within_s=REQUEST_LIMIT_S,
-                    purpose=PURPOSE,
-                )
-                async for measured in pairs:
-                    self._take(measured)
-            except RequestEnded as ended:
-                self.counters["requests_ended_early"] += 1
-                self._store.event("request-ended", {"app": PURPOSE, "reason": str(ended)})
-                await asyncio.sleep(RETRY_S)
-
-    def _take(self, measured: MeasuredPairs) -> None:
-        self.counters["pairs"] += len(measured)
+        asked = keep_asking(
+            self._link,
+            self._store,
+            self.counters,
+            kind="M",
+            number=self._number,
+            fidelity=self._fidelity,
+            purpose=PURPOSE,
+        )
+        async for measured in asked:
+            self.counters["pairs"] += len(measured)
 
 
 class Taker:

@@ -16,12 +16,13 @@ from typing import get_args
 
 from drivers.devices import Basis
 from drivers.errors import InstrumentProblem
+from qnodeos.apps.asking import keep_asking
 from qnodeos.apps.channel import Body, Channel
 from qnodeos.feedforward import teleport_corrections
 from qnodeos.memory import MemoryFull, PairExpired
 from qnodeos.memory_link import MemoryLink
 from qnodeos.pair import Pair
-from qnodeos.requests import Inbox, RequestEnded
+from qnodeos.requests import Inbox
 from qnodeos.status import Status
 from qnodeos.store import Store
 
@@ -37,8 +38,6 @@ STATES: dict[str, tuple[Basis, int]] = {
 }
 """Each cardinal state with the basis in which it is certain, and its outcome there."""
 
-REQUEST_LIMIT_S = 10.0
-RETRY_S = 0.25
 PAIR_LIMIT_S = 0.5
 """A pair whose bits do not come within this time is given up, and the other way round."""
 
@@ -69,24 +68,17 @@ class Sender:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            if not self._link.ready:
-                await asyncio.sleep(RETRY_S)
-                continue
-            try:
-                pairs = self._link.desk.ask(
-                    kind="K",
-                    number=self._number,
-                    minimum_fidelity=self._fidelity,
-                    within_s=REQUEST_LIMIT_S,
-                    purpose=PURPOSE,
-                )
-                async for pair in pairs:
-                    await self._use(pair)
-            except RequestEnded as ended:
-                self.counters["requests_ended_early"] += 1
-                self._store.event("request-ended", {"app": PURPOSE, "reason": str(ended)})
-                await asyncio.sleep(RETRY_S)
+        pairs = keep_asking(
+            self._link,
+            self._store,
+            self.counters,
+            kind="K",
+            number=self._number,
+            fidelity=self._fidelity,
+            purpose=PURPOSE,
+        )
+        async for pair in pairs:
+            await self._use(pair)
 
     async def _use(self, pair: Pair) -> None:
         try:

@@ -113,6 +113,7 @@ class MemoryConfig(_Table):
     gate_error: Probability = 0.0
     two_qubit_gate_error: Probability = 0.0
     readout_error: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    stated_fidelity: float | None = Field(default=None, ge=0.25, le=1.0)
     gate_time_us: NotNegative = 0.0
     readout_time_us: NotNegative = 0.0
     skew_ppm: Skew = 0.0

@@ -97,7 +97,12 @@ class MemoryDevice:
 
     @property
     def initial_fidelity(self) -> float:
-        """Mean fidelity of a fresh pair; 0 without a midpoint."""
+        """Fidelity of a fresh pair by the device's data sheet, `stated_fidelity` of the lab.
+
+        A lab that gives none has a calibrated device, which tells the mean; 0 without a midpoint.
+        """
+        if self.config.stated_fidelity is not None:
+            return self.config.stated_fidelity
         return 0.0 if self._attempts is None else self._attempts.initial_fidelity
 
     @property

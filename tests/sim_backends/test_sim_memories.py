@@ -27,13 +27,14 @@ PERFECT = {
 
 
 def example(
-    memory: dict[str, float] | None = None, midpoint: dict[str, Any] | None = None
+    memory: dict[str, Any] | None = None, midpoint: dict[str, Any] | None = None
 ) -> LabConfig:
     config = load_lab(EXAMPLE)
     return config.model_copy(
         update={
             "memories": {
-                name: item.model_copy(update=memory or {}) for name, item in config.memories.items()
+                name: item.model_copy(update={"stated_fidelity": None} | (memory or {}))
+                for name, item in config.memories.items()
             },
             "midpoints": {
                 name: item.model_copy(update=midpoint or {})
@@ -357,6 +358,15 @@ def test_refusals_have_the_codes_of_the_protocol() -> None:
     assert code("move", 1, 0) == 3
     alice.release_all()
     assert not alice.attempting
+
+
+def test_a_device_tells_its_data_sheet_and_not_the_truth() -> None:
+    stated, calibrated = (
+        World(config, now_s=lambda: 1.0, truth=TruthLog(None)).memories["alice"].initial_fidelity
+        for config in (load_lab(EXAMPLE), example())
+    )
+    assert stated == 0.93
+    assert abs(calibrated - stated) > 0.01
 
 
 def test_a_device_without_a_midpoint_cannot_attempt() -> None:

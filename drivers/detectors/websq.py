@@ -18,7 +18,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from drivers.devices import Detector, Identity
+from drivers.devices import Detector, Identity, NanowireBias
 from drivers.errors import (
     InstrumentError,
     InstrumentProblem,
@@ -42,7 +42,7 @@ _SETTINGS = ("measurement_period_ms", "trigger_mv", "bias_ua", "enabled")
 _HOST = re.compile(r"tcp://(\[[^\]]+\]|[^:/]+):\d+/?|TCPIP\d*::([^:]+)::\d+::SOCKET", re.IGNORECASE)
 
 
-class WebSq(Detector):
+class WebSq(Detector, NanowireBias):
     """A WebSQ box. Settings: `measurement_period_ms`, `trigger_mv`, `bias_ua`, `enabled`.
 
     Options: `counts_port` (default 12345) on the same host, or `counts_resource` in full;

@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from drivers.devices import Identity, Laser
+from drivers.devices import DiodeCurrent, Identity, Laser
 from drivers.errors import InstrumentError, ProtocolError, Refused, Timeout
 from drivers.framing import Until
 from drivers.links.base import Link
@@ -36,7 +36,7 @@ _OPTIONS = {"max_current_ma", "user_level", "user_password"}
 _SETTINGS = ("current_ma", "emission")
 
 
-class DlcPro(Laser):
+class DlcPro(Laser, DiodeCurrent):
     """The first laser of a DLC pro. Settings: `current_ma`, `emission`.
 
     Options: `max_current_ma` (a bound below the controller's own clip), `user_password` with

@@ -1,0 +1,94 @@
+"""Qubits and midpoints: a lab's own sequencer as a quantum device."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from drivers.devices.instrument import Instrument
+from drivers.devices.optics import Basis
+
+BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCapabilities:
+    """What a quantum device can do, in its own numbers; see docs/device-protocol.md.
+
+    `role` is "node" (has qubits) or "midpoint" (tells Bell states). Qubit 0 of a node is the
+    communication qubit, the others store. Times are seconds, errors are depolarising
+    probabilities, `readout_error` the probability of the wrong outcome.
+    """
+
+    role: Literal["node", "midpoint"]
+    qubits: int
+    attempt_period_s: float
+    herald_mode: Literal["hardware", "host"]
+    gates: tuple[str, ...]
+    t1_s: float
+    t2_s: float
+    initial_fidelity: float
+    gate_error: float
+    two_qubit_gate_error: float
+    readout_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceHerald:
+    """A success, as one device saw it. `bell_state` is told by a midpoint only.
+
+    `slot` counts attempts on the trigger line that all devices of the link share; `time_ps` is on
+    the device's own timescale; `received_s` is the node's own clock when the event had been read.
+    """
+
+    slot: int
+    time_ps: int
+    received_s: float
+    qubit: int | None = None
+    bell_state: BellName | None = None
+
+
+class QuantumDevice(Instrument):
+    """Qubits that can be entangled with a far end, or the midpoint between two of them."""
+
+    @abstractmethod
+    async def capabilities(self) -> DeviceCapabilities:
+        """The device's own numbers; constant while connected."""
+
+    @abstractmethod
+    async def start(self, *, count: int = 0) -> int:
+        """Attempt entanglement in every slot until a herald, `abort`, or `count` attempts (0: no
+        limit). A single-mode device stops at its herald with the qubit held.
+
+        Returns the first slot that may succeed: a herald of an earlier slot is an old one.
+        """
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Stop attempting; a herald already reported stays valid."""
+
+    @abstractmethod
+    def heralds(self) -> AsyncIterator[DeviceHerald]:
+        """Heralds as the device reports them; ends by an exception when the link breaks."""
+
+    @abstractmethod
+    async def initialise(self, qubit: int, state: str = "0") -> None:
+        """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"."""
+
+    @abstractmethod
+    async def gate(self, gate: str, *qubits: int) -> None:
+        """Apply one of the gates of the capabilities: X Y Z H S SDG; CNOT takes control, target."""
+
+    @abstractmethod
+    async def move(self, source: int, target: int) -> None:
+        """Move a state to another qubit, leaving the source free."""
+
+    @abstractmethod
+    async def measure(self, qubit: int, basis: Basis = "Z") -> int:
+        """Measure and free the qubit: 0 for the +1 outcome (|0>, |+>, |+i>), 1 for the other."""
+
+    @abstractmethod
+    async def release(self, qubit: int) -> None:
+        """Give the qubit up; its state is lost."""

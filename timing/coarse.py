@@ -200,7 +200,10 @@ def _as_normal(noise: NDArray[np.float32], mean: float) -> NDArray[np.float64]:
     """
     mean = max(mean, 1e-3)
     count = mean + noise.astype(np.float64) * math.sqrt(mean)
-    return np.sqrt(2 * np.maximum(count * np.log(count / mean) - count + mean, 0.0))
+    normal: NDArray[np.float64] = np.sqrt(
+        2 * np.maximum(count * np.log(count / mean) - count + mean, 0.0)
+    )
+    return normal
 
 
 def _candidate(

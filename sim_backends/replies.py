@@ -21,10 +21,10 @@ class Paced:
         self._free_s = float("-inf")
 
     def send(self, data: bytes, *, after_s: float = 0.0) -> None:
-        """Answer, `after_s` later than it could."""
+        """Answer; `after_s` later than it could, in which others may overtake it."""
         if self._latency_s + after_s <= 0.0:
             self._channel.send(data)
             return
         loop = asyncio.get_running_loop()
-        self._free_s = max(loop.time(), self._free_s) + self._latency_s + after_s
-        loop.call_at(self._free_s, self._channel.send, data)
+        self._free_s = max(loop.time(), self._free_s) + self._latency_s
+        loop.call_at(self._free_s + after_s, self._channel.send, data)

@@ -14,6 +14,7 @@ import numpy as np
 
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.tdc1 import Tdc1
@@ -100,9 +101,18 @@ def _quantum_device(context: Context) -> Sockets:
     return {"port": server.connect}
 
 
+def _nkt_basik(context: Context) -> Sockets:
+    module = NktBasik(
+        context.of, context.serial, context.rng, now_s=context.now_s, advance=context.advance
+    )
+    context.step(module)
+    return {"pty": module.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -121,12 +121,13 @@ class KoherasBasik(Laser, OutputPower, Tunable):
         await self._status()
 
     async def readings(self) -> dict[str, float | int | bool | str]:
-        """Emission, power, wavelength, temperature, supply, alarms, repeated requests."""
+        """Emission, powers, wavelength, temperature, supply, alarms, repeated requests."""
         status = await self._status()
         alarms = [text for bit, text in _ALARMS.items() if status >> bit & 1]
         return {
             "emission": bool(status & _EMITS),
             "power_mw": await self.power_mw(),
+            "power_set_mw": await self._integer(_POWER_SET, 2) / 100,
             "wavelength_nm": await self.wavelength_nm(),
             "wavelength_stabilized": bool(status & _STABILIZED),
             "temperature_c": await self._integer(_TEMPERATURE, 2, signed=True) / 10,

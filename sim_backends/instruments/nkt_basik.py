@@ -24,7 +24,6 @@ _NACK, _CRC_ERROR, _ACK, _READ, _WRITE, _DATAGRAM = 0, 1, 3, 4, 5, 8
 _ESCAPED: Final = frozenset(b"\x0d\x0a\x5e")
 _WARM_UP_S: Final = 5.0
 _RAMP_S: Final = 0.3
-_TUNING_S: Final = 2.0
 _REACH_PM: Final = 500.0
 _LIMIT: Final = 512
 
@@ -33,8 +32,9 @@ class NktBasik:
     """The module that all clients of its bus share.
 
     `interlock_open` and `disabled` are its pins, set by tests and faults. It leaves out one request
-    in `skips_one_in`, and answers one in `late_one_in` only after a second. `advance` brings the
-    world up to now before the light changes; `poll` has to be called each 20 ms or so.
+    in `skips_one_in`, and answers one in `late_one_in` only after a second. The wavelength follows
+    with `tuning_s`. `advance` brings the world up to now before the light changes; `poll` has to be
+    called each 20 ms or so.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class NktBasik:
         advance: Callable[[], None] = lambda: None,
         skips_one_in: float = 250.0,
         late_one_in: float = math.inf,
+        tuning_s: float = 2.0,
         latency_s: float = 0.02,
     ) -> None:
         self.interlock_open = False
@@ -54,7 +55,7 @@ class NktBasik:
         self._laser, self._serial, self._rng = laser, serial, rng
         self._now_s, self._advance = now_s, advance
         self._skip, self._late = 1.0 / skips_one_in, 1.0 / late_one_in
-        self._latency_s = latency_s
+        self._latency_s, self._tuning_s = latency_s, tuning_s
         self._standard_nm = laser.wavelength_nm
         self._warm_s = now_s() + _WARM_UP_S
         self._wanted = False
@@ -125,7 +126,7 @@ class NktBasik:
         return 1.0 - max(0.0, self._warm_s - self._now_s()) / _WARM_UP_S
 
     def _offset_pm(self) -> float:
-        gone = math.exp(-(self._now_s() - self._offset_s) / _TUNING_S)
+        gone = math.exp(-(self._now_s() - self._offset_s) / self._tuning_s)
         return self._offset_set_pm + (self._offset_from_pm - self._offset_set_pm) * gone
 
     def _status(self) -> int:

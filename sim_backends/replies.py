@@ -28,3 +28,8 @@ class Paced:
         loop = asyncio.get_running_loop()
         self._free_s = max(loop.time(), self._free_s) + self._latency_s
         loop.call_at(self._free_s + after_s, self._channel.send, data)
+
+    def hold(self, busy_s: float) -> None:
+        """It is busy for this long, and answers nothing before."""
+        if busy_s > 0.0:
+            self._free_s = max(asyncio.get_running_loop().time(), self._free_s) + busy_s

@@ -66,20 +66,24 @@ class Bench:
         steps = 0
         next_s = self._loop.time()
         while True:
-            # One instant for the whole step: what reads the world again finds it up to date.
-            self._step_s = self._loop.time()
-            try:
-                self.world.advance()
-                for machine in self._stepped:
-                    machine.poll()
-            finally:
-                self._step_s = None
+            self.step()
             steps += 1
             if steps % _FLUSH_STEPS == 0:
                 self._truth.flush()
             # A late step is not made up for: the world then takes a longer one.
             next_s = max(next_s + STEP_S, self._loop.time())
             await asyncio.sleep(next_s - self._loop.time())
+
+    def step(self) -> None:
+        """Bring the world up to now and let every instrument do what is due; `run` does it."""
+        # One instant for the whole step: what reads the world again finds it up to date.
+        self._step_s = self._loop.time()
+        try:
+            self.world.advance()
+            for machine in self._stepped:
+                machine.poll()
+        finally:
+            self._step_s = None
 
     def close(self) -> None:
         """End timers and write out the truth; call it once, after `run`."""

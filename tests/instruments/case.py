@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from drivers.testing.subject import MESSES
 from sim_backends.catalogue import MountKind
 from sim_backends.mount import Connect
 
@@ -55,8 +56,12 @@ class Case:
         that the message must have, such as the upper end of the range.
     calls: methods to call with arguments that the instrument takes, as {"set_power_mw": (5.0,)};
         where the driver has a method of that name without `set_`, it must then tell the value.
+    read_back: for a method of `calls`, the reading or the method that tells its value instead;
+        "" where the instrument cannot tell.
     refused_calls: the same with arguments that must be refused, and the word.
+    noisy: readings that differ from one time to the next while nothing is changed.
     tolerance: largest relative difference between a value set and the value read back.
+    messes: what an earlier program may have left on its line; () where it carries messages.
     """
 
     driver: str
@@ -70,7 +75,10 @@ class Case:
     refused: tuple[tuple[Mapping[str, Any], str], ...] = ()
     calls: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     refused_calls: tuple[tuple[str, tuple[Any, ...], str], ...] = ()
+    read_back: Mapping[str, str] = field(default_factory=dict)
+    noisy: tuple[str, ...] = ()
     tolerance: float = 1e-3
+    messes: tuple[bytes, ...] = MESSES
 
 
 def collect() -> dict[str, Case]:

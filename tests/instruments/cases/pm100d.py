@@ -13,7 +13,8 @@ def twin(rng: np.random.Generator, serial: str) -> Twin:
         LaserConfig(threshold_ma=20, slope_mw_per_ma=0.1, max_current_ma=100, wavelength_nm=405)
     )
     laser.emission, laser.current_set_ma = True, 40.0
-    return Twin({"port": Pm100d(laser, serial, rng).connect})
+    meter = Pm100d(laser, serial, rng)
+    return Twin({"port": meter.connect}, state=lambda: meter.run("SENS:CORR:WAV?"))
 
 
 CASE = Case(
@@ -25,4 +26,5 @@ CASE = Case(
     refused=(({"wavelength_nm": 1200.0}, "1100"), ({"wavelenght_nm": 405.0}, "wavelenght_nm")),
     calls={"set_wavelength_nm": (780.0,)},
     refused_calls=(("set_wavelength_nm", (300.0,), "400"),),
+    noisy=("power_mw",),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 from drivers.draining import drain
 from drivers.errors import InstrumentError, ProtocolError
@@ -101,7 +102,7 @@ class Lines:
 class Scpi(Lines):
     """Lines to an instrument that keeps what went wrong in a queue, asked by `errors`.
 
-    An error is `-222,"Data out of range"`, or a number alone.
+    An error is `-222,"Data out of range"`, or a number alone, whose text is then in `meanings`.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class Scpi(Lines):
         link: Link,
         *,
         errors: str = "SYST:ERR?",
+        meanings: Mapping[int, str] | None = None,
         end: bytes = b"\n",
         framing: Framing = LINE_LF,
         timeout_s: float = 1.0,
     ):
         super().__init__(link, end=end, framing=framing, timeout_s=timeout_s)
         self._errors = errors
+        self._meanings = meanings or {}
         # An error belongs to the command before it, so nobody else may set or look in between.
         self._turn = asyncio.Lock()
 
@@ -141,4 +144,5 @@ class Scpi(Lines):
         found = _ERROR.fullmatch(text)
         if found is None:
             raise self.garbled('expected an error such as +0,"No error"', text, self._errors)
-        return int(found[1]), found[2] or "no text"
+        code = int(found[1])
+        return code, found[2] or self._meanings.get(code, "no text")

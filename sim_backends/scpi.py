@@ -51,7 +51,7 @@ class ScpiBox:
     """An instrument that all its clients share, queue of errors included.
 
     `ends` are the bytes that end a line, `end` ends an answer. The queries of one line share the
-    answer, joined by `;`.
+    answer, joined by `;`. `error_form` writes an error of the queue, and code 0 for none.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class ScpiBox:
         reset: Callable[[], None],
         ends: bytes = b"\n",
         end: str = "\n",
-        no_error: str = '+0,"No error"',
+        error_form: Callable[[int, str], str] = lambda code, text: f'{code:+d},"{text}"',
         latency_s: float = 0.0,
     ) -> None:
         self._ends, self._end, self._latency_s = ends, end, latency_s
-        self._no_error = no_error
+        self._error_form = error_form
         self._errors: deque[ScpiError] = deque()
         standard: Commands = {
             "*IDN?": lambda _: identity,
@@ -113,6 +113,13 @@ class ScpiBox:
         elif self._errors[-1].code != -350:
             self._errors.append(ScpiError(-350))
 
+    def all_errors(self) -> str:
+        """All of the queue in one answer, which empties it."""
+        errors = [self._next_error()]
+        while self._errors:
+            errors.append(self._next_error())
+        return ",".join(errors)
+
     def _find(self, header: str, branch: str) -> tuple[Command, str]:
         """The command of a header, and the branch on which the next one of the line may go on."""
         full = header.lstrip(":")
@@ -125,10 +132,8 @@ class ScpiBox:
         raise ScpiError(-113)
 
     def _next_error(self) -> str:
-        if not self._errors:
-            return self._no_error
-        error = self._errors.popleft()
-        return f'{error.code},"{error.text}"'
+        error = self._errors.popleft() if self._errors else None
+        return self._error_form(*((0, "No error") if error is None else (error.code, error.text)))
 
 
 class _Session:

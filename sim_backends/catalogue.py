@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.nkt_basik import NktBasik
@@ -129,6 +130,10 @@ def _osw_e(context: Context) -> Sockets:
     return {"pty": OswE(now_s=context.now_s).connect}
 
 
+def _dg645(context: Context) -> Sockets:
+    return {"port": Dg645(context.serial).connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
@@ -137,6 +142,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
     "polatis": InstrumentType(_polatis, {"port": "tcp"}),
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
+    "dg645": InstrumentType(_dg645, {"port": "tcp"}),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
 from sim_backends.mount import Connect
@@ -75,4 +76,21 @@ async def test_polatis() -> None:
         "size": "16,16",
         "port": '"18"',
         "error": '-222,"Data out of range"',
+    }
+
+
+async def test_dg645() -> None:
+    def session(box: Any) -> dict[str, Any]:
+        box.read_termination = "\r\n"
+        box.write("DLAY 2,0,1e-6")
+        return {
+            "who": box.query("*IDN?"),
+            "delay": box.query_ascii_values("DLAY?2"),
+            "error": box.query("LERR?"),
+        }
+
+    assert await in_session(Dg645("001013").connect, session) == {
+        "who": "Stanford Research Systems,DG645,s/n001013,ver1.14.10E",
+        "delay": [0.0, 1e-6],
+        "error": "0",
     }

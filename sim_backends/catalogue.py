@@ -22,6 +22,7 @@ from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
+from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.websq import WebSq
 from sim_backends.mount import Connect
@@ -134,6 +135,12 @@ def _dg645(context: Context) -> Sockets:
     return {"port": Dg645(context.serial).connect}
 
 
+def _santec_tsl(context: Context) -> Sockets:
+    laser = SantecTsl(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(laser)
+    return {"port": laser.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
@@ -143,6 +150,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "polatis": InstrumentType(_polatis, {"port": "tcp"}),
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
     "dg645": InstrumentType(_dg645, {"port": "tcp"}),
+    "santec-tsl": InstrumentType(_santec_tsl, {"port": "tcp"}, of=("lasers",)),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

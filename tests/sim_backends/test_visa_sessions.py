@@ -12,6 +12,7 @@ import pytest
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
+from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.mount import Connect
 from tests.oracles.judge import on_tcp
 from tests.twins import make_laser
@@ -93,4 +94,18 @@ async def test_dg645() -> None:
         "who": "Stanford Research Systems,DG645,s/n001013,ver1.14.10E",
         "delay": [0.0, 1e-6],
         "error": "0",
+    }
+
+
+async def test_santec_tsl() -> None:
+    def session(box: Any) -> dict[str, Any]:
+        seen = {"who": box.query("*IDN?"), "legacy": box.query(":WAV?")}
+        box.write(":SYSTem:COMMunicate:CODe 1")
+        return {**seen, "scpi": box.query_ascii_values(":WAV?")}
+
+    box = SantecTsl(make_laser(1550.0), "21020001", now_s=asyncio.get_running_loop().time)
+    assert await in_session(box.connect, session, end="\r") == {
+        "who": "SANTEC,TSL-570,21020001,0001.000.0001",
+        "legacy": "1550.0000",
+        "scpi": [1.55e-6],
     }

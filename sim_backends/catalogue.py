@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
@@ -141,6 +142,12 @@ def _santec_tsl(context: Context) -> Sockets:
     return {"port": laser.connect}
 
 
+def _cld1015(context: Context) -> Sockets:
+    laser = Cld1015(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(laser)
+    return {"port": laser.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
@@ -151,6 +158,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
     "dg645": InstrumentType(_dg645, {"port": "tcp"}),
     "santec-tsl": InstrumentType(_santec_tsl, {"port": "tcp"}, of=("lasers",)),
+    "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
@@ -108,4 +109,24 @@ async def test_santec_tsl() -> None:
         "who": "SANTEC,TSL-570,21020001,0001.000.0001",
         "legacy": "1550.0000",
         "scpi": [1.55e-6],
+    }
+
+
+async def test_cld1015() -> None:
+    def session(box: Any) -> dict[str, Any]:
+        box.write("SOUR:CURR 0.05")
+        box.write("OUTP2:STAT ON")
+        return {
+            "who": box.query("*IDN?"),
+            "current": box.query_ascii_values("SOUR:CURR?"),
+            "cooled": box.query("OUTP2:STAT?"),
+            "error": box.query("SYST:ERR?"),
+        }
+
+    box = Cld1015(make_laser(1550.0, 90.0), "M00443953", now_s=asyncio.get_running_loop().time)
+    assert await in_session(box.connect, session) == {
+        "who": "THORLABS,CLD1015,M00443953,1.2.0/1.4.0",
+        "current": [0.05],
+        "cooled": "1",
+        "error": '+0,"No error"',
     }

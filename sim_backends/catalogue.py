@@ -16,6 +16,7 @@ from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.itla import Itla
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.osw_e import OswE
 from sim_backends.instruments.oz_dd100 import OzDd100
@@ -148,6 +149,12 @@ def _cld1015(context: Context) -> Sockets:
     return {"port": laser.connect}
 
 
+def _itla(context: Context) -> Sockets:
+    module = Itla(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(module)
+    return {"pty": module.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
@@ -159,6 +166,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "dg645": InstrumentType(_dg645, {"port": "tcp"}),
     "santec-tsl": InstrumentType(_santec_tsl, {"port": "tcp"}, of=("lasers",)),
     "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
+    "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

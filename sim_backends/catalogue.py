@@ -16,6 +16,7 @@ from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.fs725 import Fs725
 from sim_backends.instruments.itla import Itla
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.osw_e import OswE
@@ -155,6 +156,11 @@ def _itla(context: Context) -> Sockets:
     return {"pty": module.connect}
 
 
+def _fs725(context: Context) -> Sockets:
+    clock = Fs725(context.serial, context.rng, now_s=context.now_s, pps_offset_ns=0.0)
+    return {"pty": clock.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
@@ -167,6 +173,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "santec-tsl": InstrumentType(_santec_tsl, {"port": "tcp"}, of=("lasers",)),
     "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
     "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
+    "fs725": InstrumentType(_fs725, {"pty": "pty"}),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -81,7 +81,7 @@ class ZmqTransport(Transport):
         if not greeted.done():
             raise ConnectionRefusedError(
                 errno.ECONNREFUSED,
-                f"nobody speaks ZeroMQ there; check the address and the service of port {self.port}",
+                f"nobody speaks ZeroMQ there; check the address and port {self.port}",
             )
 
     async def read(self) -> bytes:

@@ -1,0 +1,113 @@
+"""Every type of simulated instrument: what of the world it shows, how it is reached, what makes it.
+
+Adding an instrument is one entry in `CATALOGUE`. An instrument that shows something of the world
+names its sections in `of`; one that is complete in itself (a switch, a clock) names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+
+from sim_backends.instruments.dlcpro import DlcPro
+from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.pm100d import Pm100d
+from sim_backends.instruments.quantum_device import QuantumDeviceServer
+from sim_backends.instruments.tdc1 import Tdc1
+from sim_backends.instruments.websq import WebSq
+from sim_backends.mount import Connect
+
+__all__ = ["CATALOGUE", "Context", "InstrumentType", "MountKind", "Sockets", "Stepped"]
+
+MountKind = Literal["pty", "tcp", "zmq", "http", "ws", "snmp"]
+"""What a socket of an instrument stands on outside of memory, see `sim_backends.places`."""
+
+Sockets = Mapping[str, Connect]
+"""What connects a client at each of an instrument's sockets, by the field of the lab file."""
+
+
+class Stepped(Protocol):
+    """An instrument that has to be looked after regularly, every 20 ms."""
+
+    def poll(self) -> None:
+        """Do what has come due."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a factory may use to make an instrument of the lab.
+
+    `of` is the thing of the world that it shows, None for one complete in itself. `advance` brings
+    the world up to now; `now_s` is the lab's clock in seconds and `unix_s` the wall clock that
+    instruments print. `step` has an instrument polled; `changed` tells that the instant of the next
+    herald may be another one.
+    """
+
+    of: Any
+    serial: str
+    rng: np.random.Generator
+    advance: Callable[[], None]
+    now_s: Callable[[], float]
+    unix_s: Callable[[], float]
+    step: Callable[[Stepped], None]
+    changed: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentType:
+    """One type of instrument.
+
+    `of`: the sections of the lab file whose things it can show; () for one complete in itself.
+    `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
+    """
+
+    make: Callable[[Context], Sockets]
+    reached_by: Mapping[str, MountKind]
+    of: tuple[str, ...] = ()
+
+
+def _tdc1(context: Context) -> Sockets:
+    tagger = Tdc1(context.of, context.serial)
+    context.step(tagger)
+    return {"pty": tagger.connect}
+
+
+def _ell14(context: Context) -> Sockets:
+    bus = Ell14Bus(context.of, context.serial)
+    context.step(bus)
+    return {"pty": bus.connect}
+
+
+def _dlcpro(context: Context) -> Sockets:
+    return {"port": DlcPro(context.of, context.serial, advance=context.advance).connect}
+
+
+def _pm100d(context: Context) -> Sockets:
+    return {"port": Pm100d(context.of, context.serial, context.rng).connect}
+
+
+def _websq(context: Context) -> Sockets:
+    box = WebSq(context.of, advance=context.advance, unix_s=context.unix_s)
+    return {"port": box.connect_control, "counts_port": box.connect_counts}
+
+
+def _quantum_device(context: Context) -> Sockets:
+    server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
+    return {"port": server.connect}
+
+
+CATALOGUE: Final[Mapping[str, InstrumentType]] = {
+    "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
+    "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
+    "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
+    "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),
+    "quantum-device": InstrumentType(
+        _quantum_device, {"port": "tcp"}, of=("memories", "midpoints")
+    ),
+}
+"""By the word that `type` of an instrument in the lab file takes."""

@@ -7,23 +7,35 @@ names its sections in `of`; one that is complete in itself (a switch, a clock) n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.id900 import Id900
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.websq import WebSq
 from sim_backends.mount import Connect
 
-__all__ = ["CATALOGUE", "Context", "InstrumentType", "MountKind", "Sockets", "Stepped"]
+__all__ = [
+    "CATALOGUE",
+    "MESSAGE_KINDS",
+    "Context",
+    "InstrumentType",
+    "MountKind",
+    "Sockets",
+    "Stepped",
+]
 
-MountKind = Literal["pty", "tcp", "zmq", "http", "ws", "snmp"]
+MountKind = Literal["pty", "tcp", "hislip", "zmq", "zmq-pair", "http", "ws", "snmp"]
 """What a socket of an instrument stands on outside of memory, see `sim_backends.places`."""
+
+MESSAGE_KINDS: Final[frozenset[MountKind]] = frozenset({"zmq", "zmq-pair", "http", "ws", "snmp"})
+"""Those that carry messages; in memory such a socket is wrapped by `mount_messages.in_packets`."""
 
 Sockets = Mapping[str, Connect]
 """What connects a client at each of an instrument's sockets, by the field of the lab file."""
@@ -63,11 +75,18 @@ class InstrumentType:
 
     `of`: the sections of the lab file whose things it can show; () for one complete in itself.
     `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
+    `also_by`: such fields that may be left out.
     """
 
     make: Callable[[Context], Sockets]
     reached_by: Mapping[str, MountKind]
     of: tuple[str, ...] = ()
+    also_by: Mapping[str, MountKind] = field(default_factory=dict)
+
+    @property
+    def mounts(self) -> dict[str, MountKind]:
+        """What stands at each field, those that may be left out included."""
+        return {**self.reached_by, **self.also_by}
 
 
 def _tdc1(context: Context) -> Sockets:
@@ -95,6 +114,13 @@ def _websq(context: Context) -> Sockets:
     return {"port": box.connect_control, "counts_port": box.connect_counts}
 
 
+def _id900(context: Context) -> Sockets:
+    tagger = Id900(context.of, context.serial)
+    context.step(tagger)
+    tags = {f"tags{n}_port": tagger.connect_tags(n) for n in (1, 2, 3, 4)}
+    return {"port": tagger.connect_control, "dlt_port": tagger.connect_dlt, **tags}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -102,6 +128,18 @@ def _quantum_device(context: Context) -> Sockets:
 
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
+    "id900": InstrumentType(
+        _id900,
+        {
+            "port": "zmq",
+            "dlt_port": "zmq",
+            "tags1_port": "zmq-pair",
+            "tags2_port": "zmq-pair",
+            "tags3_port": "zmq-pair",
+            "tags4_port": "zmq-pair",
+        },
+        of=("taggers",),
+    ),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),

@@ -1,10 +1,10 @@
 """IDQ ID900 and ID1000 Time Controllers: SCPI over ZeroMQ, tags through IDQ's DataLinkTarget.
 
 Control: one SCPI command a message to port 5555 (ZeroMQ REQ), and a reply to every one, empty for a
-set. Tags: the service DataLinkTarget (DLT, part of IDQ's software, port 6060, replies in JSON) takes
-them from the box and gives each channel's as ZeroMQ PAIR messages of u64 picoseconds, one message a
-sub-acquisition. Times restart at each, so time = tag + period * number of the message. Between two
-sub-acquisitions the box is blind for 40 ns.
+set. Tags: the service DataLinkTarget (DLT, part of IDQ's software, port 6060, replies in JSON)
+takes them from the box and gives each channel's as ZeroMQ PAIR messages of u64 picoseconds, one
+message a sub-acquisition. Times restart at each, so time = tag + period * number of the message.
+Between two sub-acquisitions the box is blind for 40 ns.
 Sources in docs/instruments.md. Unverified: the words of `*IDN?`; that every error reply holds
 SCPI_ERR_; that a channel without a click in a sub-acquisition sends an empty message. Where one
 sends none, its stream ends with an error instead of a wrong time.
@@ -45,9 +45,9 @@ class Id900(TimeTagger):
     Options: `inputs` (default 1 to 4), `sub_acquisition_s` (0.2), `dlt` (resource of the DLT
     service, default port 6060 of this computer), `streams` (resources of the inputs' streams,
     default ports 4242 to 4245 there), `address` (of the box as the DLT sees it; default the host of
-    the resource), `max_threshold_v` (2.0). Settings, one value or one for each input: `threshold_v`,
-    `edge` ("RISING", "FALLING"), `coupling` ("DC", "AC"); and `resolution` ("HIRES", "LOWRES"),
-    `recalibrate` (true).
+    the resource), `max_threshold_v` (2.0). Settings, one value or one for each input:
+    `threshold_v`, `edge` ("RISING", "FALLING"), `coupling` ("DC", "AC"); and `resolution`
+    ("HIRES", "LOWRES"), `recalibrate` (true).
     """
 
     manifest = Manifest(
@@ -85,7 +85,6 @@ class Id900(TimeTagger):
         self._streaming = False
         self._rates_cps: dict[int, float] = {}
         self._lossy_batches = 0
-        self._bin_ps = 0
 
     async def connect(self) -> Identity:
         """Ask who it is, reach the DLT, and end a stream of an earlier life."""
@@ -97,7 +96,6 @@ class Id900(TimeTagger):
         self._dlt = dlt = DataLinkTarget(self.link, self._places)
         await dlt.open()
         await self._stop()
-        self._bin_ps = round(await self._number("DEVI:RES:BWID?"))
         found = _SERIAL.search(text)
         return Identity(text=" ".join(text.split()), serial=found[1] if found else "")
 
@@ -114,7 +112,10 @@ class Id900(TimeTagger):
             raise Refused("settings change only while no stream runs", **self._about())
         limit = self._max_threshold_v
         thresholds = self._each(
-            settings, "threshold_v", lambda v: _in_range(v, -limit, limit), f"-{limit:g} to {limit:g}"
+            settings,
+            "threshold_v",
+            lambda v: _in_range(v, -limit, limit),
+            f"-{limit:g} to {limit:g}",
         )
         edges = self._each(settings, "edge", ("RISING", "FALLING").__contains__, "RISING, FALLING")
         couplings = self._each(settings, "coupling", ("DC", "AC").__contains__, "DC, AC")
@@ -125,7 +126,6 @@ class Id900(TimeTagger):
             raise self._refused("recalibrate", settings["recalibrate"], "true or false")
         if resolution is not None:
             await self._tell(f"DEVI:RES {resolution}")
-            self._bin_ps = round(await self._number("DEVI:RES:BWID?"))
         for channel, volts in thresholds.items():
             await self._set_threshold(channel, volts)
         for name, values in (("EDGE", edges), ("COUP", couplings)):
@@ -147,11 +147,14 @@ class Id900(TimeTagger):
         await self._target().ping()
 
     async def readings(self) -> dict[str, float | int | bool | str]:
-        """The base bin; while a stream runs also count rates and batches with loss."""
+        """The base bin and thresholds; while a stream runs also rates and batches with loss."""
+        bin_ps = round(await self._number("DEVI:RES:BWID?"))
         shown: dict[str, float | int | bool | str] = {
             "streaming": self._streaming,
-            "base_bin_ps": self._bin_ps,
+            "base_bin_ps": bin_ps,
         }
+        for channel in self._inputs:
+            shown[f"threshold_{channel}_v"] = await self._threshold_v(channel)
         if self._streaming:
             shown |= {f"rate_{channel}_cps": rate for channel, rate in self._rates_cps.items()}
             shown["lossy_batches"] = self._lossy_batches
@@ -240,11 +243,14 @@ class Id900(TimeTagger):
 
     async def _set_threshold(self, channel: int, volts: float) -> None:
         await self._tell(f"INPU{channel}:THRE {volts:g}V")
-        told = await self._number(f"INPU{channel}:THRE?", units={"": 1.0, "V": 1.0, "MV": 1e-3})
+        told = await self._threshold_v(channel)
         if abs(told - volts) > 0.02:
             raise InstrumentError(
                 "THRE", f"{volts:g} V was set, but it tells {told:g} V", **self._about("THRE")
             )
+
+    async def _threshold_v(self, channel: int) -> float:
+        return await self._number(f"INPU{channel}:THRE?", {"": 1.0, "V": 1.0, "MV": 1e-3})
 
     async def _set_word(self, name: str, value: str) -> None:
         await self._tell(f"{name} {value}")

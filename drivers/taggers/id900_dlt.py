@@ -63,7 +63,7 @@ class DataLinkTarget:
         self._dlt = link.beside(places.dlt)
         self._ids: dict[int, str] = {}
         self._told: set[str] = set()
-        self._received: dict[int, asyncio.Queue[bytes]] = {}
+        self._received: dict[int, asyncio.Queue[bytes | InstrumentProblem]] = {}
 
     async def open(self) -> None:
         """Connect; raises NotConnected that says what is missing."""
@@ -150,16 +150,14 @@ class DataLinkTarget:
         """The next message of every channel. Raises Timeout when one gives none."""
         limit_s = 2 * period_s + _GRACE_S
         payloads: dict[int, bytes] = {}
-        clock = asyncio.get_running_loop().time
-        end_s = clock() + limit_s
+        end_s = asyncio.get_running_loop().time() + limit_s
         for channel, queue in self._received.items():
             try:
                 async with asyncio.timeout_at(end_s):
-                    payloads[channel] = await queue.get()
+                    message = await queue.get()
             except TimeoutError:
-                await self._raise_of(links[channel])
-                others = "the others did" if payloads else "nor did the others so far"
                 self._link.poison()
+                others = "the others did" if payloads else "nor did the others so far"
                 raise Timeout(
                     f"input {channel} sent nothing for a sub-acquisition within {limit_s:g} s, "
                     f"{others}: its time is unknown from here on. If it is dark, and its stream "
@@ -168,20 +166,20 @@ class DataLinkTarget:
                     resource=links[channel].resource,
                     command="(stream)",
                 ) from None
+            if isinstance(message, InstrumentProblem):
+                self._link.poison()
+                raise message
+            payloads[channel] = message
         return payloads
 
-    async def _raise_of(self, link: Link) -> None:
-        """A link that broke tells why itself."""
-        if not link.usable:
-            self._link.poison()
-            await link.receive(_TAGS, command="(stream)")
-
     async def _read(self, channel: int, link: Link) -> None:
-        """Messages into the queue; while it is full the sender waits."""
-        with contextlib.suppress(InstrumentProblem):  # told to whoever misses the message
+        """Messages into the queue, and what ends them; while it is full the sender waits."""
+        queue = self._received[channel]
+        try:
             while True:
-                message = await link.receive(_TAGS, timeout_s=None, command="(stream)")
-                await self._received[channel].put(message)
+                await queue.put(await link.receive(_TAGS, timeout_s=None, command="(stream)"))
+        except InstrumentProblem as problem:
+            await queue.put(problem)
 
     async def _ask(self, command: str) -> Any:
         raw = await self._dlt.exchange(

@@ -23,11 +23,12 @@ __all__ = ["Id900"]
 
 _INPUTS: Final = (1, 2, 3, 4)
 _LONG: Final = (
-    "INPUT", "START", "RECORD", "RAW", "DEVICE", "RESOLUTION", "BWIDTH", "SAMPLING", "RECALIBRATE",
-    "ENABLE", "COUPLING", "EDGE", "THRESHOLD", "SELECT", "COUNTER", "MODE", "INTEGRATION", "RESET",
-    "TRIGGER", "ARM", "NUMBER", "DURATION", "PWIDTH", "PPERIOD", "PLAY", "STOP", "STAGE", "REFERENCE",
-    "LINK", "ERRORS", "ERROR", "CLEAR", "SEND", "TSCOMBINER", "FIRST", "OPINPUT", "OPOUTPUT",
-    "WINDOW", "BEGIN", "END", "DELAY", "VALUE", "HIRES", "CONFIGURE", "LOAD", "GENERATOR", "PNUMBER",
+    "INPUT", "START", "RECORD", "RAW", "DEVICE", "RESOLUTION", "BWIDTH", "SAMPLING",
+    "RECALIBRATE", "ENABLE", "COUPLING", "EDGE", "THRESHOLD", "SELECT", "COUNTER", "MODE",
+    "INTEGRATION", "RESET", "TRIGGER", "ARM", "NUMBER", "DURATION", "PWIDTH", "PPERIOD", "PLAY",
+    "STOP", "STAGE", "REFERENCE", "LINK", "ERRORS", "ERROR", "CLEAR", "SEND", "TSCOMBINER",
+    "FIRST", "OPINPUT", "OPOUTPUT", "WINDOW", "BEGIN", "END", "DELAY", "VALUE", "HIRES",
+    "CONFIGURE", "LOAD", "GENERATOR", "PNUMBER",
 )  # fmt: skip
 _SPECIAL: Final = {"BWID": "BWIDTH", "NUM": "NUMBER", "REF": "REFERENCE", "TSCO": "TSCOMBINER"}
 _TIME: Final = {"": 1, "TB": 1, "PS": 1, "NS": 10**3, "US": 10**6, "MS": 10**9, "S": 10**12}
@@ -174,7 +175,7 @@ class Id900:
             return "100TB" if self._values.get("DEVICE:RESOLUTION") == "LOWRES" else "1TB"
         if found := re.fullmatch(r"RAW([1-4]):ERRORS", name):
             return str(self.errors[int(found[1])])
-        if re.fullmatch(r"(INPUT[1-4]|START):HIRES:ERROR", name):
+        if re.fullmatch(r"(INPUT[1-4]|START):HIRES:ERRORS", name):
             return "0"
         value = self._values.get(name, _DEFAULTS.get(re.sub(r"\d+", "", name), ""))
         if not value:

@@ -66,9 +66,9 @@ async def serve(tags_per_s: float) -> None:
     await places[0].start(box.connect_control)
     await places[1].start(box.connect_dlt)
     for number in INPUTS:
-        place = ZmqPairPlace("127.0.0.1", 0)
-        await place.start(box.connect_tags(number))
-        places.append(place)
+        tags = ZmqPairPlace("127.0.0.1", 0)
+        await tags.start(box.connect_tags(number))
+        places.append(tags)
     print(json.dumps([place.resource for place in places]), flush=True)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, ended.set)

@@ -203,7 +203,7 @@ def test_back_off_doubles_within_its_bounds_and_says_nothing_new() -> None:
             await asyncio.sleep(60)
         pauses = [b - a for a, b in pairwise(times)]
         for n, pause_s in enumerate(pauses):
-            base_s = min(5.0, 0.2 * 2**n)
+            base_s = min(1.0, 0.2 * 2**n)
             assert base_s / 2 <= pause_s <= base_s
         assert len({round(pause_s, 6) for pause_s in pauses[6:]}) > 3, "there is no jitter"
         assert len(bench.said) == 2, "sixty seconds of absence are said once, the end once"
@@ -281,11 +281,11 @@ def test_a_swapped_box_is_a_fault_and_is_left_alone(identity: str, says: str) ->
                 _ = supervisor.instrument
             dials = bench.box.dials
             await asyncio.sleep(60)
-            assert bench.box.dials - dials <= 7, "a fault is retried slowly"
+            assert bench.box.dials - dials <= 16, "a fault is retried slowly"
             assert set(bench.box.heard) == {"who?"}
             bench.box.hang_up()
             bench.box.identity = "ACME lamp sn 17"
-            await supervisor.wait_online(11)
+            await supervisor.wait_online(5)
 
     virtual(scenario())
 
@@ -494,7 +494,7 @@ def test_idle_is_cheap() -> None:
             bench.box.heard.clear()
             said = len(bench.said)
             await asyncio.sleep(100)
-            assert 90 <= len(bench.box.heard) <= 110, "one ping and one reading in two seconds"
+            assert 230 <= len(bench.box.heard) <= 265, "one ping and one reading in 0.8 s"
             assert len(bench.said) - said <= 1
 
     virtual(scenario())

@@ -58,6 +58,7 @@ class Plugged:
         """Its connections end, and new ones are refused."""
         self.powered = False
         for line in self.lines.values():
+            line.refuses = True
             line.hang_up()
 
     def power_on(self, serial: str | None = None) -> None:
@@ -65,6 +66,7 @@ class Plugged:
         self.twin = self.case.twin(self.rng, self.case.serial if serial is None else serial)
         for name, line in self.lines.items():
             line.machine = self.twin.sockets[name]
+            line.refuses = False
         self.powered = True
 
     def dial(self, name: str) -> tuple[MemoryPort, MemoryPort]:

@@ -15,7 +15,12 @@ import numpy as np
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.id900 import Id900
+from sim_backends.instruments.nkt_basik import NktBasik
+from sim_backends.instruments.osw_e import OswE
+from sim_backends.instruments.oz_dd100 import OzDd100
+from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
+from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.websq import WebSq
@@ -126,6 +131,30 @@ def _quantum_device(context: Context) -> Sockets:
     return {"port": server.connect}
 
 
+def _nkt_basik(context: Context) -> Sockets:
+    module = NktBasik(
+        context.of, context.serial, context.rng, now_s=context.now_s, advance=context.advance
+    )
+    context.step(module)
+    return {"pty": module.connect}
+
+
+def _oz_epc(context: Context) -> Sockets:
+    return {"pty": OzEpc().connect}
+
+
+def _oz_dd100(context: Context) -> Sockets:
+    return {"pty": OzDd100(now_s=context.now_s).connect}
+
+
+def _polatis(context: Context) -> Sockets:
+    return {"port": Polatis(context.serial, now_s=context.now_s).connect}
+
+
+def _osw_e(context: Context) -> Sockets:
+    return {"pty": OswE(now_s=context.now_s).connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "id900": InstrumentType(
@@ -141,6 +170,11 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
         of=("taggers",),
     ),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
+    "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),
+    "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
+    "polatis": InstrumentType(_polatis, {"port": "tcp"}),
+    "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -270,7 +270,7 @@ class Id900(TimeTagger):
 
     async def _ask(self, command: str) -> str:
         raw = await self.link.exchange(
-            PACKET.wrap(command.encode()), PACKET, timeout_s=2.0, command=command
+            PACKET.wrap(command.encode()), PACKET, timeout_s=1.0, command=command
         )
         text = raw.decode("latin-1")
         if "SCPI_ERR" in text.upper():

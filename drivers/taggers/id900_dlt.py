@@ -183,7 +183,7 @@ class DataLinkTarget:
 
     async def _ask(self, command: str) -> Any:
         raw = await self._dlt.exchange(
-            PACKET.wrap(command.encode()), PACKET, timeout_s=3.0, command=command
+            PACKET.wrap(command.encode()), PACKET, timeout_s=1.0, command=command
         )
         try:
             answer = json.loads(raw) if raw.strip() else {}

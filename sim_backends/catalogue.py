@@ -21,6 +21,7 @@ from sim_backends.instruments.oz_dd100 import OzDd100
 from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
+from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.websq import WebSq
@@ -126,6 +127,10 @@ def _id900(context: Context) -> Sockets:
     return {"port": tagger.connect_control, "dlt_port": tagger.connect_dlt, **tags}
 
 
+def _pulse_streamer(context: Context) -> Sockets:
+    return {"port": PulseStreamer(context.serial, now_s=context.now_s).connect}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -169,6 +174,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
         },
         of=("taggers",),
     ),
+    "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

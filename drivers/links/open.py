@@ -48,13 +48,14 @@ def make_link(
     owner: str,
     memory: Registry | None = None,
     serial: SerialSettings | None = None,
+    path: str = "/",
 ) -> Link:
     """A link, not yet open, to what `resource` names.
 
-    `serial` holds the driver's own line parameters, which the resource may override. Raises
-    ValueError with one sentence: what was found, what is accepted.
+    `serial` holds the driver's own line parameters and `path` its path on a web server, which the
+    resource may override. Raises ValueError with one sentence: what was found, what is accepted.
     """
-    transport = _make_transport(resource, memory, serial or SerialSettings())
+    transport = _make_transport(resource, memory, serial or SerialSettings(), path)
     return Link(
         transport, owner=owner, beside=lambda other: make_link(other, owner=owner, memory=memory)
     )
@@ -73,18 +74,20 @@ def scheme(resource: str) -> str:
     return name if name in SCHEMES else ""
 
 
-def _make_transport(resource: str, memory: Registry | None, serial: SerialSettings) -> Transport:
+def _make_transport(
+    resource: str, memory: Registry | None, serial: SerialSettings, path: str
+) -> Transport:
     if (found := _NETWORK.fullmatch(resource)) and _complete(found):
-        return _network(found, resource)
+        return _network(found, resource, path)
     if found := _VISA_SOCKET.fullmatch(resource):
         return TcpTransport(found["host"], _port(found["port"], resource), resource=resource)
     if found := _VISA_SERIAL.fullmatch(resource):
         return SerialTransport(found["path"], serial, resource=resource)
     if resource.startswith(_SERIAL):
-        path, _, query = resource.removeprefix(_SERIAL).partition("?")
-        if not path:
+        device, _, query = resource.removeprefix(_SERIAL).partition("?")
+        if not device:
             raise ValueError(f"resource '{resource}' names no port; accepted are {ACCEPTED}")
-        return SerialTransport(path, _line(query, serial, resource), resource=resource)
+        return SerialTransport(device, _line(query, serial, resource), resource=resource)
     if found := _VISA.fullmatch(resource):
         return VisaTransport(found["any"] or found["name"], resource=resource)
     if found := _MEMORY.fullmatch(resource):
@@ -107,7 +110,7 @@ def _complete(found: re.Match[str]) -> bool:
     )
 
 
-def _network(found: re.Match[str], resource: str) -> Transport:
+def _network(found: re.Match[str], resource: str, default_path: str) -> Transport:
     scheme, host, path = found["scheme"], found["v6"] or found["host"], found["path"] or "/"
     default = SNMP_PORT if scheme == "snmp" else 80
     port = _port(found["port"] or str(default), resource)
@@ -115,7 +118,8 @@ def _network(found: re.Match[str], resource: str) -> Transport:
         case "tcp":
             return TcpTransport(host, port, resource=resource)
         case "http":
-            return HttpTransport(host, port, path, resource=resource)
+            where = default_path if path == "/" else path
+            return HttpTransport(host, port, where, resource=resource)
         case "ws":
             return WebSocketTransport(host, port, path, resource=resource)
         case "snmp":

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.instruments.abacus import Abacus
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.id900 import Id900
@@ -131,6 +132,12 @@ def _pulse_streamer(context: Context) -> Sockets:
     return {"port": PulseStreamer(context.serial, now_s=context.now_s).connect}
 
 
+def _abacus(context: Context) -> Sockets:
+    counter = Abacus(context.of, rng=context.rng)
+    context.step(counter)
+    return {"pty": counter.connect}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -175,6 +182,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
         of=("taggers",),
     ),
     "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
+    "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

@@ -45,6 +45,9 @@ class PulseStreamer:
         self._now_s = now_s
         self._firmware = firmware
         self._clock = 0
+        self.sequence: list[Step] = []
+        self._started_s: float | None = None
+        self._final: Step = (0, 0, 0, 0)
         self._reset()
         self._methods: dict[str, Callable[..., Any]] = {
             "getSerial": lambda kind=1: self._serial if kind else "0x1F2E3D4C5B6A",
@@ -128,10 +131,10 @@ class PulseStreamer:
         return 0 if result is None else result
 
     def _reset(self) -> None:
-        self.sequence: list[Step] = []
+        self.sequence = []
         self._runs_left = 0
-        self._started_s: float | None = None
-        self._final: Step = (0, 0, 0, 0)
+        self._started_s = None
+        self._final = (0, 0, 0, 0)
         self._start_mode = _IMMEDIATE
         self._rearm_mode = 0
 

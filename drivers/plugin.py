@@ -28,7 +28,8 @@ class Manifest:
     `emits` says that the instrument can send out light or bias, so it needs an arming lease.
     `read_only` names the methods that change nothing and may be called at any time.
     `links` are the kinds of link it works on ("tcp", "serial"; "mem" always does), `serial` the
-    line parameters of its serial port.
+    line parameters of its serial port, `http_path` the path on its web server where a resource
+    names none.
     """
 
     driver: str
@@ -42,6 +43,7 @@ class Manifest:
     udev_hint: str = ""
     sources: tuple[str, ...] = field(default=())
     serial: SerialSettings = field(default=SerialSettings())
+    http_path: str = "/"
 
 
 class UnknownDriver(Exception):
@@ -102,7 +104,9 @@ def make_instrument(
             f"driver '{manifest.driver}' works on {' or '.join(sorted(accepted))}, "
             f"and '{resource}' is {kind}; give another resource or another driver"
         )
-    link = make_link(resource, owner=owner, memory=memory, serial=manifest.serial)
+    link = make_link(
+        resource, owner=owner, memory=memory, serial=manifest.serial, path=manifest.http_path
+    )
     return driver(link, options)
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from drivers.claims import Claims
 from drivers.devices import Instrument
 from drivers.errors import InstrumentProblem
 from drivers.plugin import UnknownDriver, load_driver, make_instrument
@@ -32,8 +33,10 @@ class Rack:
         rng: random.Random,
         store: Store,
         bus: Bus,
+        claims: Claims | None = None,
     ):
         self._config = config
+        self._claims = claims or Claims()
         self._store, self._bus = store, bus
         self._lease = ArmingLease(clock)
         self._told: dict[str, tuple[str, str]] = {}
@@ -81,6 +84,8 @@ class Rack:
             lease=self._lease if table.arm else None,
             on_status=self._status_changed,
             driver=table.driver,
+            claim=partial(self._claims.take, table.resource, f"{self._config.node.name}/{name}"),
+            read_only=table.read_only,
         )
 
     def _maker(self, name: str, table: InstrumentTable) -> Callable[[], Instrument]:

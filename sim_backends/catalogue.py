@@ -7,16 +7,18 @@ names its sections in `of`; one that is complete in itself (a switch, a clock) n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.instruments.abacus import Abacus
 from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.fs725 import Fs725
+from sim_backends.instruments.id900 import Id900
 from sim_backends.instruments.itla import Itla
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.osw_e import OswE
@@ -24,16 +26,28 @@ from sim_backends.instruments.oz_dd100 import OzDd100
 from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
+from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.websq import WebSq
 from sim_backends.mount import Connect
 
-__all__ = ["CATALOGUE", "Context", "InstrumentType", "MountKind", "Sockets", "Stepped"]
+__all__ = [
+    "CATALOGUE",
+    "MESSAGE_KINDS",
+    "Context",
+    "InstrumentType",
+    "MountKind",
+    "Sockets",
+    "Stepped",
+]
 
-MountKind = Literal["pty", "tcp", "zmq", "http", "ws", "snmp"]
+MountKind = Literal["pty", "tcp", "hislip", "zmq", "zmq-pair", "http", "ws", "snmp"]
 """What a socket of an instrument stands on outside of memory, see `sim_backends.places`."""
+
+MESSAGE_KINDS: Final[frozenset[MountKind]] = frozenset({"zmq", "zmq-pair", "http", "ws", "snmp"})
+"""Those that carry messages; in memory such a socket is wrapped by `mount_messages.in_packets`."""
 
 Sockets = Mapping[str, Connect]
 """What connects a client at each of an instrument's sockets, by the field of the lab file."""
@@ -73,11 +87,18 @@ class InstrumentType:
 
     `of`: the sections of the lab file whose things it can show; () for one complete in itself.
     `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
+    `also_by`: such fields that may be left out.
     """
 
     make: Callable[[Context], Sockets]
     reached_by: Mapping[str, MountKind]
     of: tuple[str, ...] = ()
+    also_by: Mapping[str, MountKind] = field(default_factory=dict)
+
+    @property
+    def mounts(self) -> dict[str, MountKind]:
+        """What stands at each field, those that may be left out included."""
+        return {**self.reached_by, **self.also_by}
 
 
 def _tdc1(context: Context) -> Sockets:
@@ -103,6 +124,23 @@ def _pm100d(context: Context) -> Sockets:
 def _websq(context: Context) -> Sockets:
     box = WebSq(context.of, advance=context.advance, unix_s=context.unix_s)
     return {"port": box.connect_control, "counts_port": box.connect_counts}
+
+
+def _id900(context: Context) -> Sockets:
+    tagger = Id900(context.of, context.serial)
+    context.step(tagger)
+    tags = {f"tags{n}_port": tagger.connect_tags(n) for n in (1, 2, 3, 4)}
+    return {"port": tagger.connect_control, "dlt_port": tagger.connect_dlt, **tags}
+
+
+def _pulse_streamer(context: Context) -> Sockets:
+    return {"port": PulseStreamer(context.serial, now_s=context.now_s).connect}
+
+
+def _abacus(context: Context) -> Sockets:
+    counter = Abacus(context.of, rng=context.rng)
+    context.step(counter)
+    return {"pty": counter.connect}
 
 
 def _quantum_device(context: Context) -> Sockets:
@@ -163,6 +201,20 @@ def _fs725(context: Context) -> Sockets:
 
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
+    "id900": InstrumentType(
+        _id900,
+        {
+            "port": "zmq",
+            "dlt_port": "zmq",
+            "tags1_port": "zmq-pair",
+            "tags2_port": "zmq-pair",
+            "tags3_port": "zmq-pair",
+            "tags4_port": "zmq-pair",
+        },
+        of=("taggers",),
+    ),
+    "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
+    "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

@@ -21,15 +21,17 @@ class FaultyLine:
     """The line of one socket. `machine` may be exchanged: that is another box, or a restarted one.
 
     `pulled`: nothing gets through either way; with `keeps` it does once the cable is in again, as
-    TCP sends again what was lost. `greeting` comes before anything that the instrument says.
-    `delay_s` holds back all that the instrument says from now on. `cut_next` loses the end of the
-    next thing it says.
+    TCP sends again what was lost. `refuses`: a new connection is ended at once. `greeting` comes
+    first on the next connection, once. `delay_s` holds back all that the instrument says from now
+    on; where the line does not keep, as a serial one, that may reach the next client. `cut_next`
+    loses the end of the next thing it says.
     """
 
     def __init__(self, machine: Connect, *, keeps: bool = True) -> None:
         self.machine = machine
         self.keeps = keeps
         self.pulled = False
+        self.refuses = False
         self.greeting = b""
         self.delay_s = 0.0
         self.cut_next = False
@@ -40,9 +42,17 @@ class FaultyLine:
         """A client has connected."""
         self.connections += 1
         wire = _Wire(self, channel)
+        if self.refuses:
+            channel.close()
+            return wire
         self._wires.append(wire)
         wire.start()
         return wire
+
+    def say_late(self, data: bytes) -> None:
+        """What was held back reaches whoever has the line now."""
+        for wire in tuple(self._wires):
+            wire.channel.send(data)
 
     def plug_in(self) -> None:
         """Put the cable in again: what was kept of both directions goes on its way."""
@@ -88,8 +98,9 @@ class _Wire:
 
     def start(self) -> None:
         """Connect to the machine; what it says first may already be disturbed."""
-        if self._line.greeting:
-            self.channel.send(self._line.greeting)
+        greeting, self._line.greeting = self._line.greeting, b""
+        if greeting:
+            self.channel.send(greeting)
         self._session = self._line.machine(self)
 
     def feed(self, data: bytes) -> None:
@@ -152,5 +163,7 @@ class _Wire:
             queue.append(data)
 
     def _send_late(self, data: bytes) -> None:
-        if not self._ended:
+        if not self._line.keeps:
+            self._line.say_late(data)
+        elif not self._ended:
             self.channel.send(data)

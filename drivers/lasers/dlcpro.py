@@ -205,7 +205,7 @@ class DlcPro(Laser, DiodeCurrent):
     async def _ask(self, command: str, shown: str = "") -> str:
         """The last line of the reply; lines before it are output of the command."""
         raw = await self.link.exchange(
-            command.encode() + b"\n", PROMPT, timeout_s=2.0, command=shown or command
+            command.encode() + b"\n", PROMPT, timeout_s=1.5, command=shown or command
         )
         text = raw.decode("latin-1").strip()
         if failed := _ERROR.search(text):

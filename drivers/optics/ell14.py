@@ -158,6 +158,11 @@ class WaveplateAnalyzer(Analyzer):
         described = ", ".join(f"{m.name} {m.serial} at address {m.address}" for m in found)
         return Identity(f"ELL14 mounts: {described}", "+".join(serials), found[0].firmware)
 
+    @property
+    def busy(self) -> bool:
+        """See Instrument: while a mount moves."""
+        return self._moving
+
     async def enter_safe_state(self) -> None:
         """Wait until both mounts stand still."""
         async with self._bus:

@@ -87,21 +87,27 @@ class Subject:
             await instrument.disconnect()
             await instrument.link.close()
 
+    def same(self, one: Any, other: Any) -> bool:
+        """Equal up to the tolerance."""
+        return same(one, other, self.tolerance)
+
     def steady(self, readings: Mapping[str, Any]) -> dict[str, Any]:
         """The readings that stay as they are while nothing is set."""
         return {name: value for name, value in readings.items() if name not in self.noisy}
 
-    def same(self, one: Any, other: Any) -> bool:
-        """Equal up to the tolerance, through tuples, lists and tables."""
-        if isinstance(one, bool) or isinstance(other, bool):
-            return bool(one == other)
-        if isinstance(one, int | float) and isinstance(other, int | float):
-            return math.isclose(one, other, rel_tol=self.tolerance, abs_tol=self.tolerance)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            return one.keys() == other.keys() and all(self.same(one[k], other[k]) for k in one)
-        if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-            return len(one) == len(other) and all(map(self.same, one, other))
+
+def same(one: Any, other: Any, tolerance: float) -> bool:
+    """Equal, numbers up to a relative tolerance, through tuples, lists and tables."""
+    if isinstance(one, bool) or isinstance(other, bool):
         return bool(one == other)
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[k], other[k], tolerance) for k in one)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same(a, b, tolerance) for a, b in pairs)
+    return bool(one == other)
 
 
 async def must_refuse(

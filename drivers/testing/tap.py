@@ -44,23 +44,21 @@ class Tap(Transport):
 
     async def read(self) -> bytes:
         """See Transport."""
-        while True:
-            if self._through.is_set():
-                if self._kept:
-                    return self._kept.pop(0)
-                data = await self._inner.read()
-                if self._through.is_set() or not data:
-                    return data
-                self._kept.append(data)
-            else:
-                await self._through.wait()
+        if self._through.is_set() and not self._kept:
+            data = await self._inner.read()
+            if self._through.is_set() or not data:
+                return data
+            self._kept.append(data)
+        elif not self._kept:
+            self._kept.append(await self._inner.read())
+        await self._through.wait()
+        return self._kept.pop(0)
 
     def read_nowait(self) -> bytes:
-        """See Transport."""
-        if not self._through.is_set():
+        """See Transport; what was kept comes at the worst moment, just after the next question."""
+        if self._kept or not self._through.is_set():
             return b""
-        kept, self._kept = self._kept, []
-        return b"".join(kept) + self._inner.read_nowait()
+        return self._inner.read_nowait()
 
     async def write(self, data: bytes) -> None:
         """See Transport."""

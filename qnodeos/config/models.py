@@ -101,7 +101,8 @@ class InstrumentTable(Table):
     """[instruments.NAME]: one instrument, its driver and what to set on it.
 
     `policy` says what an instrument that comes back gets: "reapply" its settings, "keep" what it
-    has, or go to its "safe" state.
+    has, or go to its "safe" state. One that is `read_only` belongs to somebody else: it is looked
+    at and never set.
     """
 
     driver: str = Field(min_length=1)
@@ -111,6 +112,17 @@ class InstrumentTable(Table):
     settings: dict[str, Any] = Field(default_factory=dict)
     arm: bool = False
     policy: Literal["reapply", "keep", "safe"] = "reapply"
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _nothing_to_set_where_only_looked_at(self) -> Self:
+        if self.read_only and (self.arm or self.settings):
+            found = "arm = true" if self.arm else f"settings {', '.join(self.settings)}"
+            raise ValueError(
+                f"read_only: found true with {found}, expected neither `arm` nor `settings` for an "
+                "instrument that is only looked at"
+            )
+        return self
 
 
 class PhotonicLinkTable(Table):

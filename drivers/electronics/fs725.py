@@ -143,11 +143,12 @@ class Fs725(FrequencyReference):
         await self._lines.flag("LO?")
 
     async def readings(self) -> dict[str, float | int | bool | str]:
-        """`locked`, `following`, `pps_offset_ns`, `case_c`, and warnings since the last time."""
+        """Locks, offset to the pulse, case temperature, and warnings since the last time."""
         status = await self._look("readings")
         shown: dict[str, float | int | bool | str] = {
             "locked": status.locked,
             "following": bool(status.following),
+            "follow_pps": await self._lines.flag("PL?"),
             "case_c": 100 * await self._lines.number("AD10?"),
             "warnings": ", ".join(status.warnings) or "none",
         }

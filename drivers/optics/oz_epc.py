@@ -53,6 +53,7 @@ class OzEpc(PolarizationController):
     async def connect(self) -> Identity:
         """End half a command, drop late answers, and see that it answers as an EPC does."""
         await self._talk.settle()
+        await self._talk.ask_first("M?")
         mode = await self._mode()
         await self.drives()
         return Identity(f"OZ Optics EPC with {CHANNELS} channels, work mode {mode}")

@@ -28,7 +28,7 @@ class Fs725:
     """The clock. It is locked `warm_up_s` after it was switched on, if `lamp_failed` does not hold.
 
     `pps_offset_ns` is its time minus that of the pulse at its input, None for no pulse; `jump_ns`
-    moves it. Once it follows, the offset goes away with `servo_s`.
+    moves it. With `follow` set (PL 1) it follows, and the offset goes away with `servo_s`.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Fs725:
         self._latency_s, self._servo_s = latency_s, servo_s
         self._on_s, self._warm_up_s = now_s(), warm_up_s
         self._offset_ns, self._offset_s = pps_offset_ns, now_s()
-        self._follow = True
+        self.follow = True
         self._follow_s = now_s()
         self._latched = [0] * 6
         self._latch(*_RESET)
@@ -67,7 +67,7 @@ class Fs725:
         """The clock to the pulse: after so many good ones."""
         since_s = max(self._follow_s, self._on_s + self._warm_up_s, self._offset_s)
         has_pulse = self._offset_ns is not None
-        return self.locked and self._follow and has_pulse and self._now_s() >= since_s + _PULSES
+        return self.locked and self.follow and has_pulse and self._now_s() >= since_s + _PULSES
 
     def jump_ns(self, offset_ns: float | None) -> None:
         """The pulse is elsewhere from now on, or gone."""
@@ -86,7 +86,7 @@ class Fs725:
             "SN?": lambda: self._serial,
             "LO?": lambda: str(int(self.locked)),
             "ST?": self._status,
-            "PL?": lambda: str(int(self._follow)),
+            "PL?": lambda: str(int(self.follow)),
             "TT?": self._tag,
             "PT?": lambda: "8",
             "PF?": lambda: "2",
@@ -103,7 +103,7 @@ class Fs725:
         if command in answers:
             return answers[command]()
         if command in ("PL0", "PL1"):
-            self._follow, self._follow_s = command == "PL1", self._now_s()
+            self.follow, self._follow_s = command == "PL1", self._now_s()
         elif command:
             self._latch(*_BAD_SYNTAX)
         return ""
@@ -118,8 +118,8 @@ class Fs725:
             (2, 0): cold,
             (2, 4): cold,
             (3, 0): not self.locked,
-            (4, 0): not self._follow,
-            (4, 1): self._follow and not self.follows,
+            (4, 0): not self.follow,
+            (4, 1): self.follow and not self.follows,
             (4, 2): self.follows,
             (4, 7): self._offset_ns is None,
         }

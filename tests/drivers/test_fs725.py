@@ -48,8 +48,10 @@ def test_a_status_bit_that_was_read_is_told_to_both_who_ask_and_once_to_each() -
         *look("16,0,0,0,4,0", "999999990"),  # and reading it has cleared it
         *look(),
         *look(),
+        ask("PL?", "1"),
         ask("AD10?", "0.802"),
         *look(),
+        ask("PL?", "1"),
         ask("AD10?", "0.802"),
     ]
 

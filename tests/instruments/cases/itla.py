@@ -11,7 +11,8 @@ from tests.twins import make_laser
 
 def twin(rng: np.random.Generator, serial: str) -> Twin:
     laser = make_laser(1550.0)
-    module = Itla(laser, serial, now_s=asyncio.get_running_loop().time, lighting_s=0.3)
+    clock = asyncio.get_running_loop().time
+    module = Itla(laser, serial, now_s=clock, lighting_s=0.2, latency_s=0.003)
     return Twin(
         {"pty": module.connect},
         poll=module.poll,

@@ -17,7 +17,7 @@ from typing import Any
 from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
 from drivers.devices import Identity, Laser, OutputPower, Tunable
 from drivers.errors import InstrumentError, ProtocolError, Timeout
-from drivers.framing import Until
+from drivers.framing import EitherEnd
 from drivers.links.base import Link
 from drivers.plugin import Manifest
 from drivers.scpi import Scpi
@@ -76,7 +76,7 @@ class SantecTsl(Laser, OutputPower, Tunable):
         known_options("santec.tsl", self.options, "max_power_mw")
         low, high = POWER_RANGE_MW
         self._largest_mw = number_option(self.options, "max_power_mw", high, low, 100.0, "mW")
-        self._scpi = Scpi(link, errors=":SYST:ERR?", end=b"\r", framing=Until(b"\r"), timeout_s=2.0)
+        self._scpi = Scpi(link, errors=":SYST:ERR?", end=b"\r", framing=EitherEnd(), timeout_s=2.0)
         self._range_nm = (0.0, math.inf)
 
     async def connect(self) -> Identity:

@@ -92,7 +92,7 @@ class Tempico:
             if self.warns:
                 self._say(self.warns)
 
-    def _take(self, n: int, starts: np.ndarray, stops: np.ndarray, runs: int) -> None:  # type: ignore[type-arg]
+    def _take(self, n: int, starts: np.ndarray, stops: np.ndarray, runs: int) -> None:
         """Starts that are followed by enough stops within the range."""
         low, high = _RANGE_PS[int(self.settings[f"CH{n}:MODE"])]
         wanted = int(self.settings[f"CH{n}:NST"])

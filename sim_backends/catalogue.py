@@ -30,6 +30,7 @@ from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.instruments.tdc1 import Tdc1
+from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
 from sim_backends.mount import Connect
 
@@ -143,6 +144,12 @@ def _abacus(context: Context) -> Sockets:
     return {"pty": counter.connect}
 
 
+def _tempico(context: Context) -> Sockets:
+    tagger = Tempico(context.of, context.serial, unix_s=context.unix_s())
+    context.step(tagger)
+    return {"pty": tagger.connect}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -215,6 +222,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     ),
     "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
     "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
+    "tempico": InstrumentType(_tempico, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

@@ -346,7 +346,8 @@ def _code(value_ns: int) -> int:
     """The register of a time: the two leading digits, and the power of ten of the first."""
     tenths = value_ns * 10
     exponent = max(0, len(str(tenths)) - 2)
-    return exponent << 12 | tenths // 10**exponent
+    digits: int = tenths // 10**exponent
+    return exponent << 12 | digits
 
 
 def _ns(bits: int) -> float:

@@ -175,7 +175,8 @@ def _bits(digits: int, power: int) -> int:
 
 
 def _picoseconds(register: int) -> int:
-    return (register % 4096) * 10 ** (register // 4096) * 100
+    power: int = 10 ** (register // 4096)
+    return (register % 4096) * power * 100
 
 
 class _Session:

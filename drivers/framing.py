@@ -55,7 +55,7 @@ class EitherEnd:
 
     def take(self, buffer: bytearray) -> bytes | None:
         """See `Framing.take`."""
-        while buffer[:1] in (b"\r", b"\n"):
+        while buffer and buffer[0] in b"\r\n":
             del buffer[0]
         ends = [at for at in (buffer.find(b"\r"), buffer.find(b"\n")) if at >= 0]
         if not ends:

@@ -12,7 +12,8 @@ from drivers.devices import Instrument
 from drivers.errors import InstrumentProblem
 from drivers.plugin import UnknownDriver, load_driver, make_instrument
 from drivers.safety import ArmingLease, GuardEntry, keep_armed
-from drivers.supervisor import InstrumentStatus, Supervisor
+from drivers.status import InstrumentStatus
+from drivers.supervisor import Supervisor
 from qnodeos.bus import Bus
 from qnodeos.config import InstrumentTable, NodeConfig
 from qnodeos.errors import UserError

@@ -16,7 +16,7 @@ from drivers.draining import drain
 from drivers.errors import InstrumentError, ProtocolError, Refused
 from drivers.framing import LINE_LF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 
 OVERRANGE = 9.9e37
 """SCPI's infinity; a power at or above it is no power."""
@@ -34,6 +34,7 @@ class Pm100d(PowerMeter):
         identity=r"(?i)thorlabs\s*,\s*PM",
         links=("tcp", "serial"),
         safe_state="nothing to switch off: it only measures",
+        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         read_only=("ping", "readings", "power_w", "wavelength_nm"),
         udev_hint='SUBSYSTEM=="usb", ATTR{idVendor}=="1313", ATTR{idProduct}=="8078", MODE="0660"',
         sources=("QMI thorlabs/pm100d.py", "pymeasure", "easymanua.ls thorlabs/pm100d p. 51"),

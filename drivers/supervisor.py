@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -392,25 +392,30 @@ class Supervisor:
     async def _looked(
         self,
         instrument: Instrument,
-        call: Callable[[], Coroutine[Any, Any, _Result]],
+        call: Callable[[], Awaitable[_Result]],
         limit_s: float,
         command: str,
     ) -> _Result:
         """As `_limited`, but not while another's question or action is on its way."""
-        task = asyncio.create_task(call(), name=f"{command} of {self.name}")
+        loop = asyncio.get_running_loop()
+        ours = asyncio.current_task()
+        timer = loop.call_later(0.99 * limit_s, lambda: look_again())
+
+        def look_again() -> None:
+            nonlocal timer
+            if instrument.busy or instrument.link.user not in (None, ours):
+                scope.reschedule(loop.time() + limit_s)
+                timer = loop.call_later(0.99 * limit_s, look_again)
+
         try:
-            while True:
-                done, _ = await asyncio.wait((task,), timeout=limit_s)
-                if done:
-                    return task.result()
-                if instrument.link.user in (None, task) and not instrument.busy:
-                    raise Timeout(
-                        f"not done within {limit_s:g} s", owner=self.name, command=command
-                    )
+            async with asyncio.timeout(limit_s) as scope:
+                return await call()
+        except TimeoutError:
+            raise Timeout(
+                f"not done within {limit_s:g} s", owner=self.name, command=command
+            ) from None
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,), timeout=limit_s)
+            timer.cancel()
 
     def _in_words(self) -> str:
         status = self._status

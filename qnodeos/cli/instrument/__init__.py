@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from qnodeos.cli.instrument import acting, doctor, finding, new, recording
+from qnodeos.cli.instrument import acknowledging, acting, doctor, finding, new, recording
 
 app = typer.Typer(
     no_args_is_help=True, help="Find, ask, watch and record instruments; make drivers."
@@ -22,5 +22,6 @@ app.command()(acting.query)
 app.command()(acting.watch)
 app.command()(recording.record)
 app.command()(recording.replay)
+app.command()(acknowledging.acknowledge)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="new")(new.new)

@@ -68,6 +68,41 @@ class Anything:
 
 
 @dataclass(frozen=True, slots=True)
+class Packet:
+    """One message of a link that carries messages (ZeroMQ, HTTP, WebSocket, SNMP): u32
+    little-endian length, payload.
+
+    On the wire such a message is bounded by its own protocol; this form exists between the link and
+    its transport, and on `mem://`.
+    """
+
+    max_bytes: int = MAX_FRAME_BYTES
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`; an empty message is b""."""
+        if len(buffer) < 4:
+            return None
+        (length,) = struct.unpack_from("<I", buffer)
+        if length > self.max_bytes:
+            raise ProtocolError(
+                f"a message of {length} bytes, the limit is {self.max_bytes}", bytes(buffer[:16])
+            )
+        if len(buffer) < 4 + length:
+            return None
+        with memoryview(buffer) as view:
+            payload = bytes(view[4 : 4 + length])
+        del buffer[: 4 + length]
+        return payload
+
+    def wrap(self, payload: bytes) -> bytes:
+        """The bytes that carry this message through a link."""
+        return struct.pack("<I", len(payload)) + payload
+
+
+PACKET = Packet()
+
+
+@dataclass(frozen=True, slots=True)
 class LengthCrc:
     """u32 little-endian length, payload, u32 little-endian CRC-32 (as zlib) of the payload."""
 

@@ -44,8 +44,9 @@ class Manifest:
     `emits` says that the instrument can send out light or bias, so it needs an arming lease.
     `read_only` names the methods that change nothing and may be called at any time.
     `links` are the kinds of link it works on ("tcp", "serial"; "mem" always does), `serial` the
-    line parameters of its serial port, `tcp_port` the port it listens on from the factory.
-    `asking` lets `qnodeos instrument` ask it by hand.
+    line parameters of its serial port, `tcp_port` the port it listens on from the factory,
+    `http_path` the path on its web server where a resource names none. `asking` lets `qnodeos
+    instrument` ask it by hand.
     """
 
     driver: str
@@ -61,6 +62,7 @@ class Manifest:
     serial: SerialSettings = field(default=SerialSettings())
     tcp_port: int = 0
     asking: Asking | None = None
+    http_path: str = "/"
 
 
 class UnknownDriver(Exception):
@@ -121,7 +123,9 @@ def make_instrument(
             f"driver '{manifest.driver}' works on {' or '.join(sorted(accepted))}, "
             f"and '{resource}' is {kind}; give another resource or another driver"
         )
-    link = make_link(resource, owner=owner, memory=memory, serial=manifest.serial)
+    link = make_link(
+        resource, owner=owner, memory=memory, serial=manifest.serial, path=manifest.http_path
+    )
     return driver(link, options)
 
 

@@ -7,23 +7,43 @@ names its sections in `of`; one that is complete in itself (a switch, a clock) n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.instruments.abacus import Abacus
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.id900 import Id900
+from sim_backends.instruments.nkt_basik import NktBasik
+from sim_backends.instruments.osw_e import OswE
+from sim_backends.instruments.oz_dd100 import OzDd100
+from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
+from sim_backends.instruments.polatis import Polatis
+from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.tdc1 import Tdc1
+from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
 from sim_backends.mount import Connect
 
-__all__ = ["CATALOGUE", "Context", "InstrumentType", "MountKind", "Sockets", "Stepped"]
+__all__ = [
+    "CATALOGUE",
+    "MESSAGE_KINDS",
+    "Context",
+    "InstrumentType",
+    "MountKind",
+    "Sockets",
+    "Stepped",
+]
 
-MountKind = Literal["pty", "tcp", "zmq", "http", "ws", "snmp"]
+MountKind = Literal["pty", "tcp", "hislip", "zmq", "zmq-pair", "http", "ws", "snmp"]
 """What a socket of an instrument stands on outside of memory, see `sim_backends.places`."""
+
+MESSAGE_KINDS: Final[frozenset[MountKind]] = frozenset({"zmq", "zmq-pair", "http", "ws", "snmp"})
+"""Those that carry messages; in memory such a socket is wrapped by `mount_messages.in_packets`."""
 
 Sockets = Mapping[str, Connect]
 """What connects a client at each of an instrument's sockets, by the field of the lab file."""
@@ -63,11 +83,18 @@ class InstrumentType:
 
     `of`: the sections of the lab file whose things it can show; () for one complete in itself.
     `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
+    `also_by`: such fields that may be left out.
     """
 
     make: Callable[[Context], Sockets]
     reached_by: Mapping[str, MountKind]
     of: tuple[str, ...] = ()
+    also_by: Mapping[str, MountKind] = field(default_factory=dict)
+
+    @property
+    def mounts(self) -> dict[str, MountKind]:
+        """What stands at each field, those that may be left out included."""
+        return {**self.reached_by, **self.also_by}
 
 
 def _tdc1(context: Context) -> Sockets:
@@ -95,14 +122,81 @@ def _websq(context: Context) -> Sockets:
     return {"port": box.connect_control, "counts_port": box.connect_counts}
 
 
+def _id900(context: Context) -> Sockets:
+    tagger = Id900(context.of, context.serial)
+    context.step(tagger)
+    tags = {f"tags{n}_port": tagger.connect_tags(n) for n in (1, 2, 3, 4)}
+    return {"port": tagger.connect_control, "dlt_port": tagger.connect_dlt, **tags}
+
+
+def _pulse_streamer(context: Context) -> Sockets:
+    return {"port": PulseStreamer(context.serial, now_s=context.now_s).connect}
+
+
+def _abacus(context: Context) -> Sockets:
+    counter = Abacus(context.of, rng=context.rng)
+    context.step(counter)
+    return {"pty": counter.connect}
+
+
+def _tempico(context: Context) -> Sockets:
+    tagger = Tempico(context.of, context.serial, unix_s=context.unix_s())
+    context.step(tagger)
+    return {"pty": tagger.connect}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
 
 
+def _nkt_basik(context: Context) -> Sockets:
+    module = NktBasik(
+        context.of, context.serial, context.rng, now_s=context.now_s, advance=context.advance
+    )
+    context.step(module)
+    return {"pty": module.connect}
+
+
+def _oz_epc(context: Context) -> Sockets:
+    return {"pty": OzEpc().connect}
+
+
+def _oz_dd100(context: Context) -> Sockets:
+    return {"pty": OzDd100(now_s=context.now_s).connect}
+
+
+def _polatis(context: Context) -> Sockets:
+    return {"port": Polatis(context.serial, now_s=context.now_s).connect}
+
+
+def _osw_e(context: Context) -> Sockets:
+    return {"pty": OswE(now_s=context.now_s).connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
+    "id900": InstrumentType(
+        _id900,
+        {
+            "port": "zmq",
+            "dlt_port": "zmq",
+            "tags1_port": "zmq-pair",
+            "tags2_port": "zmq-pair",
+            "tags3_port": "zmq-pair",
+            "tags4_port": "zmq-pair",
+        },
+        of=("taggers",),
+    ),
+    "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
+    "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
+    "tempico": InstrumentType(_tempico, {"pty": "pty"}, of=("taggers",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
+    "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),
+    "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
+    "polatis": InstrumentType(_polatis, {"port": "tcp"}),
+    "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

@@ -151,14 +151,24 @@ class MidpointConfig(_Table):
         return self
 
 
-_ADDRESSES = ("pty", "port", "counts_port")
+_PORTS = (
+    "port",
+    "counts_port",
+    "monitor_port",
+    "dlt_port",
+    "tags1_port",
+    "tags2_port",
+    "tags3_port",
+    "tags4_port",
+)
+_ADDRESSES = ("pty", *_PORTS)
 
 
 class InstrumentConfig(_Table):
     """How one thing of the lab is reached; `of` is `<section>.<name>`.
 
     An instrument that shows nothing of the lab, as a switch, has no `of`. `pty` is a name in the
-    run directory; `port` and `counts_port` are ports of the lab's host.
+    run directory; the others, as `port` and `counts_port`, are ports of the lab's host.
     """
 
     type: str
@@ -167,6 +177,12 @@ class InstrumentConfig(_Table):
     pty: PtyName | None = None
     port: Port | None = None
     counts_port: Port | None = None
+    monitor_port: Port | None = None
+    dlt_port: Port | None = None
+    tags1_port: Port | None = None
+    tags2_port: Port | None = None
+    tags3_port: Port | None = None
+    tags4_port: Port | None = None
 
     @property
     def of_section(self) -> str:
@@ -180,7 +196,7 @@ class InstrumentConfig(_Table):
 
     @property
     def addresses(self) -> dict[str, str | int]:
-        """What is given of `pty`, `port`, `counts_port`."""
+        """What is given of `pty` and the ports."""
         given = {name: getattr(self, name) for name in _ADDRESSES}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -211,10 +227,10 @@ class InstrumentConfig(_Table):
             if field not in self.addresses:
                 raise ValueError(f"{field} is missing; a {self.type} is reached by it")
         for field, value in self.addresses.items():
-            if field not in kind.reached_by:
+            if field not in kind.mounts:
                 raise ValueError(
                     f"{field} = {value!r}; a {self.type} is expected to have only "
-                    + " and ".join(kind.reached_by)
+                    + " and ".join(kind.mounts)
                 )
         return self
 

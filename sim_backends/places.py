@@ -13,6 +13,11 @@ from typing import Final, Protocol
 
 from sim_backends.catalogue import MountKind
 from sim_backends.mount import Connect, PtyMount, TcpMount, listen_on
+from sim_backends.mount_hislip import HislipPlace
+from sim_backends.mount_http import HttpPlace
+from sim_backends.mount_udp import SnmpPlace
+from sim_backends.mount_ws import WebSocketPlace
+from sim_backends.mount_zmq import ZmqPairPlace, ZmqPlace
 
 __all__ = ["PLACES", "Place", "PtyPlace", "TcpPlace"]
 
@@ -82,5 +87,13 @@ class PtyPlace:
             self._mount.stop()
 
 
-PLACES: Final[Mapping[MountKind, Callable[[str, int], Place]]] = {"tcp": TcpPlace}
+PLACES: Final[Mapping[MountKind, Callable[[str, int], Place]]] = {
+    "tcp": TcpPlace,
+    "hislip": HislipPlace,
+    "zmq": ZmqPlace,
+    "zmq-pair": ZmqPairPlace,
+    "http": HttpPlace,
+    "ws": WebSocketPlace,
+    "snmp": SnmpPlace,
+}
 """What makes a place of a kind that is reached at a host and a port."""

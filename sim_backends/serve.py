@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sim_backends.catalogue import CATALOGUE, Context, Sockets, Stepped
+from sim_backends.catalogue import CATALOGUE, MESSAGE_KINDS, Context, Sockets, Stepped
 from sim_backends.lab import InstrumentConfig, LabConfig, load_lab
 from sim_backends.mount import MemoryPort, MountError, open_memory
+from sim_backends.mount_messages import in_packets
 from sim_backends.places import PLACES, Place, PtyPlace
 from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog
@@ -59,7 +60,9 @@ class Bench:
 
     def memory(self, instrument: str, field: str = "port") -> MemoryPort:
         """A new client of an instrument, connected in memory."""
-        return open_memory(self.sockets[instrument][field])
+        connect = self.sockets[instrument][field]
+        kind = CATALOGUE[self._config.instruments[instrument].type].mounts[field]
+        return open_memory(in_packets(connect) if kind in MESSAGE_KINDS else connect)
 
     async def run(self) -> None:
         """Let the lab live, until cancelled."""
@@ -197,14 +200,15 @@ def _sockets(config: LabConfig) -> list[tuple[str, str]]:
     return [
         (name, field)
         for name, item in config.instruments.items()
-        for field in CATALOGUE[item.type].reached_by
+        for field in CATALOGUE[item.type].mounts
+        if field in item.addresses
     ]
 
 
 def _take(config: LabConfig, name: str, field: str) -> Place:
     """Take the address of one socket. Raises MountError."""
     item = config.instruments[name]
-    kind, address = CATALOGUE[item.type].reached_by[field], item.addresses[field]
+    kind, address = CATALOGUE[item.type].mounts[field], item.addresses[field]
     if kind == "pty":
         return PtyPlace(config.lab.run_dir / str(address))
     return PLACES[kind](config.lab.host, int(address))

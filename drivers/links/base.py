@@ -19,7 +19,11 @@ from drivers.framing import Framing
 
 
 class Transport(ABC):
-    """A byte pipe as the operating system gives it. Raises OSError, never an InstrumentProblem."""
+    """A byte pipe as the operating system gives it.
+
+    Raises OSError; a transport that unwraps a protocol of its own (HTTP) also raises ProtocolError
+    without an owner. One that carries messages takes and gives each as a `framing.Packet`.
+    """
 
     resource: str
 

@@ -12,8 +12,10 @@ import numpy as np
 from drivers.devices import Instrument
 from drivers.links.memory import Registry
 from drivers.plugin import load_driver, make_instrument
+from sim_backends.catalogue import MESSAGE_KINDS
 from sim_backends.faulty_line import FaultyLine
 from sim_backends.mount import Connect, MemoryPort, open_memory
+from sim_backends.mount_messages import in_packets
 from sim_backends.places import PLACES, Place, PtyPlace
 from tests.instruments.case import Case, Twin
 
@@ -73,7 +75,10 @@ class Plugged:
             raise ConnectionRefusedError("switched off")
         if self.lines[name].pulled:
             raise ConnectionError("no route to it")
-        port = open_memory(self.lines[name].connect)
+        connect = self.lines[name].connect
+        if self.case.mounts[name] in MESSAGE_KINDS:
+            connect = in_packets(connect)
+        port = open_memory(connect)
         return port, port
 
     async def live(self) -> None:
@@ -83,6 +88,8 @@ class Plugged:
             await asyncio.sleep(STEP_S)
 
     def _filled(self, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._filled(each) for each in value]
         if not isinstance(value, str):
             return value
         for name, resource in self.resources.items():

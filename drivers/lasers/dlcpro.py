@@ -18,7 +18,7 @@ from drivers.devices import DiodeCurrent, Identity, Laser
 from drivers.errors import InstrumentError, ProtocolError, Refused, Timeout
 from drivers.framing import Until
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 
 PROMPT = Until(b"\n> ")
 LARGEST_CURRENT_MA = 500.0
@@ -49,6 +49,8 @@ class DlcPro(Laser, DiodeCurrent):
         identity=r"(?i)DeCoF Command Line|DLC ?PRO",
         links=("tcp",),
         safe_state="diode current switched off",
+        tcp_port=1998,
+        asking=Asking(b"\n", PROMPT, b"(param-ref 'serial-number)"),
         emits=True,
         read_only=("ping", "readings", "emission", "current_ma", "wavelength_nm"),
         sources=("toptica-lasersdk asyncio/connection.py, client.py", "QMI toptica/dlc.py"),

@@ -58,9 +58,8 @@ async def who_is_there(resource: str) -> list[Answer]:
         if claim is not None:
             claim.release()
     known = [answer for answer in answers.values() if answer.driver]
-    asked = {answer.asked for answer in known}
-    unknown = [a for a in answers.values() if not a.driver and a.answer and a.asked not in asked]
-    return [*known, *unknown]
+    # What a known instrument says to the questions of others tells nothing more.
+    return known or [answer for answer in answers.values() if answer.answer]
 
 
 def _askable(resource: str) -> list[tuple[str, type[Instrument]]]:

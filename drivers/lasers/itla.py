@@ -56,7 +56,6 @@ class Itla(Laser, OutputPower, Tunable):
         emits=True,
         read_only=("ping", "readings", "emission", "power_mw", "wavelength_nm"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="itla"',
         sources=("pytla itla/utils.py, registers", "ScanLoop itla_pyvisa.py", "OIF-ITLA-MSA-01.3"),
     )
 

@@ -63,7 +63,6 @@ class KoherasBasik(Laser, OutputPower, Tunable):
         emits=True,
         read_only=("ping", "readings", "emission", "power_mw", "wavelength_nm"),
         serial=SerialSettings(baud=115200, rtscts=True),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="koheras"',
         sources=("QMI nkt_photonics/adjustik.py", "NKT-Basik register_enums.py, bits_handling.py"),
     )
 

@@ -52,7 +52,6 @@ class OzDd100(Attenuator):
         asking=Asking(b"\r", UntilDone()),
         read_only=("ping", "readings", "attenuation_db"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="dd100"',
         sources=("QMI ozoptics/dd100mc.py", "hispec util/ozoptics/dd100mc.py"),
     )
 

@@ -16,9 +16,10 @@ from typing import Any
 from drivers.checks import Setter, apply_in_order, in_range, known_options
 from drivers.devices import DelayGenerator, Identity, Pulse
 from drivers.errors import InstrumentError, Refused
+from drivers.framing import LINE_LF
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Scpi
 
 OUTPUTS = {"AB": (2, 3), "CD": (4, 5), "EF": (6, 7), "GH": (8, 9)}
@@ -72,6 +73,8 @@ class Dg645(DelayGenerator):
         identity=r"(?i)^stanford research systems\s*,\s*DG645",
         links=("tcp", "serial"),
         safe_state="waits for a single shot: no trigger comes through, all outputs low",
+        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
+        tcp_port=5025,
         read_only=("ping", "readings", "pulses", "running"),
         serial=SerialSettings(baud=9600),
         sources=(

@@ -19,7 +19,7 @@ from drivers.errors import InstrumentError
 from drivers.framing import Until
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 
 WARNINGS: tuple[tuple[str, ...], ...] = (
@@ -106,6 +106,7 @@ class Fs725(FrequencyReference):
         identity=r"^PRS10_",
         links=("serial", "tcp"),
         safe_state="keeps ticking: nothing to switch off",
+        asking=Asking(b"\r", Until(b"\r"), b"ID?"),
         read_only=("ping", "readings", "status"),
         serial=SerialSettings(baud=9600, xonxoff=True),
         sources=("taishi-hashimoto/prs10", "PRS10 monitor with PRS10m.pdf", "glacier.lbl.gov"),

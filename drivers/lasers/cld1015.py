@@ -14,8 +14,9 @@ from typing import Any
 from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
 from drivers.devices import DiodeCurrent, Identity, Laser, TemperatureController
 from drivers.errors import InstrumentError, Refused, Timeout
+from drivers.framing import LINE_LF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Scpi
 from drivers.waiting import becomes
 
@@ -49,6 +50,7 @@ class Cld1015(Laser, DiodeCurrent, TemperatureController):
         identity=r"(?i)^thorlabs\s*,\s*(CLD101|ITC4)",
         links=("visa", "tcp", "serial"),
         safe_state="diode current switched off; the temperature stays regulated",
+        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         emits=True,
         read_only=(
             *("ping", "readings", "emission", "current_ma", "wavelength_nm"),

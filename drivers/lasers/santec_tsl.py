@@ -19,7 +19,7 @@ from drivers.devices import Identity, Laser, OutputPower, Tunable
 from drivers.errors import InstrumentError, ProtocolError, Timeout
 from drivers.framing import EitherEnd
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Scpi
 from drivers.waiting import becomes
 
@@ -66,6 +66,8 @@ class SantecTsl(Laser, OutputPower, Tunable):
         identity=r"(?i)^santec\s*,\s*TSL-",
         links=("tcp", "visa", "serial"),
         safe_state="shutter closed and diode off",
+        asking=Asking(b"\r", EitherEnd(), b"*IDN?"),
+        tcp_port=5000,
         emits=True,
         read_only=("ping", "readings", "emission", "power_mw", "wavelength_nm", "alerts"),
         sources=("QMI santec/tsl_570.py", "pymeasure santec/tsl570.py, tsl500series.py"),

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from benchmarks.frame import CannotRunError, Row, benchmark
+from benchmarks.id900 import rows as id900_rows
 from drivers.detectors.pm100d import Pm100d
 from drivers.framing import LINE_LF
 from drivers.links.open import make_link
@@ -38,7 +40,8 @@ _QUESTION = b"MEAS:POW?\n"
 @benchmark("drivers", "instruments: a query beside a bare asyncio stream's, polling, tag streams")
 def driver_rows() -> list[Row]:
     """Measure queries, polling and streams; the targets are those of the project."""
-    return [*_queries(), *_polling(), *_tdc1()]
+    id900 = [replace(row, what=f"ID900 stream, {row.what}") for row in id900_rows()]
+    return [*_queries(), *_polling(), *_tdc1(), *id900]
 
 
 def _queries() -> list[Row]:

@@ -73,8 +73,8 @@ class Dg645(DelayGenerator):
         identity=r"(?i)^stanford research systems\s*,\s*DG645",
         links=("tcp", "serial"),
         safe_state="waits for a single shot: no trigger comes through, all outputs low",
-        tcp_port=5025,
         asking=Asking(b"\n", LINE_LF, b"*IDN?"),
+        tcp_port=5025,
         read_only=("ping", "readings", "pulses", "running"),
         serial=SerialSettings(baud=9600),
         sources=(

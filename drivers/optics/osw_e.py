@@ -43,7 +43,7 @@ class OswE(OpticalSwitch):
         identity=r"^OSW\b",
         links=("serial", "tcp"),
         safe_state="state 1 (bar), in which it also wakes up",
-        asking=Asking(b"\n", LINE_CRLF, b"I?", reply="(?i)OSW"),
+        asking=Asking(b"\n", LINE_CRLF),
         read_only=("ping", "readings", "size", "connections"),
         serial=SerialSettings(baud=115200, rtscts=True),
         udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="osw"',

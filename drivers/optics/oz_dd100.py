@@ -49,7 +49,7 @@ class OzDd100(Attenuator):
         identity=r"^OZ Optics DD-100",
         links=("serial", "tcp"),
         safe_state="largest attenuation",
-        asking=Asking(b"\r", UntilDone()),
+        asking=Asking(b"\r", UntilDone(), b"CD", reply=r"ATTEN"),
         read_only=("ping", "readings", "attenuation_db"),
         serial=SerialSettings(baud=9600),
         sources=("QMI ozoptics/dd100mc.py", "hispec util/ozoptics/dd100mc.py"),

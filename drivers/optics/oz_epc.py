@@ -34,7 +34,7 @@ class OzEpc(PolarizationController):
         identity=r"^OZ Optics EPC",
         links=("serial", "tcp"),
         safe_state="voltages stay as they are: nothing comes out of it",
-        asking=Asking(b"\r\n", UntilDone()),
+        asking=Asking(b"\r\n", UntilDone(), b"V?", reply=r"Voltage\(mV\)"),
         read_only=("ping", "readings", "drive_ranges", "drives"),
         serial=SerialSettings(baud=9600),
         sources=("QMI ozoptics/epc_driver.py", "pyLabLib OZOptics/base.py"),

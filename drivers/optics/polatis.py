@@ -37,8 +37,8 @@ class Polatis(OpticalSwitch):
         identity=r"(?i)^polatis\s*,",
         links=("tcp", "serial"),
         safe_state="nothing connected",
+        asking=Asking(b"\n", LINE_LF, b"*idn?"),
         tcp_port=5025,
-        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         read_only=("ping", "readings", "size", "connections"),
         sources=("two public drivers with :oxc:swit:conn, one of them with the manual's examples",),
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drivers.devices import Instrument
 
-_GREETING_S = 0.3
-_ANSWER_S = 1.0
+_GREETING_S = 0.15
+_ANSWER_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,32 +34,33 @@ async def connect_with(resource: str, driver: str) -> Answer:
 
 
 async def who_is_there(resource: str) -> list[Answer]:
-    """The answers to every question of a driver that works on such a link; none at all: silent.
+    """Ask the questions of all drivers for such a link, until one is answered as its driver says.
 
-    Each question is put on a connection of its own, with the line parameters of its driver. Raises
-    InstrumentProblem when nobody can be connected to, UserError for a resource that cannot be.
+    Without that, the answers that nobody knows; none at all: it is silent. Each question is put on
+    a connection of its own, with the line parameters of its driver. Raises InstrumentProblem when
+    nobody can be connected to, UserError for a resource that cannot be.
     """
     from drivers.claims import Claims
 
     claim = Claims().take(resource, "qnodeos instrument identify")
-    answers: dict[tuple[Any, ...], Answer] = {}
+    asked: dict[tuple[Any, ...], str] = {}
+    unknown: dict[str, Answer] = {}
     try:
         for name, driver in _askable(resource):
             asking, line = driver.manifest.asking, driver.manifest.serial
             assert asking is not None
             key = (asking.identity + asking.end, asking.framing, line)
-            if key not in answers:
-                text = await _ask(resource, name, driver)
-                answers[key] = Answer("", _text(asking.identity), text)
-            found = answers[key].answer
+            if key not in asked:
+                asked[key] = await _ask(resource, name, driver)
+            found, question = asked[key], _text(asking.identity)
             if found and re.search(asking.reply or driver.manifest.identity, found):
-                answers[(name,)] = Answer(name, _text(asking.identity), found)
+                return [Answer(name, question, found)]
+            if found:
+                unknown[question] = Answer("", question, found)
     finally:
         if claim is not None:
             claim.release()
-    known = [answer for answer in answers.values() if answer.driver]
-    # What a known instrument says to the questions of others tells nothing more.
-    return known or [answer for answer in answers.values() if answer.answer]
+    return list(unknown.values())
 
 
 def _askable(resource: str) -> list[tuple[str, type[Instrument]]]:
@@ -79,7 +80,13 @@ def _askable(resource: str) -> list[tuple[str, type[Instrument]]]:
         manifest = driver.manifest
         if manifest.asking is not None and manifest.asking.identity and kind in manifest.links:
             askable.append((name, driver))
-    return askable
+    # The common question first.
+    return sorted(askable, key=lambda each: b"*IDN?" not in _question(each[1]))
+
+
+def _question(driver: type[Instrument]) -> bytes:
+    asking = driver.manifest.asking
+    return b"" if asking is None else asking.identity + asking.end
 
 
 async def _ask(resource: str, name: str, driver: type[Instrument]) -> str:
@@ -94,6 +101,9 @@ async def _ask(resource: str, name: str, driver: type[Instrument]) -> str:
     await link.open()
     heard = b""
     try:
+        if asking.end:
+            # Ends half a question of another driver.
+            await link.send(asking.end)
         try:
             async with asyncio.timeout(_GREETING_S):
                 while True:

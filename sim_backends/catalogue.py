@@ -24,6 +24,7 @@ from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
+from sim_backends.instruments.retina import Retina
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
@@ -145,6 +146,11 @@ def _tempico(context: Context) -> Sockets:
     return {"pty": tagger.connect}
 
 
+def _retina(context: Context) -> Sockets:
+    box = Retina(context.of, advance=context.advance, unix_s=context.unix_s)
+    return {"port": box.connect_api, "counts_port": box.connect_counts}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -191,6 +197,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
     "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
     "tempico": InstrumentType(_tempico, {"pty": "pty"}, of=("taggers",)),
+    "retina": InstrumentType(_retina, {"port": "http", "counts_port": "ws"}, of=("detectors",)),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

@@ -28,6 +28,7 @@ from sim_backends.instruments.retina import Retina
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
+from sim_backends.instruments.wr_switch import WrSwitch
 from sim_backends.mount import Connect
 
 __all__ = [
@@ -151,6 +152,10 @@ def _retina(context: Context) -> Sockets:
     return {"port": box.connect_api, "counts_port": box.connect_counts}
 
 
+def _wr_switch(context: Context) -> Sockets:
+    return {"port": WrSwitch(context.serial).connect}
+
+
 def _quantum_device(context: Context) -> Sockets:
     server = QuantumDeviceServer(context.of, context.serial, changed=context.changed)
     return {"port": server.connect}
@@ -198,6 +203,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
     "tempico": InstrumentType(_tempico, {"pty": "pty"}, of=("taggers",)),
     "retina": InstrumentType(_retina, {"port": "http", "counts_port": "ws"}, of=("detectors",)),
+    "wr-switch": InstrumentType(_wr_switch, {"port": "snmp"}),
     "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),

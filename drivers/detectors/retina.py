@@ -17,7 +17,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.checks import apply_in_order, is_number, known_options, number_option
+from drivers.checks import Setter, apply_in_order, is_number, known_options, number_option
 from drivers.devices import Detector, Identity, NanowireBias
 from drivers.errors import (
     InstrumentError,
@@ -113,7 +113,7 @@ class Retina(Detector, NanowireBias):
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
         """Settings: `integration_ms`, `trigger_v`, `bias_ua`, then `enabled`."""
-        setters = {
+        setters: dict[str, Setter] = {
             "integration_ms": (float, self.set_integration_ms),
             "trigger_v": (list, self.set_trigger_v),
             "bias_ua": (list, self.set_bias_ua),

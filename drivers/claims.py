@@ -26,7 +26,7 @@ from typing import Self, TextIO
 import msgspec
 
 from drivers.errors import NotConnected
-from drivers.links.open import scheme
+from drivers.links.open import scheme, serial_path
 
 LEASE_S = 30.0
 """For how long a claim holds without being renewed."""
@@ -190,10 +190,7 @@ def claim_name(resource: str) -> str | None:
     if kind in ("mem", ""):
         return None
     if kind == "serial":
-        path = resource.removeprefix("serial://").partition("?")[0]
-        if resource.upper().startswith("ASRL"):
-            path = resource[4:].partition("::")[0]
-        place = str(Path(path).resolve())
+        place = str(Path(serial_path(resource)).resolve())
     elif found := re.fullmatch(r"TCPIP\d*::([^:]+)::(\d+)::SOCKET", resource, re.IGNORECASE):
         place = f"{found[1]}:{found[2]}".lower()
     else:

@@ -46,6 +46,27 @@ class Until:
         return message
 
 
+@dataclass(frozen=True, slots=True)
+class EitherEnd:
+    """Lines that end with CR or LF or both, as one instrument has them on its several ports.
+
+    Empty lines are passed over.
+    """
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`."""
+        while buffer and buffer[0] in b"\r\n":
+            del buffer[0]
+        ends = [at for at in (buffer.find(b"\r"), buffer.find(b"\n")) if at >= 0]
+        if not ends:
+            if len(buffer) > MAX_FRAME_BYTES:
+                raise ProtocolError(f"no end of line in {len(buffer)} bytes", bytes(buffer))
+            return None
+        message = bytes(buffer[: min(ends)])
+        del buffer[: min(ends) + 1]
+        return message
+
+
 LINE_CRLF = Until(b"\r\n")
 LINE_LF = Until(b"\n")
 ETB = Until(b"\x17")

@@ -18,7 +18,8 @@ class InstrumentStatus:
     """What an operator sees of an instrument.
 
     `since_s` is the event loop's clock when the state began, `connects` how often the right
-    instrument has been connected. `readings` are the last ones, by name with unit.
+    instrument has been connected. `readings` are the last ones, by name with unit; none
+    while it cannot be asked.
     """
 
     name: str

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -149,11 +149,16 @@ class Supervisor:
         """Apply the settings now, on an operator's word; raises InstrumentProblem."""
         instrument = self.instrument
         if self._holds:
-            raise Refused("; ".join(self._holds.values()), owner=self.name)
+            raise Refused(self.held, owner=self.name)
         self._note_emission(instrument)
         await instrument.apply(self._settings)
         self._held = ""
         self._tell("online")
+
+    @property
+    def held(self) -> str:
+        """Why it is held in its safe state; "" when it is not."""
+        return "; ".join(self._holds.values())
 
     def hold_safe(self, key: str, reason: str) -> None:
         """Bring it to its safe state at once and keep it there until `let_go` of this key."""
@@ -174,15 +179,15 @@ class Supervisor:
                 try:
                     await self._live_once()
                 except _Fault as fault:
-                    self._tell("fault", str(fault))
+                    self._lose("fault", str(fault))
                 except _LINK_PROBLEMS as problem:
-                    self._tell("degraded" if self._opened else "absent", str(problem))
+                    self._lose("degraded" if self._opened else "absent", str(problem))
                     pause_s = self._back_off_s()
                 except Exception as error:
                     reason = f"the driver failed: {error!r}"
                     if reason != self._status.reason:
                         _log.exception("%s: the driver failed", self.name)
-                    self._tell("fault", reason)
+                    self._lose("fault", reason)
                 await self._drop()
                 await asyncio.sleep(pause_s)
         finally:
@@ -267,7 +272,7 @@ class Supervisor:
             await self._looked(instrument, instrument.ping, limit_s, "ping")
             readings = await self._looked(instrument, instrument.readings, limit_s, "readings")
         except (InstrumentError, Refused) as problem:
-            self._tell("degraded", str(problem))
+            self._lose("degraded", str(problem))
             return
         if self._settled:
             self._tell("online", self._held)
@@ -338,7 +343,7 @@ class Supervisor:
         if self._read_only:
             return ""
         if self._holds:
-            return "; ".join(self._holds.values())
+            return self.held
         if self._lease is not None and instrument.manifest.emits and not self._lease.live:
             return "in its safe state: there is no live arming lease"
         return ""
@@ -392,29 +397,39 @@ class Supervisor:
     async def _looked(
         self,
         instrument: Instrument,
-        call: Callable[[], Coroutine[Any, Any, _Result]],
+        call: Callable[[], Awaitable[_Result]],
         limit_s: float,
         command: str,
     ) -> _Result:
         """As `_limited`, but not while another's question or action is on its way."""
-        task = asyncio.create_task(call(), name=f"{command} of {self.name}")
+        loop = asyncio.get_running_loop()
+        ours = asyncio.current_task()
+        timer = loop.call_later(0.99 * limit_s, lambda: look_again())
+
+        def look_again() -> None:
+            nonlocal timer
+            if instrument.busy or instrument.link.user not in (None, ours):
+                scope.reschedule(loop.time() + limit_s)
+                timer = loop.call_later(0.99 * limit_s, look_again)
+
         try:
-            while True:
-                done, _ = await asyncio.wait((task,), timeout=limit_s)
-                if done:
-                    return task.result()
-                if instrument.link.user in (None, task) and not instrument.busy:
-                    raise Timeout(
-                        f"not done within {limit_s:g} s", owner=self.name, command=command
-                    )
+            async with asyncio.timeout(limit_s) as scope:
+                return await call()
+        except TimeoutError:
+            raise Timeout(
+                f"not done within {limit_s:g} s", owner=self.name, command=command
+            ) from None
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,), timeout=limit_s)
+            timer.cancel()
 
     def _in_words(self) -> str:
         status = self._status
         return f"it is {status.state}" + (f" ({status.reason})" if status.reason else "")
+
+    def _lose(self, state: State, reason: str) -> None:
+        """As `_tell`, where the readings are no longer true."""
+        self._status = replace(self._status, readings=MappingProxyType({}))
+        self._tell(state, reason)
 
     def _tell(self, state: State, reason: str = "") -> None:
         """Set the status; say so and wake those who wait, only when it changes."""

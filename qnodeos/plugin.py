@@ -36,6 +36,7 @@ from drivers.devices import (
     TimeTagger,
     Tunable,
 )
+from drivers.draining import drain
 from drivers.errors import (
     InstrumentError,
     InstrumentProblem,
@@ -47,8 +48,32 @@ from drivers.errors import (
 from drivers.framing import ETB, LINE_CRLF, LINE_LF, Anything, Framing, LengthCrc, Until
 from drivers.links.base import Link, Transport
 from drivers.links.open import make_link
-from drivers.plugin import GROUP, Manifest, UnknownDriver, driver_names, load_driver
-from drivers.testing import FarEnd, ScriptedTransport, expected_exchange, memory_link
+from drivers.links.serial import SerialSettings
+from drivers.plugin import (
+    GROUP,
+    Asking,
+    Manifest,
+    UnknownDriver,
+    driver_names,
+    load_driver,
+    make_instrument,
+)
+from drivers.testing import (
+    Channel,
+    Check,
+    ContractBroken,
+    FarEnd,
+    ScriptedTransport,
+    Session,
+    Subject,
+    checks_for,
+    dial_to,
+    expected_exchange,
+    memory_link,
+    on_tcp,
+    replayed,
+)
+from timing.loop import run_virtual
 from timing.tags import TagBatch
 
 __all__ = [
@@ -58,11 +83,15 @@ __all__ = [
     "LINE_LF",
     "Analyzer",
     "Anything",
+    "Asking",
     "Attenuator",
     "AvalancheBias",
     "Basis",
     "BellName",
+    "Channel",
+    "Check",
     "CoincidenceCounter",
+    "ContractBroken",
     "Counts",
     "DelayGenerator",
     "Detector",
@@ -92,6 +121,9 @@ __all__ = [
     "ReferenceStatus",
     "Refused",
     "ScriptedTransport",
+    "SerialSettings",
+    "Session",
+    "Subject",
     "TagBatch",
     "TemperatureController",
     "TimeTagger",
@@ -100,9 +132,16 @@ __all__ = [
     "Tunable",
     "UnknownDriver",
     "Until",
+    "checks_for",
+    "dial_to",
+    "drain",
     "driver_names",
     "expected_exchange",
     "load_driver",
+    "make_instrument",
     "make_link",
     "memory_link",
+    "on_tcp",
+    "replayed",
+    "run_virtual",
 ]

@@ -14,11 +14,15 @@ import numpy as np
 
 from sim_backends.avalanche import AvalancheDiode
 from sim_backends.instruments.abacus import Abacus
+from sim_backends.instruments.cld1015 import Cld1015
+from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.dlcpro_monitor import DlcProMonitor
 from sim_backends.instruments.ell14 import Ell14Bus
+from sim_backends.instruments.fs725 import Fs725
 from sim_backends.instruments.id120 import Id120
 from sim_backends.instruments.id900 import Id900
+from sim_backends.instruments.itla import Itla
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.osw_e import OswE
 from sim_backends.instruments.oz_dd100 import OzDd100
@@ -28,6 +32,7 @@ from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.retina import Retina
+from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.instruments.sfifteen_spd import SFifteenSpd
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.tempico import Tempico
@@ -204,6 +209,33 @@ def _osw_e(context: Context) -> Sockets:
     return {"pty": OswE(now_s=context.now_s).connect}
 
 
+def _dg645(context: Context) -> Sockets:
+    return {"port": Dg645(context.serial).connect}
+
+
+def _santec_tsl(context: Context) -> Sockets:
+    laser = SantecTsl(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(laser)
+    return {"port": laser.connect}
+
+
+def _cld1015(context: Context) -> Sockets:
+    laser = Cld1015(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(laser)
+    return {"port": laser.connect}
+
+
+def _itla(context: Context) -> Sockets:
+    module = Itla(context.of, context.serial, now_s=context.now_s, advance=context.advance)
+    context.step(module)
+    return {"pty": module.connect}
+
+
+def _fs725(context: Context) -> Sockets:
+    clock = Fs725(context.serial, context.rng, now_s=context.now_s, pps_offset_ns=0.0)
+    return {"pty": clock.connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "id900": InstrumentType(
@@ -233,6 +265,11 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
     "polatis": InstrumentType(_polatis, {"port": "tcp"}),
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),
+    "dg645": InstrumentType(_dg645, {"port": "tcp"}),
+    "santec-tsl": InstrumentType(_santec_tsl, {"port": "tcp"}, of=("lasers",)),
+    "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
+    "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
+    "fs725": InstrumentType(_fs725, {"pty": "pty"}),
     "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),

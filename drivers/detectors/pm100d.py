@@ -13,8 +13,9 @@ from typing import Any
 from drivers.checks import apply_in_order, in_range, known_options
 from drivers.devices import Identity, PowerMeter
 from drivers.errors import InstrumentError
+from drivers.framing import LINE_LF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Scpi
 
 OVERRANGE = 9.9e37
@@ -30,6 +31,7 @@ class Pm100d(PowerMeter):
         identity=r"(?i)thorlabs\s*,\s*PM",
         links=("tcp", "serial"),
         safe_state="nothing to switch off: it only measures",
+        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         read_only=("ping", "readings", "power_w", "wavelength_nm"),
         udev_hint='SUBSYSTEM=="usb", ATTR{idVendor}=="1313", ATTR{idProduct}=="8078", MODE="0660"',
         sources=("QMI thorlabs/pm100d.py", "pymeasure", "easymanua.ls thorlabs/pm100d p. 51"),

@@ -7,19 +7,20 @@ docs/instruments.md. Unverified: the upper bound used where the firmware tells n
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options
 from drivers.devices import DiodeCurrent, Identity, Laser
-from drivers.errors import InstrumentError, ProtocolError, Refused, Timeout
+from drivers.errors import InstrumentError, ProtocolError, Timeout
 from drivers.framing import Until
 from drivers.lasers.dlcpro_monitor import Change, changes, monitor_resource
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
+from drivers.waiting import becomes
 
 PROMPT = Until(b"\n> ")
 LARGEST_CURRENT_MA = 500.0
@@ -34,10 +35,8 @@ WATCHED = ("emission", "interlock-open", "frontkey-locked", "emission-button-ena
 
 _ON_LIMIT_S = 6.0  # laser safety rules make some heads wait some seconds before they emit
 _OFF_LIMIT_S = 2.0
-_POLL_S = 0.05
 _ERROR = re.compile(r"^Error:\s*(-?\d+)\s*(.*)", re.DOTALL | re.MULTILINE)
 _OPTIONS = {"max_current_ma", "user_level", "user_password", "monitor_resource"}
-_SETTINGS = ("current_ma", "emission")
 
 
 class DlcPro(Laser, DiodeCurrent):
@@ -54,6 +53,8 @@ class DlcPro(Laser, DiodeCurrent):
         identity=r"(?i)DeCoF Command Line|DLC ?PRO",
         links=("tcp",),
         safe_state="diode current switched off",
+        tcp_port=1998,
+        asking=Asking(b"\n", PROMPT, b"(param-ref 'serial-number)"),
         emits=True,
         read_only=("ping", "readings", "emission", "current_ma", "wavelength_nm"),
         sources=("toptica-lasersdk asyncio/connection.py, client.py", "QMI toptica/dlc.py"),
@@ -61,13 +62,9 @@ class DlcPro(Laser, DiodeCurrent):
 
     def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
         super().__init__(link, options)
-        if unknown := set(self.options) - _OPTIONS:
-            raise ValueError(
-                f"toptica.dlcpro: unknown options {', '.join(sorted(unknown))}; "
-                f"there are {', '.join(sorted(_OPTIONS))}"
-            )
+        known_options("toptica.dlcpro", self.options, *_OPTIONS)
         bound = self.options.get("max_current_ma")
-        if bound is not None and not _is_number(bound, 0.0, math.inf):
+        if bound is not None and not is_number(bound, 0.0, math.inf):
             raise ValueError(f"max_current_ma = {bound!r}, expected a positive number of mA")
         if self.options.get("user_level", 2) not in (1, 2, 3):
             raise ValueError(f"user_level = {self.options['user_level']!r}, expected 1, 2 or 3")
@@ -92,15 +89,11 @@ class DlcPro(Laser, DiodeCurrent):
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
         """Settings: `current_ma` first, then `emission`."""
-        unknown = {key: value for key, value in settings.items() if key not in _SETTINGS}
-        await super().apply(unknown)
-        emission = settings.get("emission")
-        if emission is not None and not isinstance(emission, bool):
-            raise Refused(f"emission = {emission!r}, expected true or false", **self._about())
-        if "current_ma" in settings:
-            await self.set_current_ma(settings["current_ma"])
-        if emission is not None:
-            await self.set_emission(emission)
+        setters: dict[str, Setter] = {
+            "current_ma": (float, self.set_current_ma),
+            "emission": (bool, self.set_emission),
+        }
+        await apply_in_order(settings, setters, self._about())
 
     async def enter_safe_state(self) -> None:
         """Switch the current off and see that it is off."""
@@ -147,7 +140,7 @@ class DlcPro(Laser, DiodeCurrent):
         if not await self._flag("emission-button-enabled"):
             raise self._forbidden("its emission button is off; press it on the front panel")
         await self._set(_ENABLED, "#t")
-        if not await self._becomes(self.emission, _ON_LIMIT_S):
+        if not await becomes(self.emission, limit_s=_ON_LIMIT_S):
             raise Timeout(
                 f"the laser was switched on but does not emit after {_ON_LIMIT_S:g} s",
                 **self._about(_ENABLED),
@@ -159,12 +152,9 @@ class DlcPro(Laser, DiodeCurrent):
 
     async def set_current_ma(self, current_ma: float) -> None:
         """See Laser; the upper bound is the lower of the option and the controller's clip."""
-        if not _is_number(current_ma, 0.0, self._bound_ma):
-            raise Refused(
-                f"current_ma = {current_ma!r}, accepted are 0 to {self._bound_ma:g} mA",
-                **self._about("laser1:dl:cc:current-set"),
-            )
-        await self._set("laser1:dl:cc:current-set", repr(float(current_ma)))
+        about = self._about("laser1:dl:cc:current-set")
+        value = in_range("current_ma", current_ma, 0.0, self._bound_ma, "mA", about)
+        await self._set("laser1:dl:cc:current-set", repr(value))
 
     async def current_ma(self) -> float:
         """See Laser."""
@@ -181,20 +171,12 @@ class DlcPro(Laser, DiodeCurrent):
             # A second laser of the controller keeps the common flag up: then the current tells.
             return not await self._flag("emission") or await self.current_ma() < OFF_MA
 
-        if not await self._becomes(off, _OFF_LIMIT_S):
+        if not await becomes(off, limit_s=_OFF_LIMIT_S):
             raise Timeout(
                 f"the laser was switched off but is not dark after {_OFF_LIMIT_S:g} s; "
                 "turn the front key",
                 **self._about(_ENABLED),
             )
-
-    async def _becomes(self, ask: Callable[[], Awaitable[bool]], limit_s: float) -> bool:
-        end_s = asyncio.get_running_loop().time() + limit_s
-        while not await ask():
-            if asyncio.get_running_loop().time() >= end_s:
-                return False
-            await asyncio.sleep(_POLL_S)
-        return True
 
     async def _change_level(self, level: int, password: str) -> None:
         escaped = password.replace("\\", "\\\\").replace('"', '\\"')
@@ -260,8 +242,4 @@ class DlcPro(Laser, DiodeCurrent):
         return ProtocolError(reason, text.encode("latin-1"), **self._about(command))
 
     def _about(self, command: str = "") -> dict[str, str]:
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return self.link.about(command)

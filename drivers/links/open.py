@@ -74,6 +74,15 @@ def scheme(resource: str) -> str:
     return name if name in SCHEMES else ""
 
 
+def serial_path(resource: str) -> str:
+    """The device file that a serial resource names; "" for another kind."""
+    if found := _VISA_SERIAL.fullmatch(resource):
+        return found["path"]
+    if resource.startswith(_SERIAL):
+        return resource.removeprefix(_SERIAL).partition("?")[0]
+    return ""
+
+
 def _make_transport(
     resource: str, memory: Registry | None, serial: SerialSettings, path: str
 ) -> Transport:

@@ -17,7 +17,7 @@ from drivers.framing import LINE_CRLF
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
 from drivers.optics.port_table import port_table
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 from drivers.waiting import becomes
 
@@ -43,6 +43,7 @@ class OswE(OpticalSwitch):
         identity=r"^OSW\b",
         links=("serial", "tcp"),
         safe_state="state 1 (bar), in which it also wakes up",
+        asking=Asking(b"\n", LINE_CRLF),
         read_only=("ping", "readings", "size", "connections"),
         serial=SerialSettings(baud=115200, rtscts=True),
         udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="osw"',

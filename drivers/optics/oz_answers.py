@@ -5,6 +5,7 @@ Some repeat what was sent first (echo), some leave an empty line after `Done`; b
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from drivers.framing import MAX_FRAME_BYTES
 from drivers.links.base import Link
 
 _LAST_LINE = re.compile(rb"^[ \t]*(?:Done|Error[^\r\n]*)[ \t]*\r?\n", re.MULTILINE | re.IGNORECASE)
+_TRIES = 3
 _ERROR = re.compile(r"Error\s*(-?\d+)?\s*(.*)", re.IGNORECASE)
 
 
@@ -49,6 +51,14 @@ class OzTalk:
         await self.link.send(self._end)
         await drain(self.link, quiet_s=0.1, limit_s=1.0)
 
+    async def ask_first(self, command: str, *, timeout_s: float = 1.0) -> list[str]:
+        """The first question after `settle`: an error may still be meant for what was before."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(InstrumentError):
+                return await self.ask(command, timeout_s=timeout_s)
+            await drain(self.link, quiet_s=0.1, limit_s=1.0)
+        return await self.ask(command, timeout_s=timeout_s)
+
     async def ask(self, command: str, *, timeout_s: float = 1.0) -> list[str]:
         """Send a command; the lines that answer it, without echo, empty lines and `Done`.
 
@@ -74,4 +84,4 @@ class OzTalk:
 
     def about(self, command: str = "") -> dict[str, str]:
         """Whose, where and what, for an exception of `drivers.errors`."""
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(command)

@@ -17,8 +17,8 @@ from drivers.devices import Attenuator, Identity
 from drivers.errors import InstrumentError
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.optics.oz_answers import OzTalk
-from drivers.plugin import Manifest
+from drivers.optics.oz_answers import OzTalk, UntilDone
+from drivers.plugin import Asking, Manifest
 
 TOLERANCE_DB = 0.1
 """An attenuation as near as this to the one wanted is reached."""
@@ -49,9 +49,9 @@ class OzDd100(Attenuator):
         identity=r"^OZ Optics DD-100",
         links=("serial", "tcp"),
         safe_state="largest attenuation",
+        asking=Asking(b"\r", UntilDone(), b"CD", reply=r"ATTEN"),
         read_only=("ping", "readings", "attenuation_db"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="dd100"',
         sources=("QMI ozoptics/dd100mc.py", "hispec util/ozoptics/dd100mc.py"),
     )
 
@@ -67,7 +67,7 @@ class OzDd100(Attenuator):
     async def connect(self) -> Identity:
         """End half a command, drop late answers, ask for its range and where it stands."""
         await self._talk.settle()
-        lines = await self._talk.ask("CD", timeout_s=3.0)
+        lines = await self._talk.ask_first("CD", timeout_s=3.0)
         told = "\n".join(lines)
         largest, loss = _LARGEST.search(told), _LOSS.search(told)
         bound_db = min(self._bound_db, float(largest[1]) if largest else math.inf)

@@ -15,8 +15,8 @@ from drivers.devices import Identity, PolarizationController
 from drivers.errors import InstrumentError, Refused
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.optics.oz_answers import OzTalk
-from drivers.plugin import Manifest
+from drivers.optics.oz_answers import OzTalk, UntilDone
+from drivers.plugin import Asking, Manifest
 
 CHANNELS = 4
 LARGEST_MV = 5000.0
@@ -34,9 +34,9 @@ class OzEpc(PolarizationController):
         identity=r"^OZ Optics EPC",
         links=("serial", "tcp"),
         safe_state="voltages stay as they are: nothing comes out of it",
+        asking=Asking(b"\r\n", UntilDone(), b"V?", reply=r"Voltage\(mV\)"),
         read_only=("ping", "readings", "drive_ranges", "drives"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="epc"',
         sources=("QMI ozoptics/epc_driver.py", "pyLabLib OZOptics/base.py"),
     )
 
@@ -53,6 +53,7 @@ class OzEpc(PolarizationController):
     async def connect(self) -> Identity:
         """End half a command, drop late answers, and see that it answers as an EPC does."""
         await self._talk.settle()
+        await self._talk.ask_first("M?")
         mode = await self._mode()
         await self.drives()
         return Identity(f"OZ Optics EPC with {CHANNELS} channels, work mode {mode}")

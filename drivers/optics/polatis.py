@@ -14,9 +14,10 @@ from typing import Any
 from drivers.checks import apply_in_order, known_options
 from drivers.devices import Identity, OpticalSwitch
 from drivers.errors import InstrumentError, Refused
+from drivers.framing import LINE_LF
 from drivers.links.base import Link
 from drivers.optics.port_table import port_table
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 from drivers.waiting import becomes
 
@@ -36,6 +37,8 @@ class Polatis(OpticalSwitch):
         identity=r"(?i)^polatis\s*,",
         links=("tcp", "serial"),
         safe_state="nothing connected",
+        asking=Asking(b"\n", LINE_LF, b"*idn?"),
+        tcp_port=5025,
         read_only=("ping", "readings", "size", "connections"),
         sources=("two public drivers with :oxc:swit:conn, one of them with the manual's examples",),
     )

@@ -57,7 +57,6 @@ class Id900(TimeTagger):
         links=("zmq",),
         safe_state="not streaming",
         read_only=("ping", "readings"),
-        needs_package="the service DataLinkTarget of IDQ's software",
         sources=("vendor's Python examples", "manual p. 77 (manualshive.com 3560472)"),
     )
     resolution_ps = 1

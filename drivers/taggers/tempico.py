@@ -24,7 +24,7 @@ from drivers.errors import InstrumentError, InstrumentProblem, Refused, Timeout
 from drivers.framing import LINE_CRLF
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 from timing.tags import PS_PER_S, TagBatch
 
@@ -52,6 +52,7 @@ class Tempico(TimeTagger):
         identity=r"(?i)^tausand\s*,\s*tempico tp1[02]04",
         links=("serial", "tcp"),
         safe_state="no measurement runs",
+        asking=Asking(b"\n", LINE_CRLF, b"*IDN?"),
         read_only=("ping", "readings"),
         udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="04d8", ATTRS{idProduct}=="00dd"',
         serial=SerialSettings(baud=500_000),

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -125,6 +126,25 @@ class InstrumentTable(Table):
         return self
 
 
+class InterlockTable(Table):
+    """[interlocks.NAME]: readings of one instrument that make others safe until acknowledged."""
+
+    when: str
+    of: Name
+    makes_safe: list[Name] = Field(min_length=1)
+
+    @field_validator("when")
+    @classmethod
+    def _is_a_condition(cls, value: str) -> str:
+        from drivers.conditions import parse_condition
+
+        try:
+            parse_condition(value)
+        except ValueError as error:
+            raise ValueError(f"when: found {error}, expected a condition") from error
+        return value
+
+
 class PhotonicLinkTable(Table):
     """Pairs measured directly (type M), heralded by matching the two ends' tags."""
 
@@ -227,6 +247,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
+    interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)
     links: dict[Name, LinkTable] = Field(default_factory=dict)
     applications: ApplicationsTable = Field(default_factory=ApplicationsTable)
 

@@ -24,13 +24,15 @@ def answer(command: str, text: str, *, echo: bool = False) -> Line:
 VOLTAGES = "Voltage(mV): CH1 +2200 CH2 +5000 CH3 -1000 CH4 -4000"
 DC = answer("M?", "Work Mode: DC")
 AC = answer("M?", "Work Mode: AC(Sine)")
-CONNECT: list[Line] = [(b"\r\n", None), DC, answer("V?", VOLTAGES)]
+CONNECT: list[Line] = [(b"\r\n", None), DC, DC, answer("V?", VOLTAGES)]
 
 
 @pytest.mark.parametrize("echo", [False, True])
 def test_voltages_are_read_set_where_they_differ_and_confirmed(echo: bool) -> None:
     script: list[Line] = [
         (b"\r\n", b"\r\nError!\r\n"),
+        (b"M?\r\n", b"Error!\r\n"),  # to what was left behind, late
+        answer("M?", "Work Mode: DC", echo=echo),
         answer("M?", "Work Mode: DC", echo=echo),
         answer("V?", VOLTAGES, echo=echo),
         answer("M?", "Work Mode: DC", echo=echo),

@@ -18,7 +18,8 @@ from drivers.framing import LINE_LF
 from drivers.links.memory import Pipe, pipe_pair
 from drivers.plugin import Manifest, make_instrument
 from drivers.safety import ArmingLease
-from drivers.supervisor import InstrumentStatus, Policy, Supervisor
+from drivers.status import InstrumentStatus
+from drivers.supervisor import Policy, Supervisor
 from timing.loop import run_virtual
 
 

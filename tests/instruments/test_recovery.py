@@ -84,7 +84,7 @@ def both(faults: list[Fault], cases: dict[str, Case] = CASES) -> list[object]:
 
 def check(watch: Watch) -> None:
     assert not watch.wrong, "wrong values were returned"
-    assert watch.values > 10, "the user was never given a value"
+    assert watch.values > 3, "the user was hardly ever given a value"
 
 
 @pytest.mark.parametrize(("case", "fault"), both([*MUST_SHOW, *MAY_GO_ON]))

@@ -18,6 +18,7 @@ def twin(rng: np.random.Generator, serial: str) -> Twin:
         now_s=asyncio.get_running_loop().time,
         skips_one_in=30.0,
         tuning_s=0.1,
+        latency_s=0.005,
     )
     return Twin(
         {"pty": module.connect},

@@ -17,6 +17,7 @@ from sim_backends.instruments.abacus import Abacus
 from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
+from sim_backends.instruments.dlcpro_monitor import DlcProMonitor
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.fs725 import Fs725
 from sim_backends.instruments.id120 import Id120
@@ -120,7 +121,10 @@ def _ell14(context: Context) -> Sockets:
 
 
 def _dlcpro(context: Context) -> Sockets:
-    return {"port": DlcPro(context.of, context.serial, advance=context.advance).connect}
+    laser = DlcPro(context.of, context.serial, advance=context.advance)
+    monitor = DlcProMonitor(laser, now_s=context.now_s, unix_s=context.unix_s)
+    context.step(monitor)
+    return {"port": laser.connect, "monitor_port": monitor.connect}
 
 
 def _pm100d(context: Context) -> Sockets:
@@ -253,7 +257,9 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "wr-switch": InstrumentType(_wr_switch, {"port": "snmp"}),
     "sfifteen-spd": InstrumentType(_sfifteen_spd, {"pty": "pty"}, of=("detectors",)),
     "id120": InstrumentType(_id120, {"port": "hislip"}, of=("detectors",)),
-    "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "dlcpro": InstrumentType(
+        _dlcpro, {"port": "tcp"}, of=("lasers",), also_by={"monitor_port": "tcp"}
+    ),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),

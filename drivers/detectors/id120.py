@@ -14,8 +14,9 @@ from typing import Any
 from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options, number_option
 from drivers.devices import AvalancheBias, Detector, Identity
 from drivers.errors import InstrumentError, Refused
+from drivers.framing import LINE_LF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 from drivers.waiting import becomes
 
@@ -41,6 +42,7 @@ class Id120(Detector, AvalancheBias):
         kind="Detector",
         identity=r"(?i)id ?120",
         links=("visa", "tcp"),
+        asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         safe_state="bias zero",
         emits=True,
         read_only=("ping", "readings", "enabled", "bias_v", "count_rates_cps", "temperature_c"),

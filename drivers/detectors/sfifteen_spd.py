@@ -17,7 +17,7 @@ from drivers.devices import AvalancheBias, Detector, Identity
 from drivers.errors import InstrumentError, Refused
 from drivers.framing import LINE_CRLF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
 from drivers.waiting import becomes
 
@@ -41,6 +41,7 @@ class SFifteenSpd(Detector, AvalancheBias):
         kind="Detector",
         identity=r"SPD",
         links=("serial",),
+        asking=Asking(b"\r\n", LINE_CRLF, b"*idn?"),
         safe_state="bias zero",
         emits=True,
         read_only=("ping", "readings", "enabled", "bias_v", "count_rates_cps", "temperature_c"),

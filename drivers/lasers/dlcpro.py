@@ -1,4 +1,4 @@
-"""Toptica DLC pro laser controller on its command line, TCP port 1998.
+"""Toptica DLC pro laser controller on its command line, TCP port 1998, and its monitoring line.
 
 Each reply ends with a line end and the prompt "> "; before the value there may be lines of output.
 Keys and forms from the vendor's MIT client (toptica-lasersdk) and a public driver, see
@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options
 from drivers.devices import DiodeCurrent, Identity, Laser
 from drivers.errors import InstrumentError, ProtocolError, Timeout
 from drivers.framing import Until
+from drivers.lasers.dlcpro_monitor import Change, changes, monitor_resource
 from drivers.links.base import Link
 from drivers.plugin import Asking, Manifest
 from drivers.waiting import becomes
@@ -29,17 +30,21 @@ OFF_MA = 1.0
 """Below this a diode current counts as off."""
 
 _ENABLED = "laser1:dl:cc:enabled"
+WATCHED = ("emission", "interlock-open", "frontkey-locked", "emission-button-enabled", _ENABLED)
+"""What tells whether light may come out."""
+
 _ON_LIMIT_S = 6.0  # laser safety rules make some heads wait some seconds before they emit
 _OFF_LIMIT_S = 2.0
 _ERROR = re.compile(r"^Error:\s*(-?\d+)\s*(.*)", re.DOTALL | re.MULTILINE)
-_OPTIONS = {"max_current_ma", "user_level", "user_password"}
+_OPTIONS = {"max_current_ma", "user_level", "user_password", "monitor_resource"}
 
 
 class DlcPro(Laser, DiodeCurrent):
     """The first laser of a DLC pro. Settings: `current_ma`, `emission`.
 
     Options: `max_current_ma` (a bound below the controller's own clip), `user_password` with
-    `user_level` (1 to 3, default 2), to gain a user level at connect.
+    `user_level` (1 to 3, default 2), to gain a user level at connect, and `monitor_resource`
+    (default port 1999 of the same host), where `changes` come from.
     """
 
     manifest = Manifest(
@@ -112,6 +117,15 @@ class DlcPro(Laser, DiodeCurrent):
         with contextlib.suppress(InstrumentError):  # only a tunable laser head has this key
             shown["wavelength_nm"] = await self.wavelength_nm()
         return shown
+
+    def changes(self, *names: str, interval_ms: int = 100) -> AsyncGenerator[Change, None]:
+        """The values of some parameters and then their changes, told by the controller itself.
+
+        By default those that tell whether light may come out. Each call has a connection of its
+        own, which ends with the generator; see `drivers.lasers.dlcpro_monitor` for exceptions.
+        """
+        resource = str(self.options.get("monitor_resource", monitor_resource(self.link.resource)))
+        return changes(self.link.beside(resource), names or WATCHED, interval_ms=interval_ms)
 
     async def set_emission(self, on: bool) -> None:
         """See Laser; refuses with the reason when an interlock forbids light."""

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -101,7 +102,8 @@ class InstrumentTable(Table):
     """[instruments.NAME]: one instrument, its driver and what to set on it.
 
     `policy` says what an instrument that comes back gets: "reapply" its settings, "keep" what it
-    has, or go to its "safe" state.
+    has, or go to its "safe" state. One that is `read_only` belongs to somebody else: it is looked
+    at and never set.
     """
 
     driver: str = Field(min_length=1)
@@ -111,6 +113,36 @@ class InstrumentTable(Table):
     settings: dict[str, Any] = Field(default_factory=dict)
     arm: bool = False
     policy: Literal["reapply", "keep", "safe"] = "reapply"
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _nothing_to_set_where_only_looked_at(self) -> Self:
+        if self.read_only and (self.arm or self.settings):
+            found = "arm = true" if self.arm else f"settings {', '.join(self.settings)}"
+            raise ValueError(
+                f"read_only: found true with {found}, expected neither `arm` nor `settings` for an "
+                "instrument that is only looked at"
+            )
+        return self
+
+
+class InterlockTable(Table):
+    """[interlocks.NAME]: readings of one instrument that make others safe until acknowledged."""
+
+    when: str
+    of: Name
+    makes_safe: list[Name] = Field(min_length=1)
+
+    @field_validator("when")
+    @classmethod
+    def _is_a_condition(cls, value: str) -> str:
+        from drivers.conditions import parse_condition
+
+        try:
+            parse_condition(value)
+        except ValueError as error:
+            raise ValueError(f"when: found {error}, expected a condition") from error
+        return value
 
 
 class PhotonicLinkTable(Table):
@@ -215,6 +247,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
+    interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)
     links: dict[Name, LinkTable] = Field(default_factory=dict)
     applications: ApplicationsTable = Field(default_factory=ApplicationsTable)
 

@@ -22,8 +22,8 @@ from benchmarks.kernel_data import (
     median_times,
     merged,
 )
-from cext.fold import PairHistograms
 from cext.histogram import DifferenceHistogram, difference_histogram, difference_histogram_plainly
+from cext.pair_histograms import PairHistograms
 from cext.paths import available_paths
 
 TAGS = 10_000_000

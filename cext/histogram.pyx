@@ -1,4 +1,4 @@
-"""Histograms of time differences and of times within a period, integer picoseconds."""
+"""Histograms of time differences, integer picoseconds."""
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from cext._common cimport check_times, checked_array, checked_bound
+from cext._common cimport check_goes_on, check_times, checked_array, checked_bound
 from cext._paths cimport (
     QN_HISTOGRAM,
     qn_first_bad_time,
@@ -22,13 +22,8 @@ from cext._paths cimport (
     qn_verdict,
 )
 
-from cext.paths import PARTS_A_THREAD, checked_threads, in_threads, path_level
-
-cdef extern from "phase.h" nogil:
-    void qn_phase_histogram(
-        const int64_t *t, Py_ssize_t n, int64_t origin, uint64_t period, uint64_t bin,
-        int64_t *counts
-    )
+from cext.paths import path_level
+from cext.threads import PARTS_A_THREAD, checked_threads, in_threads
 
 cdef int default_path = path_level(None)
 cdef int64_t FOREVER = -(<int64_t>1 << 62) - (<int64_t>1 << 62)
@@ -69,41 +64,6 @@ def difference_histogram_plainly(a, b, low_ps, bin_ps, bins):
     if av.shape[0] and bv.shape[0]:
         with nogil:
             qn_two_cursors(&av[0], 0, av.shape[0], &bv[0], bv.shape[0], &first, &sink)
-    return counts
-
-
-def phase_histogram(times, period_ps, bin_ps, origin_ps=0):
-    """Counts of (time - origin) modulo the period, int64[ceil(period / bin)].
-
-    Bin k holds [k bin, (k+1) bin) ps after the start of a period; the last one ends with the period.
-    For a lifetime or a pulse shape under a steady pulse train. The times need not ascend, so the
-    histograms of the chunks of a stream just add up. Raises ValueError for a time beyond +-2^62 ps.
-    """
-    cdef const int64_t[::1] tv = checked_array("phase_histogram", "times", times, np.int64)
-    cdef int64_t origin = checked_bound("phase_histogram", "origin_ps", origin_ps)
-    cdef int64_t limit = (<int64_t>1) << 62
-    cdef Py_ssize_t k, n = tv.shape[0], bad = -1
-    cdef uint64_t period, width
-    if not (0 < period_ps < 2**62 and 0 < bin_ps <= period_ps):
-        raise ValueError(
-            f"phase_histogram: found period {period_ps} ps and bin {bin_ps} ps, "
-            "expected 0 < bin_ps <= period_ps < 2^62"
-        )
-    period, width = period_ps, bin_ps
-    with nogil:
-        for k in range(n):
-            if tv[k] <= -limit or tv[k] >= limit:
-                bad = k
-                break
-    if bad >= 0:
-        raise ValueError(
-            f"phase_histogram: times[{bad}] is {tv[bad]} ps, expected values within +-2^62 ps"
-        )
-    counts = np.zeros(-(-period_ps // bin_ps), dtype=np.int64)
-    cdef int64_t[::1] out = counts
-    if n:
-        with nogil:
-            qn_phase_histogram(&tv[0], n, origin, period, width, &out[0])
     return counts
 
 
@@ -149,10 +109,8 @@ cdef class DifferenceHistogram:
         cdef const int64_t *pa = &av[0] if n else NULL
         cdef const int64_t *pb = &bv[0] if m else NULL
         cdef qn_sink sink
-        if self.any_a and n and av[0] < self.last_a:
-            raise ValueError(step_back("a", av[0], self.last_a))
-        if self.any_b and m and bv[0] < self.last_b:
-            raise ValueError(step_back("b", bv[0], self.last_b))
+        check_goes_on("DifferenceHistogram", "a", av, self.any_a, self.last_a)
+        check_goes_on("DifferenceHistogram", "b", bv, self.any_b, self.last_b)
         # Room and order first, so that a failure leaves everything as it was.
         if qn_tail_reserve(&self.tail_a, n) or qn_tail_reserve(&self.tail_b, m):
             raise MemoryError("DifferenceHistogram: no memory for the tags that wait for partners")
@@ -238,11 +196,3 @@ def sum_of(parts):
     for part in parts[1:]:
         parts[0] += part
     return parts[0]
-
-
-def step_back(name, found, last):
-    """The message for a chunk that begins before the one ahead of it ended."""
-    return (
-        f"DifferenceHistogram: {name} must ascend, but {name}[0] = {found} ps of this chunk lies "
-        f"before {last} ps, the end of the one ahead of it"
-    )

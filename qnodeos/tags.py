@@ -4,8 +4,9 @@ All times are integer picoseconds in ascending int64 arrays, as a `TagBatch` or 
 them. The kernels raise ValueError for arrays of another kind and for times that step back.
 
 What a coincidence is has three meanings, named in `Semantics`; `docs/kernels.md` compares them.
-For streams in chunks there are `PairCounter`, `PairMatcher` and `DifferenceHistogram` for two
-channels, `FoldCounter` and `PairHistograms` for up to 64 in one merged stream.
+For streams in chunks there are `PairCounter`, `NearestMatcher`, `PairMatcher` and
+`DifferenceHistogram` for two channels, `FoldCounter`, `FoldFinder` and `PairHistograms` for up to
+64 in one merged stream, `FoldMatcher` for several streams and `PhaseHistogram` for one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cext.coincidence import (
+    NearestMatcher,
     PairCounter,
     PairMatcher,
     all_pairs,
@@ -26,8 +28,12 @@ from cext.coincidence import (
     match_pairs,
     nearest_pairs,
 )
-from cext.fold import FoldCounter, PairHistograms, fold_rank, match_folds
-from cext.histogram import DifferenceHistogram, difference_histogram, phase_histogram
+from cext.fold import FoldCounter, fold_rank
+from cext.fold_find import FoldFinder, find_folds
+from cext.fold_match import FoldMatcher, match_folds
+from cext.histogram import DifferenceHistogram, difference_histogram
+from cext.pair_histograms import PairHistograms
+from cext.phase import PhaseHistogram, phase_histogram
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -50,7 +56,10 @@ __all__ = [
     "DifferenceHistogram",
     "DownSelect",
     "FoldCounter",
+    "FoldFinder",
+    "FoldMatcher",
     "MarkerGate",
+    "NearestMatcher",
     "OpenCloseGate",
     "OrderRepair",
     "PackedError",
@@ -58,6 +67,7 @@ __all__ = [
     "PairCounter",
     "PairHistograms",
     "PairMatcher",
+    "PhaseHistogram",
     "Recording",
     "RecordingError",
     "Semantics",
@@ -72,6 +82,7 @@ __all__ = [
     "count_with_accidentals",
     "delay_histogram",
     "find_coincidences",
+    "find_folds",
     "find_single_peak",
     "fold_rank",
     "match_coincidences",
@@ -140,27 +151,32 @@ def count_coincidences(
     """Pairs with |b - a - delay_ps| <= window_ps // 2, both edges included.
 
     `window_ps` is the full width. What counts says `semantics`; `exclusive=True` is short for that
-    one. `threads` share the counting of all pairs.
+    one. `threads` share the work.
     """
     low, high = _window(window_ps, delay_ps)
     if semantics == "all" and not exclusive:
         return count_pairs(a, b, low, high, threads=threads)
-    return len(
-        find_coincidences(a, b, window_ps, delay_ps, "exclusive" if exclusive else semantics)[0]
-    )
+    meant: Semantics = "exclusive" if exclusive else semantics
+    return len(find_coincidences(a, b, window_ps, delay_ps, meant, threads=threads)[0])
 
 
 def find_coincidences(
-    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0, semantics: Semantics = "all"
+    a: TimesPs,
+    b: TimesPs,
+    window_ps: int,
+    delay_ps: int = 0,
+    semantics: Semantics = "all",
+    *,
+    threads: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices into a and b of the coincidences that `count_coincidences` counts, ascending in a."""
     low, high = _window(window_ps, delay_ps)
     if semantics == "all":
-        return all_pairs(a, b, low, high)
+        return all_pairs(a, b, low, high, threads=threads)
     if semantics == "nearest":
-        return nearest_pairs(a, b, low, high)
+        return nearest_pairs(a, b, low, high, threads=threads)
     if semantics == "exclusive":
-        return match_pairs(a, b, low, high)
+        return match_pairs(a, b, low, high, threads=threads)
     raise ValueError(
         f"find_coincidences: no semantics {semantics!r}, expected all, nearest or exclusive"
     )
@@ -211,7 +227,14 @@ def accidental_coincidences(tags_a: int, tags_b: int, window_ps: int, span_ps: i
 
 
 def delay_histogram(
-    a: TimesPs, b: TimesPs, range_ps: int, bin_ps: int, span_ps: int, *, same: bool = False
+    a: TimesPs,
+    b: TimesPs,
+    range_ps: int,
+    bin_ps: int,
+    span_ps: int,
+    *,
+    same: bool = False,
+    threads: int = 1,
 ) -> DelayHistogram:
     """Histogram of b - a over +-range_ps (rounded up to whole bins) of tags that span `span_ps`.
 
@@ -227,7 +250,7 @@ def delay_histogram(
         )
     each_side = -(-range_ps // bin_ps)
     low_ps = -each_side * bin_ps - bin_ps // 2
-    counts = difference_histogram(a, b, low_ps, bin_ps, 2 * each_side + 1)
+    counts = difference_histogram(a, b, low_ps, bin_ps, 2 * each_side + 1, threads=threads)
     if same:
         counts[each_side] -= len(a)
     return DelayHistogram(low_ps, bin_ps, counts, len(a) * len(b) * bin_ps / span_ps)

@@ -219,9 +219,10 @@ cdef class PairCounter:
         for k in range(found.shape[0]):
             memset(&sink, 0, sizeof(sink))
             sink.low, sink.high = self.low + self.steps[k], self.high + self.steps[k]
-            qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
-            sink.low, sink.high = -sink.high, -sink.low
-            qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
+            with nogil:
+                qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
+                sink.low, sink.high = -sink.high, -sink.low
+                qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
             found[k] += sink.total
         # Room first, so that a failure leaves everything as it was.
         if qn_tail_reserve(&self.tail_a, n) or qn_tail_reserve(&self.tail_b, m):
@@ -242,7 +243,7 @@ cdef object shared_counts(
 ):
     """Counts of each moved window, int64[shifts], by several threads."""
     threads = checked_threads(kernel, threads, a.shape[0] + b.shape[0])
-    parts = threads * PARTS_A_THREAD
+    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
     return np.array(
         [
             sum(in_threads(

@@ -7,7 +7,6 @@ from cext.decode_picoquant import decode_picoquant_t3 as decode_picoquant_t3
 from cext.decode_sfifteen import decode_tdc1 as decode_tdc1
 from cext.decode_sfifteen import decode_tdc2 as decode_tdc2
 
-
 def decode_id900(
     words: NDArray[np.uint64],
     channel: int,

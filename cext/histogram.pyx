@@ -105,7 +105,7 @@ cdef class DifferenceHistogram:
         """Add the pairs that the next times of a and of b make; nothing changes if it raises."""
         cdef const int64_t[::1] av = checked_array("DifferenceHistogram", "a", a, np.int64)
         cdef const int64_t[::1] bv = checked_array("DifferenceHistogram", "b", b, np.int64)
-        cdef Py_ssize_t n = av.shape[0], m = bv.shape[0]
+        cdef Py_ssize_t n = av.shape[0], m = bv.shape[0], bad_a, bad_b
         cdef const int64_t *pa = &av[0] if n else NULL
         cdef const int64_t *pb = &bv[0] if m else NULL
         cdef qn_sink sink
@@ -115,9 +115,12 @@ cdef class DifferenceHistogram:
         if qn_tail_reserve(&self.tail_a, n) or qn_tail_reserve(&self.tail_b, m):
             raise MemoryError("DifferenceHistogram: no memory for the tags that wait for partners")
         if self.threads == 1 or n + m < 100_000:
-            if qn_first_bad_time(self.level, pa, 0, n) >= 0:
+            with nogil:
+                bad_a = qn_first_bad_time(self.level, pa, 0, n)
+                bad_b = qn_first_bad_time(self.level, pb, 0, m)
+            if bad_a >= 0:
                 check_times("DifferenceHistogram", "a", av)
-            if qn_first_bad_time(self.level, pb, 0, m) >= 0:
+            if bad_b >= 0:
                 check_times("DifferenceHistogram", "b", bv)
             add_part(
                 "DifferenceHistogram", av, bv, self.low_ps, self.bin_ps, self.counts, self.level,
@@ -128,9 +131,10 @@ cdef class DifferenceHistogram:
                 a, b, self.low_ps, self.bin_ps, self.bins, threads=self.threads
             )
         fill_sink(&sink, self.low_ps, self.bin_ps, self.totals)
-        qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
-        sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
-        qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
+        with nogil:
+            qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
+            sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
+            qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
         if n:
             self.last_a, self.any_a = av[n - 1], True
         if m:

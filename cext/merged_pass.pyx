@@ -125,10 +125,12 @@ cdef class MergedPass:
         self, const int64_t *t, const uint8_t *c, Py_ssize_t start, Py_ssize_t stop, times
     ) except -1:
         """Add the delays to t[start .. stop), sort, and count what no later tag can precede."""
-        cdef Py_ssize_t k, n = stop - start, ready
+        cdef Py_ssize_t k, n = stop - start, ready, bad
         cdef int64_t bound
         cdef int64_t limit = (<int64_t>1) << 62
-        if qn_first_bad_time(self.level, t, start, stop) >= 0:
+        with nogil:
+            bad = qn_first_bad_time(self.level, t, start, stop)
+        if bad >= 0:
             self.broken = True
             check_times(self.label, "times", times)
         if qn_tags_reserve(&self.pending, n) or qn_tags_reserve(&self.spare, self.pending.room):

@@ -154,19 +154,20 @@ def plain(value):
     return value
 
 
+def outcome(kernel, arguments, **choices):
+    """What the kernel gives, or what it says is wrong."""
+    try:
+        return plain(kernel(*arguments, **choices))
+    except ValueError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.__name__)
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), threads=st.sampled_from([2, 3]))
 def test_threads_change_nothing(kernel, seed, threads):
     arguments = KERNELS[kernel](np.random.default_rng(seed))
-    try:
-        expected = plain(kernel(*arguments))
-    except ValueError as error:
-        with pytest.raises(ValueError) as found:
-            kernel(*arguments, threads=threads)
-        assert str(found.value) == str(error)
-        return
-    assert plain(kernel(*arguments, threads=threads)) == expected
+    assert outcome(kernel, arguments, threads=threads) == outcome(kernel, arguments)
 
 
 def test_a_time_too_late_is_named_the_same_by_any_threads():
@@ -239,7 +240,7 @@ def test_no_loop_over_tags_holds_the_interpreter():
             if loop.search(block) and name not in let_off:
                 blocks += 1
                 assert "with nogil:" in block or "nogil:" in block, (source.name, name)
-    assert blocks > 25
+    assert blocks > 20
 
 
 def test_the_signature_of_threads_is_one():

@@ -12,6 +12,7 @@ For streams in chunks there are `PairCounter`, `NearestMatcher`, `PairMatcher` a
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,11 +47,14 @@ from timing.conditioning import (
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
+from timing.time_steps import CombWarning, bin_on_grid, time_step_ps
 
 __all__ = [
+    "DEFAULT_BIN_PS",
     "PS_PER_S",
     "ChannelDelays",
     "Channels",
+    "CombWarning",
     "DeadTime",
     "DelayHistogram",
     "DifferenceHistogram",
@@ -78,6 +82,7 @@ __all__ = [
     "TimesPs",
     "accidental_coincidences",
     "analyze_pair",
+    "bin_on_grid",
     "count_coincidences",
     "count_with_accidentals",
     "delay_histogram",
@@ -90,6 +95,7 @@ __all__ = [
     "open_recording",
     "pack_tags",
     "phase_histogram",
+    "time_step_ps",
     "unpack_tags",
 ]
 
@@ -100,6 +106,8 @@ Semantics = Literal["all", "nearest", "exclusive"]
 tag of b nearest to the middle of its window, which may serve several tags of a. `exclusive`: first
 match in time order, each tag of a and of b at most once.
 """
+
+DEFAULT_BIN_PS = 100
 
 # A peak counts as the only one if it leads the next by this many standard deviations.
 PEAK_LEAD_SIGMA = 5.0
@@ -308,22 +316,36 @@ def analyze_pair(
     channel_b: int,
     *,
     window_ps: int,
-    bin_ps: int,
+    bin_ps: int | None = None,
     range_ps: int,
     delay_ps: int | None = None,
+    threads: int = 1,
 ) -> PairAnalysis:
     """Coincidences and g2 of two channels, or of one with itself; delays are b - a.
 
     Without `delay_ps` the window is put on the one peak that stands out, else on zero delay.
-    Raises ValueError where a channel holds no tags or a width is below 1 ps.
+    Without `bin_ps` bins are about 100 ps wide, on the recording's time steps; one given that is
+    off them brings a CombWarning. Raises ValueError where a channel holds no tags or a width is
+    below 1 ps.
     """
+    grid_ps = recording.bin_grid_ps
+    if bin_ps is None:
+        bin_ps = bin_on_grid(DEFAULT_BIN_PS, grid_ps)
+    elif bin_ps % grid_ps:
+        warnings.warn(
+            f"bins of {bin_ps} ps hold unequal numbers of the time steps of {recording.path}, which "
+            f"shows as a comb; expected a multiple of {grid_ps} ps, such as "
+            f"{bin_on_grid(bin_ps, grid_ps)} ps",
+            CombWarning,
+            stacklevel=2,
+        )
     same = channel_a == channel_b
     a, b = recording.of(channel_a), recording.of(channel_b)
     span_ps = recording.stop_ps - recording.start_ps
-    histogram = delay_histogram(a, b, range_ps, bin_ps, span_ps, same=same)
+    histogram = delay_histogram(a, b, range_ps, bin_ps, span_ps, same=same, threads=threads)
     peak = find_single_peak(histogram, window_ps) if delay_ps is None and not same else None
     delay = delay_ps if delay_ps is not None else peak or 0
-    coincidences = count_coincidences(a, b, window_ps, delay)
+    coincidences = count_coincidences(a, b, window_ps, delay, threads=threads)
     if same and abs(delay) <= window_ps // 2:
         coincidences -= len(a)
     return PairAnalysis(

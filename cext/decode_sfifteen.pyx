@@ -1,7 +1,7 @@
 """Decoders of S-Fifteen's TDC1 words and TDC2 events to integer picoseconds and channels.
 
-Each part of the words is surveyed first: how many tags it has and how far it takes the clock. The
-sums tell each part where to write and from which time on, so that threads can share the decoding.
+Each part of the words is surveyed first: how many tags it has and, where there are several, how far
+it takes the clock. The sums tell each part where to write and from which time on.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -30,7 +30,7 @@ cdef inline int channels_in(uint32_t pattern) noexcept nogil:
 
 
 cdef inline Py_ssize_t put(
-    int64_t time, uint32_t pattern, int64_t[::1] times, uint8_t[::1] channels, Py_ssize_t at
+    int64_t time, uint32_t pattern, int64_t *times, uint8_t *channels, Py_ssize_t at
 ) noexcept nogil:
     """One tag a channel bit, channels from 1; the place for the next."""
     cdef int bit
@@ -40,6 +40,24 @@ cdef inline Py_ssize_t put(
             channels[at] = bit + 1
             at += 1
     return at
+
+
+cdef Py_ssize_t tags_in(
+    const uint32_t[::1] words, Py_ssize_t start, Py_ssize_t stop, int stride, int offset
+):
+    """Tags of the words, or of the low words of events."""
+    cdef Py_ssize_t k, tags = 0
+    cdef uint32_t word
+    with nogil:
+        for k in range(start, stop):
+            word = words[stride * k + offset]
+            tags += 0 if word & MARKER_BIT else channels_in(word & PATTERN_MASK)
+    return tags
+
+
+cdef tuple room_for(Py_ssize_t tags):
+    """Arrays for the tags, of at least one place, so that there is a first."""
+    return np.empty(max(tags, 1), dtype=np.int64), np.empty(max(tags, 1), dtype=np.uint8)
 
 
 def decode_tdc1(words, wraps=0, last_raw=0, *, threads=1):
@@ -65,70 +83,73 @@ def decode_tdc1(words, wraps=0, last_raw=0, *, threads=1):
         start = parts[part][0]
         return wv[start - 1] >> 5 if start else last_raw
 
-    def survey(part):
+    def count(part):
         start, stop = parts[part]
-        return tdc1_survey(wv, start, stop, before(part))
+        return tags_in(wv, start, stop, 1, 0)
+
+    def wrapped(part):
+        start, stop = parts[part]
+        return tdc1_wraps(wv, start, stop, before(part))
 
     def decode(part):
         start, stop = parts[part]
-        tdc1_part(wv, start, stop, before(part), turns[part], time_ps, channel, places[part])
-
-    surveys = in_threads(survey, len(parts), threads)
-    places = running(0, [tags for tags, _ in surveys])
-    turns = running(wraps, [wrapped for _, wrapped in surveys])
-    if turns[len(parts)] > TDC1_MOST_WRAPS:
-        raise ValueError(
-            f"decode_tdc1: word {tdc1_too_late(wv, last_raw, wraps)} brings the time beyond 2^62 ps"
+        return tdc1_part(
+            wv, start, stop, before(part), turns[part], time_ps, channel, places[part]
         )
-    time_ps = np.empty(places[len(parts)], dtype=np.int64)
-    channel = np.empty(places[len(parts)], dtype=np.uint8)
-    in_threads(decode, len(parts), threads)
-    return time_ps, channel, turns[len(parts)], int(wv[n - 1] >> 5) if n else last_raw
+
+    places = running(0, in_threads(count, len(parts), threads))
+    turns = [wraps]
+    if len(parts) > 1:
+        turns = running(wraps, in_threads(wrapped, len(parts), threads))
+        if turns[len(parts)] > TDC1_MOST_WRAPS:
+            # One walk finds the word that leads too far, and raises.
+            return decode_tdc1(words, wraps, last_raw)
+    time_ps, channel = room_for(places[len(parts)])
+    done = in_threads(decode, len(parts), threads)
+    late, reached = done[len(done) - 1]
+    if late >= 0:
+        raise ValueError(f"decode_tdc1: word {late} brings the time beyond 2^62 ps")
+    tags = places[len(parts)]
+    return time_ps[:tags], channel[:tags], reached, int(wv[n - 1] >> 5) if n else last_raw
 
 
-cdef tuple tdc1_survey(
+cdef int64_t tdc1_wraps(
     const uint32_t[::1] words, Py_ssize_t start, Py_ssize_t stop, uint32_t previous
 ):
-    """Tags of the part, and wraps of the counter in it."""
+    """How often the counter wraps in the part."""
     cdef Py_ssize_t k
-    cdef int64_t tags = 0, turns = 0
+    cdef int64_t turns = 0
     with nogil:
         for k in range(start, stop):
             turns += words[k] >> 5 < previous
             previous = words[k] >> 5
-            if not words[k] & MARKER_BIT:
-                tags += channels_in(words[k] & PATTERN_MASK)
-    return tags, turns
+    return turns
 
 
-cdef Py_ssize_t tdc1_too_late(const uint32_t[::1] words, uint32_t previous, int64_t turns):
-    """The word whose wrap is one too many."""
-    cdef Py_ssize_t k
-    for k in range(words.shape[0]):
-        turns += words[k] >> 5 < previous
-        previous = words[k] >> 5
-        if turns > TDC1_MOST_WRAPS:
-            break
-    return k
-
-
-cdef int tdc1_part(
+cdef tuple tdc1_part(
     const uint32_t[::1] words, Py_ssize_t start, Py_ssize_t stop, uint32_t previous, int64_t turns,
     int64_t[::1] times, uint8_t[::1] channels, Py_ssize_t at
-) except -1:
-    cdef Py_ssize_t k
+):
+    """Decode one part: the word with one wrap too many or -1, and the wraps after it."""
+    cdef int64_t *to_times = &times[0]
+    cdef uint8_t *to_channels = &channels[0]
+    cdef Py_ssize_t k, late = -1
     cdef uint32_t word
     with nogil:
         for k in range(start, stop):
             word = words[k]
-            turns += word >> 5 < previous
+            if word >> 5 < previous:
+                turns += 1
+                if turns > TDC1_MOST_WRAPS:
+                    late = k
+                    break
             previous = word >> 5
             if not word & MARKER_BIT:
                 at = put(
                     (turns * TDC1_RANGE + <int64_t>previous) * TDC1_LSB_PS, word & PATTERN_MASK,
-                    times, channels, at,
+                    to_times, to_channels, at,
                 )
-    return 0
+    return late, turns
 
 
 def decode_tdc2(words, high_first=False, last_ticks=None, *, threads=1):
@@ -160,25 +181,34 @@ def decode_tdc2(words, high_first=False, last_ticks=None, *, threads=1):
         start = parts[part][0]
         return tdc2_raw(wv, start - 1, low_at) if start else start_ticks
 
+    def count(part):
+        start, stop = parts[part]
+        return tags_in(wv, start, stop, 2, low_at)
+
     def survey(part):
         start, stop = parts[part]
-        return tdc2_survey(wv, start, stop, low_at, before(part))
+        return tdc2_way(wv, start, stop, low_at, before(part))
 
     def decode(part):
         start, stop = parts[part]
-        tdc2_part(wv, start, stop, low_at, ticks[part], time_ps, channel, places[part])
+        return tdc2_part(wv, start, stop, low_at, ticks[part], time_ps, channel, places[part])
 
-    surveys = in_threads(survey, len(parts), threads)
-    ticks = running(start_ticks, [found[2] for found in surveys])
-    for part, (_, _, _, least, most) in enumerate(surveys):
-        if ticks[part] + least < -TDC2_LIMIT or ticks[part] + most > TDC2_LIMIT:
-            late = tdc2_too_late(wv, parts[part][0], low_at, ticks[part])
-            raise ValueError(f"decode_tdc2: event {late} brings the time beyond +-2^62 ps")
-    places = running(0, [found[0] for found in surveys])
-    time_ps = np.empty(places[len(parts)], dtype=np.int64)
-    channel = np.empty(places[len(parts)], dtype=np.uint8)
-    in_threads(decode, len(parts), threads)
-    return time_ps, channel, sum(found[1] for found in surveys), ticks[len(parts)]
+    places = running(0, in_threads(count, len(parts), threads))
+    ticks = [start_ticks]
+    if len(parts) > 1:
+        ways = in_threads(survey, len(parts), threads)
+        ticks = running(start_ticks, [way for way, _, _ in ways])
+        for before_it, (_, least, most) in zip(ticks[: len(parts)], ways, strict=True):
+            if before_it + least < -TDC2_LIMIT or before_it + most > TDC2_LIMIT:
+                # One walk finds the event that leads too far, and raises.
+                return decode_tdc2(words, high_first, last_ticks)
+    time_ps, channel = room_for(places[len(parts)])
+    done = in_threads(decode, len(parts), threads)
+    late, _, reached = done[len(done) - 1]
+    if late >= 0:
+        raise ValueError(f"decode_tdc2: event {late} brings the time beyond +-2^62 ps")
+    tags = places[len(parts)]
+    return time_ps[:tags], channel[:tags], sum(markers for _, markers, _ in done), reached
 
 
 cdef inline int64_t tdc2_raw(const uint32_t[::1] words, Py_ssize_t k, int low_at) noexcept nogil:
@@ -191,63 +221,50 @@ cdef inline int64_t tdc2_step(int64_t raw, int64_t ticks) noexcept nogil:
     return step if step < TDC2_TURN // 2 else step - TDC2_TURN
 
 
-cdef tuple tdc2_survey(
+cdef tuple tdc2_way(
     const uint32_t[::1] words, Py_ssize_t start, Py_ssize_t stop, int low_at, int64_t previous
 ):
-    """Tags and markers of the part, how far it takes the ticks, and the least and most on the way.
+    """How far the part takes the ticks, and the least and most on the way.
 
     `previous` need only be right up to whole turns. It ends early where that leads out of range.
     """
     cdef Py_ssize_t k
-    cdef int64_t tags = 0, markers = 0, sum = 0, least = 0, most = 0, raw
-    cdef uint32_t low
+    cdef int64_t way = 0, least = 0, most = 0, raw
     with nogil:
         for k in range(start, stop):
             raw = tdc2_raw(words, k, low_at)
-            sum += tdc2_step(raw, previous)
+            way += tdc2_step(raw, previous)
             previous = raw
-            if sum < least:
-                least = sum
-                if sum < -2 * TDC2_LIMIT:
-                    break
-            elif sum > most:
-                most = sum
-                if sum > 2 * TDC2_LIMIT:
-                    break
-            low = words[2 * k + low_at]
-            if low & MARKER_BIT:
-                markers += 1
-            else:
-                tags += channels_in(low & PATTERN_MASK)
-    return tags, markers, sum, least, most
+            least = way if way < least else least
+            most = way if way > most else most
+            if most - least > 4 * TDC2_LIMIT:
+                break
+    return way, least, most
 
 
-cdef Py_ssize_t tdc2_too_late(
-    const uint32_t[::1] words, Py_ssize_t start, int low_at, int64_t ticks
-):
-    """The first event from `start` on that leads out of range."""
-    cdef Py_ssize_t k
-    for k in range(start, words.shape[0] // 2):
-        ticks += tdc2_step(tdc2_raw(words, k, low_at), ticks)
-        if ticks > TDC2_LIMIT or ticks < -TDC2_LIMIT:
-            break
-    return k
-
-
-cdef int tdc2_part(
+cdef tuple tdc2_part(
     const uint32_t[::1] words, Py_ssize_t start, Py_ssize_t stop, int low_at, int64_t ticks,
     int64_t[::1] times, uint8_t[::1] channels, Py_ssize_t at
-) except -1:
-    cdef Py_ssize_t k
+):
+    """Decode one part: the event out of range or -1, the markers, and the ticks after it."""
+    cdef int64_t *to_times = &times[0]
+    cdef uint8_t *to_channels = &channels[0]
+    cdef Py_ssize_t k, late = -1
+    cdef int64_t markers = 0
     cdef uint32_t low
     with nogil:
         for k in range(start, stop):
             ticks += tdc2_step(tdc2_raw(words, k, low_at), ticks)
+            if ticks > TDC2_LIMIT or ticks < -TDC2_LIMIT:
+                late = k
+                break
             low = words[2 * k + low_at]
-            if not low & MARKER_BIT:
-                # 1/256 ns = 125/32 ps; whole and rest apart, so that the product stays in int64.
-                at = put(
-                    (ticks >> 5) * 125 + (((ticks & 31) * 125 + 16) >> 5), low & PATTERN_MASK,
-                    times, channels, at,
-                )
-    return 0
+            if low & MARKER_BIT:
+                markers += 1
+                continue
+            # 1/256 ns = 125/32 ps; whole and rest apart, so that the product stays in int64.
+            at = put(
+                (ticks >> 5) * 125 + (((ticks & 31) * 125 + 16) >> 5), low & PATTERN_MASK,
+                to_times, to_channels, at,
+            )
+    return late, markers, ticks

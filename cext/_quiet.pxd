@@ -14,10 +14,20 @@ cdef extern from "quiet.h" nogil:
     int qn_quiet_gap(const qn_streams *s, uint64_t reach, Py_ssize_t *at)
 
 
-cdef inline list quiet_cuts(const qn_streams *s, uint64_t reach, Py_ssize_t parts):
-    """Cursors (one a stream) where the parts begin, and those of the end; at most `parts` parts."""
+cdef inline Py_ssize_t longest_of(const qn_streams *s):
+    """Tags of the stream that has most."""
+    cdef Py_ssize_t most = 0
+    cdef int k
+    for k in range(s.count):
+        most = max(most, s.length[k])
+    return most
+
+
+cdef inline list quiet_cuts(const qn_streams *s, uint64_t reach, list parts):
+    """Cursors (one a stream) where the parts begin, and those of the end, as near as quiet gaps
+    allow to the spans of the longest stream that are asked for."""
     cdef Py_ssize_t at[64]
-    cdef Py_ssize_t part, target
+    cdef Py_ssize_t target
     cdef int k, longest = 0
     cdef bint found
     cdef int64_t instant
@@ -26,8 +36,7 @@ cdef inline list quiet_cuts(const qn_streams *s, uint64_t reach, Py_ssize_t part
         if s.length[k] > s.length[longest]:
             longest = k
     cuts = [(0,) * s.count]
-    for part in range(1, parts):
-        target = s.length[longest] * part // parts
+    for target, _ in parts[1:]:
         # A part that the gap ahead of it already passed is empty and left out.
         if target <= at[longest]:
             continue

@@ -28,7 +28,7 @@ from cext._paths cimport (
 
 from cext.match import NearestMatcher, PairMatcher, match_pairs, nearest_pairs
 from cext.paths import path_level
-from cext.threads import PARTS_A_THREAD, checked_threads, in_threads
+from cext.threads import checked_threads, in_threads, spans
 
 __all__ = [
     "NearestMatcher",
@@ -58,7 +58,7 @@ def count_pairs(a, b, low_ps, high_ps, *, threads=1, path=None):
     cdef int level = default_path if path is None else path_level(path)
     check_window("count_pairs", low, high)
     if threads == 1:
-        return count_part("count_pairs", av, bv, low, high, level, 0, 1)
+        return count_part("count_pairs", av, bv, low, high, level, 0, -1)
     return int(shared_counts("count_pairs", av, bv, low, high, (0,), level, threads)[0])
 
 
@@ -104,12 +104,15 @@ def all_pairs(a, b, low_ps, high_ps, *, threads=1, path=None):
         checked_bound("all_pairs", "high_ps", high_ps),
     )
     threads = checked_threads("all_pairs", threads, av.shape[0] + bv.shape[0])
-    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
-    found = in_threads(
-        lambda part: pairs_of_part(av, bv, low_ps, high_ps, level, part, parts), parts, threads
-    )
+    parts = spans(max(av.shape[0], bv.shape[0]), threads)
+
+    def work(part):
+        start, stop = parts[part]
+        return pairs_of_part(av, bv, low_ps, high_ps, level, start, stop)
+
+    found = in_threads(work, len(parts), threads)
     of_a, of_b = found[0]
-    if parts > 1:
+    if len(parts) > 1:
         of_a, of_b = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
     order = np.lexsort((of_b, of_a))
     return of_a[order], of_b[order]
@@ -117,7 +120,7 @@ def all_pairs(a, b, low_ps, high_ps, *, threads=1, path=None):
 
 cdef tuple pairs_of_part(
     const int64_t[::1] a, const int64_t[::1] b, int64_t low, int64_t high, int level,
-    Py_ssize_t part, Py_ssize_t parts
+    Py_ssize_t start, Py_ssize_t stop
 ):
     """Indices of one part's pairs, in the order in which the walk meets them."""
     cdef qn_sink sink
@@ -128,9 +131,9 @@ cdef tuple pairs_of_part(
     sink.high = -low if swapped else high
     try:
         if swapped:
-            fitted = run("all_pairs", level, b, a, part, parts, &sink, True)
+            fitted = run("all_pairs", level, b, a, start, stop, &sink, True)
         else:
-            fitted = run("all_pairs", level, a, b, part, parts, &sink, False)
+            fitted = run("all_pairs", level, a, b, start, stop, &sink, False)
         if not fitted:
             raise MemoryError(f"all_pairs: no memory for more than {sink.total} pairs")
         of_lanes = np.empty(sink.total, dtype=np.int64)
@@ -210,7 +213,7 @@ cdef class PairCounter:
             for k in range(found.shape[0]):
                 found[k] = count_part(
                     "PairCounter", av, bv, self.low + self.steps[k], self.high + self.steps[k],
-                    self.level, 0, 1,
+                    self.level, 0, -1,
                 )
         else:
             found = shared_counts(
@@ -243,23 +246,21 @@ cdef object shared_counts(
 ):
     """Counts of each moved window, int64[shifts], by several threads."""
     threads = checked_threads(kernel, threads, a.shape[0] + b.shape[0])
-    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
-    return np.array(
-        [
-            sum(in_threads(
-                lambda k: count_part(kernel, a, b, low + shift, high + shift, level, k, parts),
-                parts,
-                threads,
-            ))
+    parts = spans(max(a.shape[0], b.shape[0]), threads)
+
+    def work(part):
+        start, stop = parts[part]
+        return [
+            count_part(kernel, a, b, low + shift, high + shift, level, start, stop)
             for shift in shifts
-        ],
-        dtype=np.int64,
-    )
+        ]
+
+    return np.sum(in_threads(work, len(parts), threads), axis=0, dtype=np.int64)
 
 
 cdef int64_t count_part(
     str kernel, const int64_t[::1] a, const int64_t[::1] b, int64_t low, int64_t high, int level,
-    Py_ssize_t part, Py_ssize_t parts
+    Py_ssize_t start, Py_ssize_t stop
 ) except -1:
     """Pairs of one part of the tags, after its check; the longer array goes into the lanes."""
     cdef qn_sink sink
@@ -269,27 +270,29 @@ cdef int64_t count_part(
     sink.low = -high if swapped else low
     sink.high = -low if swapped else high
     if swapped:
-        run(kernel, level, b, a, part, parts, &sink, True)
+        run(kernel, level, b, a, start, stop, &sink, True)
     else:
-        run(kernel, level, a, b, part, parts, &sink, False)
+        run(kernel, level, a, b, start, stop, &sink, False)
     return sink.total
 
 
 cdef bint run(
     str kernel, int level, const int64_t[::1] lanes, const int64_t[::1] others,
-    Py_ssize_t part, Py_ssize_t parts, qn_sink *sink, bint swapped
+    Py_ssize_t start, Py_ssize_t stop, qn_sink *sink, bint swapped
 ) except -1:
-    """Walk one part; ValueError for times that step back, False where memory ran out."""
+    """Walk lanes[start .. stop), to the end for -1; ValueError for times that step back, False where
+    memory ran out."""
     cdef Py_ssize_t n = lanes.shape[0], m = others.shape[0]
-    cdef Py_ssize_t start = n * part // parts, stop = n * (part + 1) // parts
     cdef Py_ssize_t start_b = 0, stop_b = m
     cdef const int64_t *a = &lanes[0] if n else NULL
     cdef const int64_t *b = &others[0] if m else NULL
     cdef qn_verdict verdict
+    if stop < 0:
+        stop = n
     with nogil:
-        if part > 0:
+        if start > 0:
             start_b = lower_bound(b, m, a[start] + sink.low)
-        if part + 1 < parts:
+        if stop < n:
             stop_b = lower_bound(b, m, a[stop] + sink.low)
         verdict = qn_join(level, a, start, stop, b, m, start_b, stop_b, sink)
     if verdict.bad_a >= 0 or verdict.bad_b >= 0:

@@ -7,9 +7,9 @@ from libc.string cimport memset
 import numpy as np
 
 from cext._common cimport check_goes_on, check_times, checked_array, checked_bound
-from cext._quiet cimport qn_streams, quiet_cuts
+from cext._quiet cimport longest_of, qn_streams, quiet_cuts
 
-from cext.threads import PARTS_A_THREAD, checked_threads, in_threads
+from cext.threads import checked_threads, in_threads, spans
 
 
 def match_folds(streams, spread_ps, delays_ps=None, *, threads=1):
@@ -113,7 +113,7 @@ cdef tuple matched(str kernel, const qn_streams *s, int64_t spread, threads):
         if s.length[k] < s.length[shortest]:
             shortest = k
     threads = checked_threads(kernel, threads, total)
-    cuts = quiet_cuts(s, spread, 1 if threads == 1 else threads * PARTS_A_THREAD)
+    cuts = quiet_cuts(s, spread, spans(longest_of(s), threads))
     indices = np.empty((s.length[shortest], s.count), dtype=np.int64)
     at = np.array(cuts[:-1], dtype=np.int64)
     address = <size_t>s

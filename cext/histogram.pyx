@@ -23,7 +23,7 @@ from cext._paths cimport (
 )
 
 from cext.paths import path_level
-from cext.threads import PARTS_A_THREAD, checked_threads, in_threads
+from cext.threads import checked_threads, in_threads, spans
 
 cdef int default_path = path_level(None)
 cdef int64_t FOREVER = -(<int64_t>1 << 62) - (<int64_t>1 << 62)
@@ -40,14 +40,15 @@ def difference_histogram(a, b, low_ps, bin_ps, bins, *, threads=1, path=None):
     cdef int level = default_path if path is None else path_level(path)
     check_bins("difference_histogram", low_ps, bin_ps, bins)
     threads = checked_threads("difference_histogram", threads, av.shape[0] + bv.shape[0])
-    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
+    parts = spans(max(av.shape[0], bv.shape[0]), threads)
 
     def work(part):
+        start, stop = parts[part]
         counts = np.zeros(bins, dtype=np.int64)
-        add_part("difference_histogram", av, bv, low_ps, bin_ps, counts, level, part, parts)
+        add_part("difference_histogram", av, bv, low_ps, bin_ps, counts, level, start, stop)
         return counts
 
-    return sum_of(in_threads(work, parts, threads))
+    return sum_of(in_threads(work, len(parts), threads))
 
 
 def difference_histogram_plainly(a, b, low_ps, bin_ps, bins):
@@ -124,7 +125,7 @@ cdef class DifferenceHistogram:
                 check_times("DifferenceHistogram", "b", bv)
             add_part(
                 "DifferenceHistogram", av, bv, self.low_ps, self.bin_ps, self.counts, self.level,
-                0, 1,
+                0, max(n, m),
             )
         else:
             self.counts += difference_histogram(
@@ -157,7 +158,7 @@ cdef int fill_sink(qn_sink *sink, low_ps, bin_ps, int64_t[::1] counts) except -1
 
 cdef int add_part(
     str kernel, const int64_t[::1] a, const int64_t[::1] b, low_ps, bin_ps, int64_t[::1] counts,
-    int level, Py_ssize_t part, Py_ssize_t parts
+    int level, Py_ssize_t start, Py_ssize_t stop
 ) except -1:
     """Add the pairs of one part of the tags; the longer array goes into the lanes."""
     cdef qn_sink sink
@@ -165,7 +166,6 @@ cdef int add_part(
     cdef const int64_t[::1] lanes = b if swapped else a
     cdef const int64_t[::1] others = a if swapped else b
     cdef Py_ssize_t n = lanes.shape[0], m = others.shape[0]
-    cdef Py_ssize_t start = n * part // parts, stop = n * (part + 1) // parts
     cdef Py_ssize_t start_b = 0, stop_b = m
     cdef const int64_t *pa = &lanes[0] if n else NULL
     cdef const int64_t *pb = &others[0] if m else NULL
@@ -174,9 +174,9 @@ cdef int add_part(
     if swapped:
         sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
     with nogil:
-        if part > 0:
+        if start > 0:
             start_b = qn_gallop(pb, 0, m, pa[start] + sink.low)
-        if part + 1 < parts:
+        if stop < n:
             stop_b = qn_gallop(pb, 0, m, pa[stop] + sink.low)
         verdict = qn_join(level, pa, start, stop, pb, m, start_b, stop_b, &sink)
     if verdict.bad_a >= 0 or verdict.bad_b >= 0:

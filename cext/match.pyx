@@ -9,9 +9,9 @@ import numpy as np
 
 from cext._common cimport check_goes_on, check_times, check_window, checked_array, checked_bound
 from cext._paths cimport qn_gallop
-from cext._quiet cimport qn_streams, quiet_cuts
+from cext._quiet cimport longest_of, qn_streams, quiet_cuts
 
-from cext.threads import PARTS_A_THREAD, checked_threads, in_threads, spans
+from cext.threads import checked_threads, in_threads, spans
 
 
 def nearest_pairs(a, b, low_ps, high_ps, *, threads=1):
@@ -218,7 +218,7 @@ cdef tuple matched(
     streams.times[1], streams.length[1], streams.delay[1] = &b[0] if m else NULL, m, 0
     # The window holds what lies at most its width after the delayed tag of a.
     cuts = quiet_cuts(
-        &streams, <uint64_t>high - <uint64_t>low, 1 if threads == 1 else threads * PARTS_A_THREAD
+        &streams, <uint64_t>high - <uint64_t>low, spans(longest_of(&streams), threads)
     )
     of_a = np.empty(min(n, m), dtype=np.int64)
     of_b = np.empty(min(n, m), dtype=np.int64)

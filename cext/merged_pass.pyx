@@ -15,7 +15,7 @@ from cext._common cimport check_times, checked_array, checked_bound
 from cext._paths cimport qn_first_bad_time, qn_gallop
 
 from cext.paths import path_level
-from cext.threads import PARTS_A_THREAD, checked_threads, in_threads
+from cext.threads import checked_threads, in_threads, spans
 
 # A whole array is delayed and sorted in pieces of this many tags, so that memory stays bounded.
 PIECE = 1 << 18
@@ -204,31 +204,36 @@ cdef class MergedPass:
     ) except -2:
         """t[head .. n) by several threads, each with tables of its own; the index of a bad time."""
         threads = checked_threads(self.label, self.threads, n)
-        # Each part has tables of its own, so large ones are not multiplied further.
-        small = sum(table.nbytes for table in self.tables.values()) < 1 << 18
-        parts = threads * PARTS_A_THREAD if small else threads
+        parts = spans(n - head, threads)
         own = [self.tables] + [
             {name: np.zeros_like(table) for name, table in self.tables.items()}
-            for _ in range(parts - 1)
+            for _ in range(threads - 1)
         ]
+        at_rest = own.copy()
 
         def work(part):
-            return self.count_part(t_of(t), t_of(<const int64_t *>c), head, far_head, n, part,
-                                   parts, own[part])
+            # No more parts run at once than there are threads, so tables are always at rest.
+            tables = at_rest.pop()
+            start, stop = parts[part]
+            try:
+                return self.count_part(
+                    t_of(t), t_of(<const int64_t *>c), far_head, head + start, head + stop, tables
+                )
+            finally:
+                at_rest.append(tables)
 
-        bad = [index for index in in_threads(work, parts, threads) if index >= 0]
+        bad = [index for index in in_threads(work, len(parts), threads) if index >= 0]
         for tables in own[1:]:
             for name, table in self.tables.items():
                 table += tables[name]
         return min(bad) if bad else -1
 
-    def count_part(self, at_t, at_c, head, far_head, n, part, parts, tables):
+    def count_part(self, at_t, at_c, far_head, start_at, stop_at, tables):
         """One thread's share; internal."""
         cdef qn_fold f = self.f
         cdef const int64_t *t = <const int64_t *><size_t>at_t
         cdef const uint8_t *c = <const uint8_t *><size_t>at_c
-        cdef Py_ssize_t start = head + (n - head) * part // parts
-        cdef Py_ssize_t stop = head + (n - head) * (part + 1) // parts
+        cdef Py_ssize_t start = start_at, stop = stop_at
         cdef Py_ssize_t start_far = max(<Py_ssize_t>far_head, start), bad
         cdef int level = self.level
         point(&f, tables)

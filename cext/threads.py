@@ -15,9 +15,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Pieces of work a thread gets, one after the other. Small ones, since the last of them is what a
-# thread that comes free waits for.
-PARTS_A_THREAD = 24
 # Below this number of tags a thread costs more than it saves.
 TAGS_A_THREAD = 50_000
 
@@ -30,9 +27,17 @@ def checked_threads(kernel: str, threads: int, tags: int) -> int:
 
 
 def spans(tags: int, threads: int) -> list[tuple[int, int]]:
-    """First index and the one past the last of each part, one part for one thread."""
-    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
-    edges = [tags * part // parts for part in range(parts + 1)]
+    """First index and the one past the last of each part; at least one part.
+
+    A part is a share of what is left, so they are few and the last ones are small: threads that
+    take them as they come free end together, whatever each part costs.
+    """
+    if threads == 1 or tags == 0:
+        return [(0, tags)]
+    least = max(1, TAGS_A_THREAD // 2)
+    edges = [0]
+    while (left := tags - edges[-1]) > 0:
+        edges.append(edges[-1] + min(left, max(least, left // (2 * threads))))
     return list(pairwise(edges))
 
 
@@ -44,8 +49,7 @@ def running(start: int, added: Iterable[int]) -> list[int]:
 def in_threads(work: Callable[[int], T], parts: int, threads: int) -> list[T]:
     """`work(0) ... work(parts - 1)`, shared out to threads as they come free.
 
-    The work releases the GIL. Several parts a thread keep one that loses its core for a while from
-    holding up the others. What one of them raises is raised, the first part's if several do.
+    The work releases the GIL. What one of them raises is raised, the first part's if several do.
     """
     if threads == 1:
         return [work(part) for part in range(parts)]

@@ -189,6 +189,17 @@ def test_a_time_too_late_is_named_the_same_by_any_threads():
         assert len(messages) == 1
 
 
+@given(st.integers(0, 10**9), st.integers(1, 8))
+def test_parts_cover_all_and_the_last_are_small(tags, threads):
+    parts = in_parts.spans(tags, threads)
+    assert [part[0] for part in parts] == [0, *(part[1] for part in parts[:-1])]
+    assert parts[-1][1] == tags
+    sizes = [stop - start for start, stop in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    if threads > 1:
+        assert sizes[-1] <= max(1, tags // 100)
+
+
 def test_what_the_first_part_raises_is_raised():
     def work(part):
         if part in (3, 5):

@@ -333,8 +333,8 @@ def analyze_pair(
         bin_ps = bin_on_grid(DEFAULT_BIN_PS, grid_ps)
     elif bin_ps % grid_ps:
         warnings.warn(
-            f"bins of {bin_ps} ps hold unequal numbers of the time steps of {recording.path}, which "
-            f"shows as a comb; expected a multiple of {grid_ps} ps, such as "
+            f"bins of {bin_ps} ps hold unequal numbers of the time steps of {recording.path}, "
+            f"which shows as a comb; expected a multiple of {grid_ps} ps, such as "
             f"{bin_on_grid(bin_ps, grid_ps)} ps",
             CombWarning,
             stacklevel=2,

@@ -102,8 +102,8 @@ class HeraldStream:
 
     Attempt k starts at start_ps + k period_ps; or, with `clock_channel`, attempts are counted from
     that channel's tags, `attempts_per_clock` a tag. `clicks` and `outside` count the clicks in and
-    outside the windows, `attempts` those that ended with at least one click. Large pieces are shared
-    out to `threads`.
+    outside the windows, `attempts` those that ended with at least one click. `threads` share large
+    pieces.
     """
 
     def __init__(

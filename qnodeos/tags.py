@@ -32,9 +32,15 @@ from cext.coincidence import (
 from cext.fold import FoldCounter, fold_rank
 from cext.fold_find import FoldFinder, find_folds
 from cext.fold_match import FoldMatcher, match_folds
-from cext.histogram import DifferenceHistogram, difference_histogram
+from cext.histogram import DifferenceHistogram
 from cext.pair_histograms import PairHistograms
 from cext.phase import PhaseHistogram, phase_histogram
+from qnodeos.delay_histograms import (
+    DelayHistogram,
+    delay_histogram,
+    delay_histograms,
+    find_single_peak,
+)
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -86,6 +92,7 @@ __all__ = [
     "count_coincidences",
     "count_with_accidentals",
     "delay_histogram",
+    "delay_histograms",
     "find_coincidences",
     "find_folds",
     "find_single_peak",
@@ -108,42 +115,6 @@ match in time order, each tag of a and of b at most once.
 """
 
 DEFAULT_BIN_PS = 100
-
-# A peak counts as the only one if it leads the next by this many standard deviations.
-PEAK_LEAD_SIGMA = 5.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DelayHistogram:
-    """Counts of b - a over all pairs; bin k holds [low_ps + k bin_ps, low_ps + (k+1) bin_ps).
-
-    The bins are odd in number and the middle one is centred on zero delay. `expected_per_bin` is
-    what two unrelated steady streams of the same rates give: rate_a rate_b bin T.
-    """
-
-    low_ps: int
-    bin_ps: int
-    counts: NDArray[np.int64]
-    expected_per_bin: float
-
-    @property
-    def delay_ps(self) -> NDArray[np.float64]:
-        """Centres of the bins, ps."""
-        starts = self.low_ps + self.bin_ps * np.arange(len(self.counts), dtype=np.float64)
-        return starts + (self.bin_ps - 1) / 2
-
-    @property
-    def g2(self) -> NDArray[np.float64]:
-        """Second-order correlation: counts / (rate_a rate_b bin T), 1 for unrelated light."""
-        return self.counts / self.expected_per_bin
-
-    @property
-    def g2_error(self) -> NDArray[np.float64]:
-        """Standard error of `g2`: Poisson, sqrt(counts) / expected; of an empty bin, one count's.
-
-        The rates are taken as known: their own error, 1/sqrt(tags), is common to all bins.
-        """
-        return np.sqrt(np.maximum(self.counts, 1)) / self.expected_per_bin
 
 
 def count_coincidences(
@@ -232,57 +203,6 @@ def accidental_coincidences(tags_a: int, tags_b: int, window_ps: int, span_ps: i
     w is the number of picosecond values that the window of `count_coincidences` accepts.
     """
     return tags_a * tags_b * (window_ps // 2 * 2 + 1) / span_ps
-
-
-def delay_histogram(
-    a: TimesPs,
-    b: TimesPs,
-    range_ps: int,
-    bin_ps: int,
-    span_ps: int,
-    *,
-    same: bool = False,
-    threads: int = 1,
-) -> DelayHistogram:
-    """Histogram of b - a over +-range_ps (rounded up to whole bins) of tags that span `span_ps`.
-
-    `same` says that both are one channel: the pairs of each tag with itself are left out. Raises
-    ValueError for an empty array or a width, range or span below 1 ps.
-    """
-    if len(a) == 0 or len(b) == 0:
-        raise ValueError("delay_histogram: an array holds no tags, so nothing can be normalised")
-    if bin_ps < 1 or range_ps < 1 or span_ps < 1:
-        raise ValueError(
-            f"delay_histogram: found bin {bin_ps} ps, range {range_ps} ps, span {span_ps} ps, "
-            "expected at least 1 ps of each"
-        )
-    each_side = -(-range_ps // bin_ps)
-    low_ps = -each_side * bin_ps - bin_ps // 2
-    counts = difference_histogram(a, b, low_ps, bin_ps, 2 * each_side + 1, threads=threads)
-    if same:
-        counts[each_side] -= len(a)
-    return DelayHistogram(low_ps, bin_ps, counts, len(a) * len(b) * bin_ps / span_ps)
-
-
-def find_single_peak(histogram: DelayHistogram, window_ps: int) -> int | None:
-    """Delay (ps) of the one peak that stands out, or None if there is none or several alike.
-
-    The sum over a window must lead every sum of a window apart from it by five standard deviations,
-    which refuses pulse trains and flat or antibunched light. The delay is the peak's mean.
-    """
-    width = min(max(1, window_ps // histogram.bin_ps), len(histogram.counts))
-    sums = np.convolve(histogram.counts, np.ones(width, dtype=np.int64), mode="valid")
-    best = int(np.argmax(sums))
-    # A peak wider than the window spills into its neighbours; those are no rivals.
-    rivals = np.concatenate((sums[: max(0, best - 2 * width)], sums[best + 2 * width + 1 :]))
-    if len(rivals) == 0:
-        return None
-    top, next_best = int(sums[best]), int(rivals.max())
-    if top - next_best <= PEAK_LEAD_SIGMA * math.sqrt(top + next_best):
-        return None
-    inside = slice(best, best + width)
-    above = np.clip(histogram.counts[inside] - histogram.expected_per_bin, 0, None)
-    return round(float(np.average(histogram.delay_ps[inside], weights=above)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

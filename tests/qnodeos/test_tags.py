@@ -11,6 +11,7 @@ from qnodeos.tags import (
     count_coincidences,
     count_with_accidentals,
     delay_histogram,
+    delay_histograms,
     find_coincidences,
     find_single_peak,
     match_coincidences,
@@ -181,3 +182,30 @@ def test_the_time_step_of_live_streams():
     assert [bin_on_grid(width, 80) for width in (1, 80, 81, 160)] == [80, 80, 160, 160]
     with pytest.raises(ValueError, match="step 0 ps"):
         bin_on_grid(100, 0)
+
+
+def test_g2_of_several_pairs_at_once_is_that_of_each():
+    a, b, c = poisson(4000, 1), poisson(3000, 2), poisson(2000, 3)
+    time_ps = np.concatenate((a, b, c))
+    channel = np.repeat(np.array([5, 7, 9], np.uint8), [4000, 3000, 2000])
+    order = np.argsort(time_ps, kind="stable")
+    stream = time_ps[order], channel[order]
+    of = {5: a, 7: b, 9: c}
+    pairs = [(5, 7), (9, 5), (7, 7)]
+    for threads in (1, 2):
+        found = delay_histograms(*stream, pairs, 10**9, 10**7, SPAN_PS, threads=threads)
+        assert list(found) == pairs
+        for (p, q), histogram in found.items():
+            alone = delay_histogram(of[p], of[q], 10**9, 10**7, SPAN_PS, same=p == q)
+            assert histogram.counts.tolist() == alone.counts.tolist()
+            assert histogram.low_ps == alone.low_ps
+            assert np.array_equal(histogram.g2, alone.g2)
+            assert np.array_equal(histogram.g2_error, alone.g2_error)
+    # Unrelated light: g2 of 1 within its errors.
+    pull = (found[5, 7].g2 - 1) / found[5, 7].g2_error
+    assert abs(pull.mean()) < 0.5
+    assert 0.7 < pull.std() < 1.3
+    with pytest.raises(ValueError, match="channel 8 holds no tags"):
+        delay_histograms(*stream, [(5, 8)], 10**9, 10**7, SPAN_PS)
+    with pytest.raises(ValueError, match="bin 0 ps"):
+        delay_histograms(*stream, [(5, 7)], 10**9, 0, SPAN_PS)

@@ -6,6 +6,7 @@ NumPy, rich and matplotlib are imported where they are used, so that `qnodeos --
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     help="Look into recorded tag files (PicoQuant T2, T3 .ptu, S-Fifteen TDC2 .ts, packed).",
 )
 
-DEFAULT_BIN_PS = 100
 MOST_BINS = 1_000_000
 # About a minute of counting; more is a slip in the range far more often than a wish.
 MOST_PAIRS = 2e10
@@ -82,21 +82,23 @@ def analyze(
         check_plot(plot)
     recording = _open(file)
     channel_a, channel_b = _pair(recording, channels)
-    grid_ps = recording.bin_grid_ps
-    width_ps = bin_ps if bin_ps is not None else -(-DEFAULT_BIN_PS // grid_ps) * grid_ps
+    from qnodeos.tags import DEFAULT_BIN_PS, CombWarning, analyze_pair, bin_on_grid
+
+    width_ps = bin_ps if bin_ps is not None else bin_on_grid(DEFAULT_BIN_PS, recording.bin_grid_ps)
     range_ps = _check_widths(recording, (channel_a, channel_b), window_ps, width_ps, range_ns)
     _check_delay(recording, delay_ps)
-    from qnodeos.tags import analyze_pair
-
-    pair = analyze_pair(
-        recording,
-        channel_a,
-        channel_b,
-        window_ps=window_ps,
-        bin_ps=width_ps,
-        range_ps=range_ps,
-        delay_ps=delay_ps,
-    )
+    with warnings.catch_warnings():
+        # The report has a line of its own for it.
+        warnings.simplefilter("ignore", CombWarning)
+        pair = analyze_pair(
+            recording,
+            channel_a,
+            channel_b,
+            window_ps=window_ps,
+            bin_ps=width_ps,
+            range_ps=range_ps,
+            delay_ps=delay_ps,
+        )
     if plot is not None:
         draw(pair, file, plot)
     if as_json:

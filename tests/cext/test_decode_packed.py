@@ -119,6 +119,27 @@ def test_what_comes_before_damage_is_given_back_first():
         assert data[caught.value.at_byte :].startswith(b"QTP1")
 
 
+def test_threads_pack_and_unpack_the_same_and_stay_at_the_same_damage():
+    tags = poisson(300_000)
+    data = pack_tags(*tags)
+    assert pack_tags(*tags, threads=3) == data
+    assert same(unpack_tags(data, threads=3), tags)
+    # Bits that no packer writes, behind a check sum that holds: only the payload tells.
+    size = HEADER.size + struct.unpack("<I", data[8:12])[0]
+    changed = bytearray(data)
+    changed[size + HEADER.size + 8 : size + HEADER.size + 40] = bytes(32)
+    end = size + HEADER.size + struct.unpack("<I", data[size + 8 : size + 12])[0]
+    changed[size + 4 : size + 8] = struct.pack("<I", zlib.crc32(changed[size + 8 : end]))
+    for threads in (1, 3):
+        unpacker = TagUnpacker(threads=threads)
+        found = unpacker.feed(bytes(changed))
+        assert same(found, (tags[0][:65536], tags[1][:65536]))
+        for call in (lambda unpacker=unpacker: unpacker.feed(b""), unpacker.finish):
+            with pytest.raises(PackedError, match="makes no sense") as caught:
+                call()
+            assert caught.value.at_byte == size
+
+
 def test_a_lost_block_and_bytes_behind_the_end_are_told():
     data = pack_tags(*poisson(140_000))
     size = HEADER.size + struct.unpack("<I", data[8:12])[0]

@@ -14,8 +14,8 @@ MAGIC = b"QTP1"
 HEADER = struct.Struct("<4sIIIqQIHBB")
 CHECKED_FROM = 8
 SIGNED = 1
-# 65536 tags of 33 + 64 + 8 bits, 256 channels and the guard bytes.
-MOST_PAYLOAD_BYTES = MOST_TAGS * 105 // 8 + 256 + 8
+# 65536 tags of 33 + 64 + 8 bits, 1024 groups of 7 bits, 256 channels and the guard bytes.
+MOST_PAYLOAD_BYTES = MOST_TAGS * 105 // 8 + 1024 * 7 // 8 + 256 + 8
 
 Tags = tuple[TimesPs, Channels]
 

@@ -44,6 +44,7 @@ from timing.tags import TagBatch
 TURN_LIMIT_S = 10.0
 RETRY_S = 0.5
 ESTIMATE_EVERY_S = 0.5
+TELL_CLOCK_S = 0.5
 BASES: tuple[Basis, ...] = ("Z", "X", "Y")
 EPOCHS_KEPT = 64
 TESTS_KEPT = 2000
@@ -106,13 +107,14 @@ class Leader:
 
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Take a batch of our own tagger."""
-        self._synchroniser.local(stream, self._outcomes_only(batch), epoch)
+        self._synchroniser.local(stream, batch, epoch)
         self._match()
 
     def handle(self, message: Message) -> None:
         """Take a message of the following end."""
         match message:
             case TagReport():
+                self._counters["reports_thinned"] += message.sent_until_ps < message.stop_ps
                 self._synchroniser.remote(message)
                 self._match()
             case TestOutcomes():
@@ -129,9 +131,14 @@ class Leader:
         # Nobody will answer the turn under way.
         self._far_turned(BasisTurned(self._link, self._epoch, ok=False, reason=reason))
 
+    def find_clock_afresh(self) -> None:
+        """Forget what is known of the clocks: an end asks for it."""
+        self._synchroniser.reset("asked to be found afresh")
+
     async def run(self, wanted: asyncio.Event) -> None:
         """Turn bases and acquire clocks while the link is wanted, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell_clock(wanted))
             tasks.create_task(self._synchroniser.run())
             tasks.create_task(self._keep_estimate())
             while True:
@@ -198,20 +205,6 @@ class Leader:
         self._turned.put_nowait(turned)
 
     # Pairs.
-
-    def _outcomes_only(self, batch: TagBatch) -> TagBatch:
-        mine = np.isin(batch.channel, self._config.outcome_channels)
-        if mine.all():
-            return batch
-        return TagBatch(
-            batch.time_ps[mine],
-            batch.channel[mine],
-            batch.start_ps,
-            batch.stop_ps,
-            batch.overflow,
-            batch.lost,
-            batch.lost_tags,
-        )
 
     def _match(self) -> None:
         for overlap in self._synchroniser.overlaps():
@@ -319,6 +312,15 @@ class Leader:
                 request,
             ),
         )
+
+    async def _tell_clock(self, wanted: asyncio.Event) -> None:
+        """Let the following end know what we know of the clocks."""
+        while True:
+            await wanted.wait()
+            report = self._synchroniser.report()
+            if report is not None:
+                self._context.send(self._config.peer, report)
+            await asyncio.sleep(TELL_CLOCK_S)
 
     # Fidelity.
 

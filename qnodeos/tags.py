@@ -6,6 +6,9 @@ them. The kernels raise ValueError for arrays of another kind and for times that
 What a coincidence is has three meanings, named in `Semantics`; `docs/kernels.md` compares them.
 For streams in chunks there are `PairCounter`, `PairMatcher` and `DifferenceHistogram` for two
 channels, `FoldCounter` and `PairHistograms` for up to 64 in one merged stream.
+
+Two recordings of one light by free-running clocks: `synchronise(a, b, Search(...))` finds and
+follows the offset, `examine` says what is wrong with them, `stability` how steady the clocks are.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from cext.coincidence import (
 )
 from cext.fold import FoldCounter, PairHistograms, fold_rank, match_folds
 from cext.histogram import DifferenceHistogram, difference_histogram, phase_histogram
+from timing.acquire import Acquisition, NoCorrelation, Search
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -37,20 +41,27 @@ from timing.conditioning import (
     OrderRepair,
     StreamMerge,
 )
+from timing.diagnose import Finding, confirmed_unit, examine, swapped
+from timing.offline import synchronise
+from timing.offline_measure import SyncedFiles, TakeMapped
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
+from timing.stability import StabilityPoint, phase_of_frequency, stability
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
 
 __all__ = [
     "PS_PER_S",
+    "Acquisition",
     "ChannelDelays",
     "Channels",
     "DeadTime",
     "DelayHistogram",
     "DifferenceHistogram",
     "DownSelect",
+    "Finding",
     "FoldCounter",
     "MarkerGate",
+    "NoCorrelation",
     "OpenCloseGate",
     "OrderRepair",
     "PackedError",
@@ -60,17 +71,23 @@ __all__ = [
     "PairMatcher",
     "Recording",
     "RecordingError",
+    "Search",
     "Semantics",
+    "StabilityPoint",
     "StreamMerge",
+    "SyncedFiles",
     "TagBatch",
     "TagPacker",
     "TagUnpacker",
+    "TakeMapped",
     "TimesPs",
     "accidental_coincidences",
     "analyze_pair",
+    "confirmed_unit",
     "count_coincidences",
     "count_with_accidentals",
     "delay_histogram",
+    "examine",
     "find_coincidences",
     "find_single_peak",
     "fold_rank",
@@ -79,6 +96,10 @@ __all__ = [
     "open_recording",
     "pack_tags",
     "phase_histogram",
+    "phase_of_frequency",
+    "stability",
+    "swapped",
+    "synchronise",
     "unpack_tags",
 ]
 

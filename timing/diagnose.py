@@ -192,16 +192,20 @@ def _unit_text(
 def silences(times: TimesPs) -> list[tuple[int, int]]:
     """Spans (start, stop) without tags that are too long for chance at the rate around them.
 
-    A gap g at rate r occurs by chance n exp(-r g) times among n; r is that of the median gap, which
-    bursts and slow swings do not spoil.
+    A gap g at rate r occurs by chance n exp(-r g) times among n. The rate is that of the 32 gaps
+    before or of those after, whichever is lower: bursts and swings are no silence.
     """
     if len(times) < 100:
         return []
     gaps = np.diff(times)
-    mean_ps = max(1.0, float(np.median(gaps)) / math.log(2), float(np.mean(gaps)) / 10)
-    limit_ps = mean_ps * (math.log(len(gaps)) - math.log(_SILENCE_CHANCE))
-    long = np.flatnonzero(gaps > limit_ps)
-    return [(int(times[k]), int(times[k + 1])) for k in long.tolist()]
+    unlikely = math.log(len(gaps)) - math.log(_SILENCE_CHANCE)
+    found = []
+    for k in np.flatnonzero(gaps > float(np.median(gaps)) * unlikely).tolist():
+        sides = gaps[max(0, k - 32) : k], gaps[k + 1 : k + 33]
+        mean_ps = max(float(side.mean()) for side in sides if len(side))
+        if gaps[k] > mean_ps * unlikely:
+            found.append((int(times[k]), int(times[k + 1])))
+    return found
 
 
 def clock_step(

@@ -40,6 +40,9 @@ NARROW = Search(max_offset_ps=PS_PER_S // 1000, max_skew=1e-6)
 WIDE_AFTER = 4
 """A clock that so many narrow searches do not find again may have stepped far."""
 
+LONG_TAIL_PS = PS_PER_S // 2
+"""A record that shows no more pairs for so long before its end may hold a step there."""
+
 
 def synchronise(
     local_ps: TimesPs,
@@ -173,8 +176,8 @@ class _Follower:
                     measured.take(overlap, model, self._first_of)
             progress(min(1.0, (chunk_ps - first_ps) / max(1, last_ps - first_ps)))
         known_ps = measured.known_stop_ps or start_ps
-        if self._sync.model is None and start_ps < known_ps < stop_ps - PS_PER_S:
-            # The end came before it was searched for far off.
+        if start_ps < known_ps < stop_ps - LONG_TAIL_PS:
+            # The record ends before the clock was given up and searched for far off.
             found = self._far_off(known_ps)
             if found is not None:
                 return found, self._resume_ps(found, known_ps)

@@ -89,7 +89,7 @@ class SyncedFiles:
         return (self.pairs - self.accidentals) / max(self.tracked_s, 1e-12)
 
     def phase(self, tau0_s: float) -> Floats:
-        """Offsets about the line, seconds, averaged in steps of `tau0_s`; NaN where none is."""
+        """Offsets about the line, seconds: weighted means over each `tau0_s`, NaN where none is."""
         mine = [point for point in self.points if point.segment == self.segment]
         values = np.array([point.offset_ps for point in mine]) / PS_PER_S
         known = np.isfinite(values)
@@ -97,9 +97,11 @@ class SyncedFiles:
             return np.empty(0)
         at_s = np.array([point.local_ps - mine[0].local_ps for point in mine]) / PS_PER_S
         step = (at_s / tau0_s).astype(np.int64)
-        count = np.bincount(step[known], minlength=int(step[-1]) + 1)
-        total = np.bincount(step[known], weights=values[known], minlength=len(count))
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        weights = 1 / np.array([point.sigma_ps for point in mine])[known] ** 2
+        weight = np.bincount(step[known], weights, int(step[-1]) + 1)
+        total = np.bincount(step[known], weights * values[known], len(weight))
+        with np.errstate(invalid="ignore"):
+            return np.where(weight > 0, total / weight, np.nan)
 
 
 @dataclass(slots=True)

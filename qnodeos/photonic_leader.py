@@ -34,6 +34,7 @@ from qnodeos.analysis import TURNING, TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.measured import MeasuredPairs
+from qnodeos.outcome_delay import OutcomeDelays
 from qnodeos.rates import Rates
 from qnodeos.requests import Desk
 from qnodeos.status import Status
@@ -58,11 +59,15 @@ class AwaitedTests:
     basis: Basis
     outcomes: NDArray[np.uint8]
     accidental: NDArray[np.bool_]
+    apart_ps: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Pairs whose far tags lie in one report; arrays of shape (n,), `outcomes` are ours."""
+    """Pairs whose far tags lie in one report; arrays of shape (n,), `outcomes` are ours.
+
+    `apart_ps` is our tag's time less the far one's.
+    """
 
     basis: Basis
     sequence: int
@@ -70,6 +75,7 @@ class Entries:
     tags: NDArray[np.int64]
     use: NDArray[np.uint8]
     outcomes: NDArray[np.uint8]
+    apart_ps: NDArray[np.float64]
 
     def first(self, count: int) -> Entries:
         """At most so many of them."""
@@ -104,6 +110,7 @@ class Leader:
         self._next_pair = context.rng.getrandbits(30) << 32
         self._estimate: FidelityEstimate | None = None
         self._rates = Rates()
+        self._delays = OutcomeDelays()
 
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Take a batch of our own tagger."""
@@ -152,6 +159,7 @@ class Leader:
             **self._counters,
             **self._synchroniser.status(),
             **self._rates.status(),
+            **self._delays.status(),
         }
         estimate = self._estimate
         if estimate is not None:
@@ -238,7 +246,7 @@ class Leader:
             if not sent:
                 continue
             self._awaited[entry.first_pair] = AwaitedTests(
-                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL
+                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL, entry.apart_ps
             )
             while len(self._awaited) > TESTS_KEPT:
                 self._awaited.popitem(last=False)
@@ -286,6 +294,9 @@ class Leader:
                 continue
             count = int(np.count_nonzero(chosen))
             outcomes = overlap.local.channel[local[chosen]] == reflected
+            apart_ps = (
+                overlap.local.time_ps[local[chosen]] - overlap.remote_mapped_ps[remote[chosen]]
+            )
             yield Entries(
                 basis=basis,
                 sequence=int(sequence),
@@ -293,6 +304,7 @@ class Leader:
                 tags=overlap.remote.index[remote[chosen]],
                 use=use[chosen],
                 outcomes=outcomes.astype(np.uint8),
+                apart_ps=apart_ps.astype(np.float64),
             )
             self._next_pair += count
 
@@ -330,8 +342,10 @@ class Leader:
         if awaited is None or len(theirs) != len(awaited.outcomes) or np.any(theirs > 1):
             self._counters["tests_malformed"] += 1
             return
+        true = ~awaited.accidental
+        self._delays.add(awaited.apart_ps[true], awaited.outcomes[true], theirs[true])
         joint = 2 * awaited.outcomes.astype(np.int64) + theirs
-        counts = np.bincount(joint[~awaited.accidental], minlength=4).reshape(2, 2)
+        counts = np.bincount(joint[true], minlength=4).reshape(2, 2)
         delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
         self._tests.add_counts(
             awaited.basis, self._bell_state, counts, delayed, windows=len(DELAYS_PS)

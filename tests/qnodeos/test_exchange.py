@@ -11,6 +11,7 @@ import pytest
 
 from link_layer.messages import MOST_REPORT_BYTES, ClockReport, KeepTime, Message, TagReport
 from qnodeos.exchange import BURST_S, MESSAGE_BYTES, MOST_REPORT_TAGS, TagExchange
+from qnodeos.outcome_delay import OutcomeDelays
 from timing.packed import pack_tags, pack_times, unpack_times
 from timing.tags import PS_PER_S
 
@@ -142,6 +143,44 @@ async def test_what_is_sent_are_few_bytes_and_no_channel(network: Any, tmp_path:
         mean_steps = sum(report.stop_ps - report.start_ps for report in sent) / tags / 2000
         entropy_bytes = np.log2(np.e * mean_steps) / 8
         assert entropy_bytes < size / tags < 1.10 * entropy_bytes
+
+
+@pytest.mark.parametrize("alike", [0.03, 0.5, 0.9])
+def test_delays_of_both_ends_are_told_apart_though_outcomes_agree(alike: float) -> None:
+    rng = np.random.default_rng(4)
+    delays = OutcomeDelays()
+    assert delays.status() == {}
+    for _ in range(30):
+        own = rng.integers(0, 2, 400).astype(np.uint8)
+        far = np.where(rng.random(400) < alike, own, 1 - own).astype(np.uint8)
+        delays.add(rng.normal(50, 300, 400) + 700.0 * own + 400.0 * far, own, far)
+    status = delays.status()
+    for name, delay_ps in (("outcome", 700), ("far_outcome", -400)):
+        error_ps = status[f"{name}_delay_error_ps"]
+        assert isinstance(error_ps, float)
+        assert 300 / 12_000**0.5 < error_ps < 300 * 2 / (12_000 * 0.1) ** 0.5
+        assert status[f"{name}_delay_ps"] == pytest.approx(delay_ps, abs=4 * error_ps)
+
+
+@pytest.mark.parametrize("wrong_ps", [0, 2000])
+@on_virtual_time
+async def test_what_is_left_of_a_detectors_delay_is_measured(
+    network: Any, tmp_path: Path, wrong_ps: int
+) -> None:
+    """A correction of detectors that are equally late makes one of them late."""
+    async with network(
+        tmp_path, photonic=True, test_fraction=0.9, link={"outcome_delays_ps": (0, wrong_ps)}
+    ) as net:
+        Taker(net, "bob")
+        await pairs_of(net.ask("alice", number=1500, within_s=60))
+        status = net.photonic("alice").status()
+        for name in ("outcome", "far_outcome"):
+            error_ps = status[f"{name}_delay_error_ps"]
+            assert 2 < error_ps < 60
+            # The window of 6 ns cuts a little off the tails.
+            assert status[f"{name}_delay_ps"] == pytest.approx(
+                -wrong_ps, abs=5 * error_ps + 0.15 * wrong_ps
+            )
 
 
 @pytest.mark.parametrize("asker", ["alice", "bob"])

@@ -25,7 +25,7 @@ from timing.track import ClockTracker, TrackStatistics
 
 Side = Literal["local", "remote"]
 
-ANY_OFFSET = Search(max_offset_ps=10**18)
+ANY_OFFSET = Search(max_offset_ps=10**18, most_s=1.0)
 """A search over all offsets at which two records overlap: counters that start anywhere."""
 
 

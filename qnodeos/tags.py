@@ -41,7 +41,7 @@ from timing.conditioning import (
     OrderRepair,
     StreamMerge,
 )
-from timing.diagnose import Finding, confirmed_unit, examine, swapped
+from timing.diagnose import Finding, confirmed_unit, examine, swapped, wide_peak
 from timing.offline import synchronise
 from timing.offline_measure import SyncedFiles, TakeMapped
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
@@ -101,6 +101,7 @@ __all__ = [
     "swapped",
     "synchronise",
     "unpack_tags",
+    "wide_peak",
 ]
 
 Semantics = Literal["all", "nearest", "exclusive"]

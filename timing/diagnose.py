@@ -7,7 +7,7 @@ found, where, and what to do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ Kind = Literal[
     "gap",
     "step",
     "swapped",
+    "wide",
 ]
 
 _UNITS_PS = {
@@ -45,9 +46,10 @@ _DECIMAL_PS = (10**12, 10**9, 10**6, 1000)
 _SAME_LENGTH = 1.6
 _SAME_COUNTS = 30.0
 _CONFIRM_S = 4
-_USUAL_SKEW = 15e-6
 _SILENCE_CHANCE = 1e-12
+_LEAST_SILENCE_PS = PS_PER_S // 1000
 _STEP_SIGMA = 6.0
+_WIDEST_JITTER_PS = 20_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,8 @@ def confirmed_unit(
         low, high = np.searchsorted(
             scaled[0], [middle_ps - _CONFIRM_S * PS_PER_S // 2, middle_ps + _CONFIRM_S * PS_PER_S]
         )
-        quick = replace(
-            search,
-            max_offset_ps=min(search.max_offset_ps, PS_PER_S),
-            max_skew=min(search.max_skew, _USUAL_SKEW),
-        )
-        for given in (quick, search):
-            if isinstance(acquire(scaled[0][low:high], scaled[1], given), Acquisition):
-                return Finding("unit", _unit_text(a, b, which, unit, names, sure=True), True)
+        if isinstance(acquire(scaled[0][low:high], scaled[1], search), Acquisition):
+            return Finding("unit", _unit_text(a, b, which, unit, names, sure=True), True)
     return None
 
 
@@ -190,7 +186,7 @@ def _unit_text(
 
 
 def silences(times: TimesPs) -> list[tuple[int, int]]:
-    """Spans (start, stop) without tags that are too long for chance at the rate around them.
+    """Spans (start, stop) of a millisecond or more without tags, too long for chance.
 
     A gap g at rate r occurs by chance n exp(-r g) times among n. The rate is that of the 32 gaps
     before or of those after, whichever is lower: bursts and swings are no silence.
@@ -200,7 +196,8 @@ def silences(times: TimesPs) -> list[tuple[int, int]]:
     gaps = np.diff(times)
     unlikely = math.log(len(gaps)) - math.log(_SILENCE_CHANCE)
     found = []
-    for k in np.flatnonzero(gaps > float(np.median(gaps)) * unlikely).tolist():
+    worth_ps = max(_LEAST_SILENCE_PS, float(np.median(gaps)) * unlikely)
+    for k in np.flatnonzero(gaps > worth_ps).tolist():
         sides = gaps[max(0, k - 32) : k], gaps[k + 1 : k + 33]
         mean_ps = max(float(side.mean()) for side in sides if len(side))
         if gaps[k] > mean_ps * unlikely:
@@ -236,6 +233,18 @@ def swapped(
         "swapped",
         f"{names[0]} and {names[1]} look swapped: the offset is {offset_s:+.6f} s where "
         f"{expected_s:+.6f} s was expected; give them in the other order",
+    )
+
+
+def wide_peak(jitter_ps: float) -> Finding | None:
+    """A peak too wide for detectors: it is the light that fluctuates, not pairs."""
+    if jitter_ps < _WIDEST_JITTER_PS:
+        return None
+    return Finding(
+        "wide",
+        f"the peak is {jitter_ps / 1000:,.1f} ns wide, far more than the jitter of detectors: "
+        "light that fluctuates at both ends alike correlates so, without pairs; times are no "
+        "better",
     )
 
 

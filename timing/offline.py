@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
@@ -22,19 +21,13 @@ from timing.tags import PS_PER_S, TagBatch, TimesPs
 Progress = Callable[[float], None]
 
 CHUNK_PS = PS_PER_S // 4
-SLICE_S = (2.0, 0.5, 20.0)
-"""Lengths of the pieces of the record that are searched, in this order."""
+PIECES = ((2.0, 0.5), (60.0, 0.5), (2.0, 0.0), (2.0, 1.0), (0.5, 0.2), (0.5, 0.8))
+"""Length in seconds and place, as a share of the record, of the pieces that are searched."""
 
-PLACES = (0.5, 0.02, 0.98, 0.26, 0.74)
-"""Where in the record they lie, as a share of what is left."""
+SHORTEST_PART = 3
+"""A record that is no longer than a piece is searched in parts of this share at other places."""
 
-QUICK = Search(max_offset_ps=PS_PER_S, max_skew=15e-6)
-"""Tried everywhere before a wider search, which costs some hundred times as much."""
-
-WIDE_PIECES = 2
-"""Pieces that a wider search looks at."""
-
-NARROW = Search(max_offset_ps=PS_PER_S // 1000, max_skew=1e-6)
+NARROW = Search(max_offset_ps=PS_PER_S // 1000, max_skew=1e-6, most_s=0.1)
 """Around a clock that was found elsewhere in the record."""
 
 WIDE_AFTER = 4
@@ -85,26 +78,24 @@ def find(
     Pieces of the local record, at some places from `from_ps` on, are held against all remote tags
     in reach.
     """
-    quick = replace(
-        search,
-        max_offset_ps=min(search.max_offset_ps, QUICK.max_offset_ps),
-        max_skew=min(search.max_skew, QUICK.max_skew),
-    )
-    attempts = [(quick, piece) for piece in _pieces(local_ps, from_ps)]
-    if quick != search:
-        attempts += [(search, piece) for piece in islice(_pieces(local_ps, from_ps), WIDE_PIECES)]
     best: NoCorrelation | None = None
-    for given, piece in attempts:
-        reach_ps = given.max_offset_ps + PS_PER_S // 100
-        low, high = np.searchsorted(
-            remote_ps, [int(piece[0]) - reach_ps, int(piece[-1]) + reach_ps]
-        )
-        result = acquire(piece, remote_ps[low:high], given)
+    for piece in _pieces(local_ps, from_ps):
+        reach_ps = search.max_offset_ps + PS_PER_S // 100
+        first_ps, past_ps = (int(at) - search.centre_offset_ps for at in (piece[0], piece[-1]))
+        low, high = np.searchsorted(remote_ps, [first_ps - reach_ps, past_ps + reach_ps])
+        result = acquire(piece, remote_ps[low:high], search)
         if isinstance(result, Acquisition):
             return result
-        if best is None or result.signal_to_noise >= best.signal_to_noise:
+        if best is None or _better(result, best):
             best = result
     return best or NoCorrelation("there are no tags to search")
+
+
+def _better(one: NoCorrelation, other: NoCorrelation) -> bool:
+    """Whether a reason says more than another."""
+    if one.correlated != other.correlated:
+        return one.correlated
+    return one.detectable_pair_rate_cps < other.detectable_pair_rate_cps
 
 
 def _pieces(local_ps: TimesPs, from_ps: int | None) -> Iterator[TimesPs]:
@@ -113,15 +104,17 @@ def _pieces(local_ps: TimesPs, from_ps: int | None) -> Iterator[TimesPs]:
     first_ps = int(local_ps[0]) if from_ps is None else from_ps
     span_ps = int(local_ps[-1]) - first_ps
     seen: set[tuple[int, int]] = set()
-    for length_s in SLICE_S:
-        # A short record is looked at whole and in parts: a clock may step in its middle.
-        length_ps = min(round(length_s * PS_PER_S), span_ps if length_s >= 2 else span_ps // 3)
-        for place in PLACES:
-            start_ps = first_ps + round(place * (span_ps - length_ps))
-            low, high = np.searchsorted(local_ps, [start_ps, start_ps + length_ps + 1]).tolist()
-            if high - low >= 2 and (low, high) not in seen:
-                seen.add((low, high))
-                yield local_ps[low:high]
+    for length_s, place in PIECES:
+        length_ps = round(length_s * PS_PER_S)
+        if place != 0.5:
+            # A clock may step in the middle: the parts of a short record may be worth more.
+            length_ps = min(length_ps, span_ps // SHORTEST_PART)
+        length_ps = min(length_ps, span_ps)
+        start_ps = first_ps + round(place * (span_ps - length_ps))
+        low, high = np.searchsorted(local_ps, [start_ps, start_ps + length_ps + 1]).tolist()
+        if high - low >= 2 and (low, high) not in seen:
+            seen.add((low, high))
+            yield local_ps[low:high]
 
 
 class _Follower:
@@ -139,8 +132,10 @@ class _Follower:
         self._model = prior.model
         self._found_ps = prior.model.instant_to_local(prior.remote_start_ps)
         self._measured = measured
-        step_s = min(1.0, max(0.1, 30 / max(prior.pair_rate_cps, 1e-9)))
-        self._step_ps = round(step_s * PS_PER_S)
+        common_s = min(local_ps[-1] - local_ps[0], remote_ps[-1] - remote_ps[0]) / PS_PER_S
+        step_s = min(1.0, max(0.1, 30 / max(prior.pair_rate_cps, 1e-9)), common_s / 4)
+        self._step_ps = max(1, round(step_s * PS_PER_S))
+        self._chunk_ps = min(CHUNK_PS, max(1, round(common_s / 4 * PS_PER_S)))
         # The window that a clock is lost beyond: what it may wander in a second, either way.
         wander_ps = 8 * measured.noise_1s * PS_PER_S
         self._sync = PairSynchronizer(
@@ -148,7 +143,7 @@ class _Follower:
             clock_noise_1s=measured.noise_1s,
             search=NARROW,
             step_s=step_s,
-            acquire_span_s=max(1.0, 3 * step_s),
+            acquire_span_s=min(max(1.0, 3 * step_s), common_s / 2),
             buffer_s=max(6.0, 9 * step_s),
             max_tags=20_000_000,
         )
@@ -166,7 +161,9 @@ class _Follower:
         start_ps = max(from_ps, model.instant_to_local(int(self._remote_ps[0])))
         stop_ps = min(last_ps, model.instant_to_local(int(self._remote_ps[-1])))
         # What follows the end is empty, so that the last span comes out.
-        for number, chunk_ps in enumerate(range(start_ps, stop_ps + 2 * self._step_ps, CHUNK_PS)):
+        for number, chunk_ps in enumerate(
+            range(start_ps, stop_ps + 2 * self._step_ps, self._chunk_ps)
+        ):
             self._feed(number, chunk_ps)
             found = self._acquire(chunk_ps)
             if found is not None:
@@ -195,12 +192,13 @@ class _Follower:
         return known_ps if known_ps is not None and known_ps > self._from_ps else chunk_ps
 
     def _far_off(self, from_ps: int) -> Acquisition | None:
-        found = find(self._local_ps, self._remote_ps, self._search, from_ps)
+        cheaper = replace(self._search, most_s=self._search.most_s / 4)
+        found = find(self._local_ps, self._remote_ps, cheaper, from_ps)
         return found if isinstance(found, Acquisition) else None
 
     def _feed(self, number: int, chunk_ps: int) -> None:
         """Both records' tags of one chunk."""
-        stop_ps = chunk_ps + CHUNK_PS
+        stop_ps = chunk_ps + self._chunk_ps
         low, high = np.searchsorted(self._local_ps, [chunk_ps, stop_ps])
         part = self._local_ps[low:high]
         self._sync.add_local(TagBatch(part, np.zeros(len(part), np.uint8), chunk_ps, stop_ps))

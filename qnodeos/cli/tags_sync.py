@@ -63,6 +63,9 @@ def sync(
             help="White frequency noise of the two clocks at 1 s: 1e-9 quartz, 1e-11 OCXO."
         ),
     ] = 1e-9,
+    search_time: Annotated[
+        float, typer.Option(help="Time to search a piece of the record, s; more finds fewer pairs.")
+    ] = 4.0,
     expect_offset: Annotated[
         float | None, typer.Option(help="Offset expected, s: tells whether A and B are swapped.")
     ] = None,
@@ -83,7 +86,7 @@ def sync(
     """
     from qnodeos.tags import NoCorrelation
 
-    search = _search(max_offset, max_skew, window_ps, clock_noise)
+    search = _search(max_offset, max_skew, window_ps, clock_noise, search_time)
     if plot is not None:
         check_plot(plot)
     if out is not None:
@@ -108,7 +111,7 @@ def sync(
         if isinstance(result, NoCorrelation):
             _refuse_wrong_unit(times_a, times_b, search, names)
             _fail(result, findings, as_json=as_json, paths=(a, b))
-    _note_swap(result, expect_offset, findings, names)
+    _note_doubts(result, expect_offset, findings, names)
     if plot is not None:
         draw_sync(result, (a, b), plot)
     if as_json:
@@ -121,7 +124,7 @@ def sync(
 
 
 def _search(
-    max_offset_s: float, max_skew_ppm: float, window_ps: int | None, noise: float
+    max_offset_s: float, max_skew_ppm: float, window_ps: int | None, noise: float, search_s: float
 ) -> Search:
     from qnodeos.tags import Search
 
@@ -130,6 +133,7 @@ def _search(
         ("--max-skew", max_skew_ppm, 0.0, 1000.0, "ppm"),
         ("--window", 1000 if window_ps is None else window_ps, 1, 1_000_000, "ps"),
         ("--clock-noise", noise, 1e-15, 1e-6, ""),
+        ("--search-time", search_s, 0.01, 3600.0, "s"),
     ):
         if not (math.isfinite(value) and low <= value <= high):
             raise UserError(
@@ -137,7 +141,9 @@ def _search(
                 found=f"{value} {unit}".strip(),
                 expected=f"{low:g} to {high:g} {unit}".strip(),
             )
-    return Search(max_offset_ps=round(max_offset_s * 1e12), max_skew=max_skew_ppm * 1e-6)
+    return Search(
+        max_offset_ps=round(max_offset_s * 1e12), max_skew=max_skew_ppm * 1e-6, most_s=search_s
+    )
 
 
 def _names(a: Path, b: Path) -> tuple[str, str]:
@@ -204,15 +210,15 @@ def _refuse_wrong_unit(a: TimesPs, b: TimesPs, search: Search, names: tuple[str,
         raise UserError("the recordings are in different units of time", found=finding.text)
 
 
-def _note_swap(
+def _note_doubts(
     result: SyncedFiles, expected_s: float | None, findings: list[Finding], names: tuple[str, str]
 ) -> None:
-    from qnodeos.tags import swapped
+    from qnodeos.tags import swapped, wide_peak
 
+    doubts = [wide_peak(result.jitter_ps)]
     if expected_s is not None:
-        finding = swapped(result.line.offset_s, expected_s, names)
-        if finding is not None:
-            findings.append(finding)
+        doubts.append(swapped(result.line.offset_s, expected_s, names))
+    findings.extend(doubt for doubt in doubts if doubt is not None)
 
 
 def _fail(

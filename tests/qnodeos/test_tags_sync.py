@@ -13,7 +13,7 @@ from qnodeos.tags import open_recording, pack_tags
 
 WIDE = {"COLUMNS": "160"}
 OFFSET_PS, SKEW, SPAN_S = -320_000_000_456, 6e-6, 3.0
-QUICK = ("--max-offset", "1", "--max-skew", "15", "--clock-noise", "1e-11")
+QUICK = ("--max-offset", "1", "--max-skew", "15", "--clock-noise", "1e-11", "--search-time", "0.3")
 
 
 def streams(seed=1, pairs_cps=3000, step_ps=0):
@@ -200,6 +200,7 @@ def test_the_plot_is_drawn(files, tmp_path):
         (("--max-skew", "1e9"), "--max-skew is out of range"),
         (("--window", "0"), "--window is out of range"),
         (("--clock-noise", "1"), "--clock-noise is out of range"),
+        (("--search-time", "0"), "--search-time is out of range"),
         (("--out", "/nowhere/at/all.qtp"), "the folder for --out does not exist"),
     ],
 )

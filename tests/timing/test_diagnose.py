@@ -19,11 +19,12 @@ from timing.diagnose import (
     silences,
     suspected_unit,
     swapped,
+    wide_peak,
 )
 
 Make = Callable[..., Any]
 TEN_S = 10**13
-SEARCH = Search(max_offset_ps=10**12)
+SEARCH = Search(max_offset_ps=10**12, max_skew=15e-6, most_s=0.5)
 
 
 def light(rate_cps: float = 2e4, span_s: float = 10.0, seed: int = 1, start_ps: int = 0) -> Any:
@@ -166,3 +167,10 @@ def test_swapped_files_are_named_where_the_sign_is_expected() -> None:
     assert swapped(0.2001, 0.2) is None
     assert swapped(0.05, 0.2) is None
     assert swapped(0.0, 0.0) is None
+
+
+def test_a_peak_too_wide_for_detectors_is_told() -> None:
+    assert wide_peak(1000.0) is None
+    finding = wide_peak(4.6e6)
+    assert finding is not None
+    assert "4,600.0 ns wide" in finding.text

@@ -13,7 +13,7 @@ from timing.offline_measure import SyncedFiles, composed
 from timing.stability import stability
 
 Make = Callable[..., Any]
-SEARCH = Search(max_offset_ps=10**12, max_skew=15e-6)
+SEARCH = Search(max_offset_ps=10**12, max_skew=15e-6, most_s=0.5)
 
 
 def synced(*arguments: Any, **options: Any) -> SyncedFiles:
@@ -140,6 +140,14 @@ def test_the_residual_of_steady_clocks_averages_down_as_white_phase(lab: Make) -
     assert points[0].deviation * 1e12 == pytest.approx(120 / np.sqrt(300), rel=0.2)
     slope = np.polyfit(*np.log([(p.tau_s, p.deviation) for p in points[:5]]).T, 1)[0]
     assert slope == pytest.approx(-0.5, abs=0.2)
+
+
+def test_a_record_of_a_fraction_of_a_second_is_enough(lab: Make) -> None:
+    truth = lab(8, span_s=0.2, offset_ps=5 * 10**9, skew=1e-6, tick_ps=1)
+    found = synced(truth.local_ps, truth.remote_ps, SEARCH, clock_noise_1s=1e-11)
+    line = found.line
+    assert abs(truth.error_ps(line, line.epoch_ps)) < 5 * line.uncertainty_ps(line.epoch_ps) < 50
+    assert found.tracked_s > 0.15
 
 
 @pytest.mark.parametrize("skew", [1e-4, -3e-5])

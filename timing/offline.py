@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from timing.acquire import Acquisition, NoCorrelation, Search, acquire
+from timing.clock import ClockModel
 from timing.offline_measure import Measured, SyncedFiles, TakeMapped, composed
 from timing.sync import PairSynchronizer, run_acquisition
 from timing.tags import PS_PER_S, TagBatch, TimesPs
@@ -130,7 +131,20 @@ class _Follower:
     ):
         self._local_ps, self._remote_ps, self._search = local_ps, remote_ps, search
         self._model = prior.model
-        self._found_ps = prior.model.instant_to_local(prior.remote_start_ps)
+        # As the synchroniser would see it, to which remote times come mapped.
+        self._prior: Acquisition | None = replace(
+            prior,
+            model=ClockModel(
+                prior.model.instant_to_local(prior.model.epoch_ps),
+                0,
+                0.0,
+                0.0,
+                prior.model.covariance,
+            ),
+            remote_start_ps=prior.model.instant_to_local(prior.remote_start_ps),
+            remote_stop_ps=prior.model.instant_to_local(prior.remote_stop_ps),
+        )
+        self._found_ps = self._prior.remote_start_ps
         self._measured = measured
         common_s = min(local_ps[-1] - local_ps[0], remote_ps[-1] - remote_ps[0]) / PS_PER_S
         step_s = min(1.0, max(0.1, 30 / max(prior.pair_rate_cps, 1e-9)), common_s / 4)
@@ -214,6 +228,12 @@ class _Follower:
         """Acquire where the synchroniser asks for it; a clock found far off, if any."""
         request = self._sync.acquisition_input()
         if request is None:
+            return None
+        prior = self._prior
+        if prior is not None and prior.remote_start_ps <= chunk_ps < prior.remote_stop_ps:
+            # Inside the record that it was found in; few pairs may need all of that.
+            self._prior = None
+            self._sync.accept(request, prior)
             return None
         result = run_acquisition(request)
         self._sync.accept(request, result)

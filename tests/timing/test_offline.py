@@ -142,6 +142,24 @@ def test_the_residual_of_steady_clocks_averages_down_as_white_phase(lab: Make) -
     assert slope == pytest.approx(-0.5, abs=0.2)
 
 
+def test_few_pairs_are_followed_in_longer_spans(lab: Make) -> None:
+    truth = lab(
+        9,
+        span_s=20.0,
+        rates_cps=(2e5, 5e3),
+        pairs_cps=60.0,
+        offset_ps=10**8,
+        skew=5e-8,
+        tick_ps=1,
+    )
+    narrow = Search(max_offset_ps=10**9, max_skew=1e-7, most_s=0.5)
+    found = synced(truth.local_ps, truth.remote_ps, narrow, clock_noise_1s=1e-12)
+    assert found.pair_rate_cps == pytest.approx(60, rel=0.2)
+    assert found.tracked_s > 17
+    line = found.line
+    assert abs(truth.error_ps(line, line.epoch_ps)) < 4 * line.uncertainty_ps(line.epoch_ps) < 25
+
+
 def test_a_record_of_a_fraction_of_a_second_is_enough(lab: Make) -> None:
     truth = lab(8, span_s=0.2, offset_ps=5 * 10**9, skew=1e-6, tick_ps=1)
     found = synced(truth.local_ps, truth.remote_ps, SEARCH, clock_noise_1s=1e-11)

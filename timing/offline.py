@@ -229,13 +229,13 @@ class _Follower:
         request = self._sync.acquisition_input()
         if request is None:
             return None
-        prior = self._prior
-        if prior is not None and prior.remote_start_ps <= chunk_ps < prior.remote_stop_ps:
-            # Inside the record that it was found in; few pairs may need all of that.
-            self._prior = None
-            self._sync.accept(request, prior)
-            return None
         result = run_acquisition(request)
+        prior = self._prior
+        inside = prior is not None and prior.remote_start_ps <= chunk_ps < prior.remote_stop_ps
+        if isinstance(result, NoCorrelation) and prior is not None and inside:
+            # Few pairs may need all of the record that the clock was found in.
+            self._prior = None
+            result = prior
         self._sync.accept(request, result)
         if isinstance(result, Acquisition):
             self._failed, self._wide_at = 0, WIDE_AFTER

@@ -16,7 +16,6 @@ from timing.clock import ClockModel
 from timing.diagnose import clock_step
 from timing.sync import Overlap, SyncStatus
 from timing.tags import PS_PER_S, TimesPs
-from timing.track import TrackStatistics
 
 Floats = NDArray[np.float64]
 TakeMapped = Callable[[TimesPs, NDArray[np.int64]], None]
@@ -60,7 +59,8 @@ class SyncedFiles:
     offsets of the longest segment between steps, its epoch in the middle, its covariance scaled by
     their scatter. `residual_rms_ps` is the rms of those offsets about the line: clocks, path and
     counting together. `tracked_s` of `common_s` seconds were tracked. `delay_ps` and `counts` are
-    the histogram of local minus mapped times over all spans; `pairs` and `accidentals` are
+    the histogram of local minus mapped times over all spans; the tracker's residual and bound are
+    those it stated last, for clocks of the given noise; `pairs` and `accidentals` are
     those in a window of full width `window_ps`.
     """
 
@@ -69,7 +69,8 @@ class SyncedFiles:
     segment: int
     points: list[SpanPoint]
     steps: list[Step]
-    statistics: TrackStatistics | None
+    tracker_residual_ps: float | None
+    tracker_bound_ps: float | None
     window_ps: int
     clock_noise_1s: float
     jitter_ps: float
@@ -128,7 +129,8 @@ class Measured:
     tracked_ps: int = 0
     losses: int = 0
     acquisitions: int = 0
-    statistics: TrackStatistics | None = None
+    residual_ps: float | None = None
+    bound_ps: float | None = None
     last: ClockModel | None = None
     unproved: list[tuple[TimesPs, NDArray[np.int64]]] = field(default_factory=list)
 
@@ -203,7 +205,9 @@ class Measured:
         """A synchroniser has done its part."""
         self.losses += status.losses
         self.acquisitions += status.acquisitions
-        self.statistics = status.statistics or self.statistics
+        if status.statistics is not None:
+            self.residual_ps = status.statistics.residual_ps
+            self.bound_ps = status.statistics.bound_ps
 
     def result(
         self, found: Acquisition, local_ps: TimesPs, remote_ps: TimesPs
@@ -241,7 +245,8 @@ class Measured:
             segment=longest,
             points=points,
             steps=self.steps,
-            statistics=self.statistics,
+            tracker_residual_ps=self.residual_ps,
+            tracker_bound_ps=self.bound_ps,
             window_ps=self.window_ps,
             clock_noise_1s=self.noise_1s,
             jitter_ps=_width(delay_ps * self.bin_ps, self.counts) or self.jitter_ps,

@@ -22,7 +22,7 @@ def sync_facts(
     synced: SyncedFiles, findings: list[Finding], paths: Paths, *, with_stability: bool
 ) -> dict[str, Any]:
     """All that was found, as JSON holds it."""
-    line, statistics = synced.line, synced.statistics
+    line = synced.line
     facts: dict[str, Any] = {
         "found": True,
         "a": str(paths[0]),
@@ -40,8 +40,8 @@ def sync_facts(
         "accidentals": synced.accidentals,
         "pair_rate_cps": synced.pair_rate_cps,
         "residual_rms_ps": _finite(synced.residual_rms_ps),
-        "tracker_residual_ps": statistics.residual_ps if statistics else None,
-        "tracker_bound_ps": statistics.bound_ps if statistics else None,
+        "tracker_residual_ps": synced.tracker_residual_ps,
+        "tracker_bound_ps": synced.tracker_bound_ps,
         "clock_noise_1s": synced.clock_noise_1s,
         "common_s": synced.common_s,
         "tracked_s": synced.tracked_s,
@@ -148,7 +148,7 @@ def print_sync(
 def _sync_table(synced: SyncedFiles, paths: Paths) -> Table:
     from rich.markup import escape
 
-    line, statistics = synced.line, synced.statistics
+    line = synced.line
     table = facts_table(f"B onto A: {escape(paths[1].name)} onto {escape(paths[0].name)}")
     table.add_row(
         "offset A - B",
@@ -163,11 +163,11 @@ def _sync_table(synced: SyncedFiles, paths: Paths) -> Table:
     table.add_row("pairs", f"{synced.pair_rate_cps:,.1f} per s in {synced.window_ps:,} ps")
     table.add_row("accidentals", f"{synced.accidentals:,.1f} among {synced.pairs:,} coincidences")
     table.add_row("offsets about the line", f"{synced.residual_rms_ps:,.2f} ps rms")
-    if statistics is not None:
+    if synced.tracker_residual_ps is not None:
         table.add_row(
             "tracker's residual",
-            f"{statistics.residual_ps:,.2f} ps; bound {statistics.bound_ps:,.2f} ps for clock "
-            f"noise {synced.clock_noise_1s:g} at 1 s",
+            f"{synced.tracker_residual_ps:,.2f} ps; bound {synced.tracker_bound_ps:,.2f} ps for "
+            f"clock noise {synced.clock_noise_1s:g} at 1 s",
         )
     table.add_row(
         "tracked",

@@ -7,6 +7,9 @@ What a coincidence is has three meanings, named in `Semantics`; `docs/kernels.md
 For streams in chunks there are `PairCounter`, `NearestMatcher`, `PairMatcher` and
 `DifferenceHistogram` for two channels, `FoldCounter`, `FoldFinder` and `PairHistograms` for up to
 64 in one merged stream, `FoldMatcher` for several streams and `PhaseHistogram` for one.
+
+Two recordings of one light by free-running clocks: `synchronise(a, b, Search(...))` finds and
+follows the offset, `examine` says what is wrong with them, `stability` how steady the clocks are.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from qnodeos.delay_histograms import (
     delay_histograms,
     find_single_peak,
 )
+from timing.acquire import Acquisition, NoCorrelation, Search
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -50,14 +54,19 @@ from timing.conditioning import (
     OrderRepair,
     StreamMerge,
 )
+from timing.diagnose import Finding, confirmed_unit, examine, swapped, wide_peak
+from timing.offline import synchronise
+from timing.offline_measure import SyncedFiles, TakeMapped
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
+from timing.stability import StabilityPoint, phase_of_frequency, stability
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
 from timing.time_steps import CombWarning, bin_on_grid, time_step_ps
 
 __all__ = [
     "DEFAULT_BIN_PS",
     "PS_PER_S",
+    "Acquisition",
     "ChannelDelays",
     "Channels",
     "CombWarning",
@@ -65,11 +74,13 @@ __all__ = [
     "DelayHistogram",
     "DifferenceHistogram",
     "DownSelect",
+    "Finding",
     "FoldCounter",
     "FoldFinder",
     "FoldMatcher",
     "MarkerGate",
     "NearestMatcher",
+    "NoCorrelation",
     "OpenCloseGate",
     "OrderRepair",
     "PackedError",
@@ -80,19 +91,25 @@ __all__ = [
     "PhaseHistogram",
     "Recording",
     "RecordingError",
+    "Search",
     "Semantics",
+    "StabilityPoint",
     "StreamMerge",
+    "SyncedFiles",
     "TagBatch",
     "TagPacker",
     "TagUnpacker",
+    "TakeMapped",
     "TimesPs",
     "accidental_coincidences",
     "analyze_pair",
     "bin_on_grid",
+    "confirmed_unit",
     "count_coincidences",
     "count_with_accidentals",
     "delay_histogram",
     "delay_histograms",
+    "examine",
     "find_coincidences",
     "find_folds",
     "find_single_peak",
@@ -102,8 +119,13 @@ __all__ = [
     "open_recording",
     "pack_tags",
     "phase_histogram",
+    "phase_of_frequency",
+    "stability",
+    "swapped",
+    "synchronise",
     "time_step_ps",
     "unpack_tags",
+    "wide_peak",
 ]
 
 Semantics = Literal["all", "nearest", "exclusive"]

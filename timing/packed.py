@@ -16,8 +16,8 @@ MAGIC = b"QTP1"
 HEADER = struct.Struct("<4sIIIqQIHBB")
 CHECKED_FROM = 8
 SIGNED = 1
-# 65536 tags of 33 + 64 + 8 bits, 256 channels and the guard bytes.
-MOST_PAYLOAD_BYTES = MOST_TAGS * 105 // 8 + 256 + 8
+# 65536 tags of 33 + 64 + 8 bits, 1024 groups of 7 bits, 256 channels and the guard bytes.
+MOST_PAYLOAD_BYTES = MOST_TAGS * 105 // 8 + 1024 * 7 // 8 + 256 + 8
 
 Tags = tuple[TimesPs, Channels]
 
@@ -108,15 +108,22 @@ class _Block:
 
 class TagUnpacker:
     """Unpacks a stream of bytes in any pieces. At damage it stays: all that came before is given
-    back, and then every call raises PackedError. The blocks of a large piece are shared out to
-    `threads`."""
+    back, and then every call raises PackedError. So it does where there are more than `most_tags`
+    tags, which take a bit each at least: a limit for what a stranger sends. The blocks of a large
+    piece are shared out to `threads`."""
 
-    def __init__(self, *, threads: int = 1) -> None:
+    def __init__(self, most_tags: int = 2**62, *, threads: int = 1) -> None:
         self.tags = 0
+        self._most_tags = most_tags
         self.finished = False
         self._threads = threads
         self._at_byte = 0
         self._bytes = b""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of a block that has not come whole."""
+        return len(self._bytes)
 
     def feed(self, data: bytes) -> Tags:
         """The tags of the blocks that are complete; PackedError if the next block is damaged."""
@@ -185,6 +192,8 @@ class TagUnpacker:
                 f"a block of {count} tags in {size} bytes with flags {flags}",
                 f"at most {MOST_TAGS} tags in {MOST_PAYLOAD_BYTES} bytes, flags 0 or 1",
             )
+        if tags + count > self._most_tags:
+            raise self._damaged(at, f"{tags + count} tags", f"at most {self._most_tags}")
         end = HEADER.size + size
         if len(data) < end:
             return None
@@ -223,3 +232,25 @@ def unpack_tags(data: bytes, *, threads: int = 1) -> Tags:
     tags = unpacker.feed(data)
     unpacker.finish()
     return tags
+
+
+def pack_times(time_ps: TimesPs) -> bytes:
+    """Times alone, for a message that tells its own length: blocks of channel 0, no end block."""
+    channel = np.zeros(len(time_ps), np.uint8)
+    return b"".join(
+        _block(time_ps[k : k + MOST_TAGS], channel[k : k + MOST_TAGS], k)
+        for k in range(0, len(time_ps), MOST_TAGS)
+    )
+
+
+def unpack_times(data: bytes, most_tags: int) -> TimesPs:
+    """What `pack_times` packed; PackedError where it is not that, or more than so many tags."""
+    unpacker = TagUnpacker(most_tags)
+    time_ps, channel = unpacker.feed(data)
+    unpacker.feed(b"")  # raises what came after a good block
+    if unpacker.finished or unpacker.waiting:
+        found = "an end block" if unpacker.finished else f"{unpacker.waiting} bytes of a block"
+        raise PackedError(len(data), found, "whole blocks of times")
+    if channel.any():
+        raise PackedError(0, f"tags of channel {channel.max()}", "times alone, of channel 0")
+    return time_ps

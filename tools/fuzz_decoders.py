@@ -29,7 +29,7 @@ from cext.decode import (
     decode_tdc2,
 )
 from cext.decode_packed import pack_payload, unpack_payload
-from timing.packed import PackedError, TagUnpacker, pack_tags
+from timing.packed import PackedError, TagUnpacker, pack_tags, pack_times, unpack_times
 from timing.recordings import RecordingError, open_recording
 
 Random = np.random.Generator
@@ -215,6 +215,19 @@ def packed(random: Random) -> None:
     assert found == len(time_ps)
 
 
+def times(random: Random) -> None:
+    """Times of an exchange, damaged, by a sender who claims what it likes."""
+    time_ps = np.sort(some_tags(random)[0])
+    good = pack_times(time_ps)
+    data = mutated(random, good)
+    try:
+        found = unpack_times(data, int(random.choice([4, 300, 400_000])))
+    except PackedError:
+        return
+    assert data == good or not data, "damage that went unnoticed"
+    assert found.tolist() == (time_ps.tolist() if data else [])
+
+
 def payload(random: Random) -> None:
     """The bits behind the check sum, with values of the header that do not belong to them."""
     time_ps, channel = some_tags(random)
@@ -281,7 +294,7 @@ def recording(random: Random) -> None:
     assert found.pulses is None or len(found.pulses.sync) == len(found) == len(found.pulses.dtime)
 
 
-TARGETS = [tdc1, tdc2, picoquant, picoquant, id900, packed, payload, recording]
+TARGETS = [tdc1, tdc2, picoquant, picoquant, id900, packed, payload, recording, times]
 
 
 def run_case(seed: int, number: int) -> None:

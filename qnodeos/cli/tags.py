@@ -15,12 +15,14 @@ import typer
 from qnodeos.cli.tags_report import (
     check_plot,
     draw,
+    open_or_refuse,
     pair_facts,
     pair_table,
     print_json,
     print_tables,
     recording_facts,
 )
+from qnodeos.cli.tags_sync import sync
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Look into recorded tag files (PicoQuant T2, T3 .ptu, S-Fifteen TDC2 .ts, packed).",
 )
+
+app.command()(sync)
 
 MOST_BINS = 1_000_000
 # About a minute of counting; more is a slip in the range far more often than a wish.
@@ -44,7 +48,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 @app.command()
 def info(file: FileArgument, as_json: JsonOption = False) -> None:
     """Show span, counts and rates, overflows and gaps of a recording."""
-    recording = _open(file)
+    recording = open_or_refuse(file)
     if as_json:
         print_json(recording_facts(recording))
         return
@@ -80,7 +84,7 @@ def analyze(
     """Count coincidences of two channels and compute their g2 histogram."""
     if plot is not None:
         check_plot(plot)
-    recording = _open(file)
+    recording = open_or_refuse(file)
     channel_a, channel_b = _pair(recording, channels)
     from qnodeos.tags import DEFAULT_BIN_PS, CombWarning, analyze_pair, bin_on_grid
 
@@ -107,21 +111,6 @@ def analyze(
     print_tables(recording, pair_table(recording, pair, delay_ps is not None))
     if plot is not None:
         typer.echo(f"g2 drawn in {plot}")
-
-
-def _open(file: Path) -> Recording:
-    from qnodeos.tags import RecordingError, open_recording
-
-    try:
-        return open_recording(file)
-    except RecordingError as error:
-        raise UserError(
-            "cannot read this file as a recording of time tags",
-            where=f"{error.path}, byte {error.at_byte}",
-            found=error.found,
-            expected=error.expected,
-            do=error.do,
-        ) from None
 
 
 def _pair(recording: Recording, text: str | None) -> tuple[int, int]:

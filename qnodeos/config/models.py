@@ -59,6 +59,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Fidelity = Annotated[float, Field(ge=0.5, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
+DelayPs = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
 
@@ -158,6 +159,12 @@ class PhotonicLinkTable(Table):
     clock_noise_1s: float = Field(gt=0.0, le=1e-4)
     basis_dwell_s: float = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
+    outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
+    """How much later than light the tags of each outcome channel come: cables, electronics."""
+    dead_time_ps: int = Field(default=100_000, ge=0, le=10_000_000)
+    """The longest dead time of a detector: closer tags would tell that they are of two."""
+    tag_bytes_per_s: int = Field(default=4_000_000, ge=10_000, le=1_000_000_000)
+    """Bandwidth for the tags sent to the peer; above it whole time slices are left out."""
 
     @model_validator(mode="after")
     def _two_channels(self) -> Self:

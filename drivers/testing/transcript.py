@@ -147,11 +147,12 @@ def record(instrument: Instrument, resource: str, file: TextIO, clock: Callable[
 
 
 def read_transcript(path: Path) -> Transcript:
-    """Read a file; raises BadTranscript with the line that is wrong, or OSError."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    """Read a file; raises BadTranscript with the place that is wrong, or OSError."""
+    # Not splitlines(): bytes of an instrument may be what that takes for an end of line.
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
     events: list[Event] = []
     try:
-        header = msgspec.json.decode(lines[0] if lines else "", type=Header)
+        header = msgspec.json.decode(lines[0], type=Header)
         for line in lines[1:]:
             event = msgspec.json.decode(line, type=Event)
             event.data.encode("latin-1")

@@ -51,7 +51,8 @@ class FastId900(Id900):
             self.late_s = max(self.late_s, now_s - self._due_s)
             self._due_s += PERIOD_S
             for number in INPUTS:
-                if not self._tags[number].send(self._messages[number]):
+                channel = self._tags.get(number)
+                if channel is None or not channel.send(self._messages[number]):
                     self.lost_messages += 1
 
 

@@ -14,6 +14,7 @@ from drivers.links.serial import SerialSettings, SerialTransport
 from drivers.links.snmp import PORT as SNMP_PORT
 from drivers.links.snmp import SnmpTransport
 from drivers.links.tcp import TcpTransport
+from drivers.links.vendor import VendorTransport
 from drivers.links.visa import VisaTransport
 from drivers.links.ws import WebSocketTransport
 
@@ -21,11 +22,11 @@ ACCEPTED = (
     "tcp://HOST:PORT, serial://PATH?baud=115200, zmq://HOST:PORT, zmq+pair://HOST:PORT, "
     "http://HOST:PORT/PATH, ws://HOST:PORT/PATH, snmp://HOST?community=public, "
     "TCPIP::HOST::PORT::SOCKET, ASRL/dev/PATH::INSTR, any other VISA name such as "
-    "USB0::0x1313::0x8078::P0001::INSTR, visa://NAME, or mem://NAME; "
+    "USB0::0x1313::0x8078::P0001::INSTR, visa://NAME, vendor://SERIAL, or mem://NAME; "
     "for example tcp://192.168.1.20:1998 or serial:///dev/ttyACM0?baud=115200"
 )
 
-SCHEMES = ("tcp", "serial", "zmq", "http", "ws", "snmp", "visa", "mem")
+SCHEMES = ("tcp", "serial", "zmq", "http", "ws", "snmp", "visa", "vendor", "mem")
 """The kinds of link, as a manifest names them."""
 
 _NETWORK = re.compile(
@@ -36,6 +37,7 @@ _NETWORK = re.compile(
 _VISA = re.compile(r"(?:visa://(?P<any>\S+)|(?P<name>(?:USB|GPIB|TCPIP)\d*::\S+))", re.IGNORECASE)
 _VISA_SOCKET = re.compile(r"TCPIP\d*::(?P<host>[^\s:]+)::(?P<port>\d+)::SOCKET", re.IGNORECASE)
 _VISA_SERIAL = re.compile(r"ASRL(?P<path>/[^\s:]+)(?:::INSTR)?", re.IGNORECASE)
+_VENDOR = re.compile(r"vendor://(?P<name>[^\s/?#]+)")
 _MEMORY = re.compile(r"mem://(?P<name>[^\s/?#]+)")
 _SERIAL = "serial://"
 
@@ -99,6 +101,8 @@ def _make_transport(
         return SerialTransport(device, _line(query, serial, resource), resource=resource)
     if found := _VISA.fullmatch(resource):
         return VisaTransport(found["any"] or found["name"], resource=resource)
+    if found := _VENDOR.fullmatch(resource):
+        return VendorTransport(found["name"], resource=resource)
     if found := _MEMORY.fullmatch(resource):
         if memory is None:
             raise ValueError(

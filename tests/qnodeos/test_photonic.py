@@ -216,7 +216,7 @@ async def test_an_analyzer_that_comes_back_and_homes_spoils_nothing(
     async with network(tmp_path, photonic=True, test_fraction=0.3, basis_dwell_s=3.0) as net:
         taker = Taker(net, "bob")
         asked = asyncio.create_task(
-            collect(net.ask("alice", number=10**6, minimum_fidelity=0.8, within_s=18))
+            collect(net.ask("alice", number=10**6, minimum_fidelity=0.8, within_s=30))
         )
         await until(lambda: net.photonic("alice").counters["delivered"] > 500, 60)
         for _ in range(5):

@@ -67,7 +67,7 @@ class OzDd100(Attenuator):
     async def connect(self) -> Identity:
         """End half a command, drop late answers, ask for its range and where it stands."""
         await self._talk.settle()
-        lines = await self._talk.ask_first("CD", timeout_s=3.0)
+        lines = await self._talk.ask_first("CD", timeout_s=1.5)
         told = "\n".join(lines)
         largest, loss = _LARGEST.search(told), _LOSS.search(told)
         bound_db = min(self._bound_db, float(largest[1]) if largest else math.inf)

@@ -40,8 +40,9 @@ class JsonRpc:
         if error is not None:
             known = error if isinstance(error, dict) else {"message": error}
             text = str(known.get("message", "no text"))
-            if known.get("data") is not None:
-                text += f" ({known['data']})"
+            data = known.get("data")
+            if data is not None:
+                text += f" ({data.get('message', data) if isinstance(data, dict) else data})"
             raise InstrumentError(known.get("code", "error"), text, **self.about(method))
         if "result" not in answer:
             raise self._garbled("expected a result or an error", raw, method)

@@ -96,7 +96,7 @@ class Lines:
 
     def about(self, command: str = "") -> dict[str, str]:
         """Whose, where and what, for an exception of `drivers.errors`."""
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(command)
 
 
 class Scpi(Lines):

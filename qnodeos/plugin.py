@@ -7,6 +7,7 @@ A package offers its driver under the entry-point group `qnodeos.drivers`.
 
 from __future__ import annotations
 
+from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
 from drivers.devices import (
     Analyzer,
     Attenuator,
@@ -45,7 +46,16 @@ from drivers.errors import (
     Refused,
     Timeout,
 )
-from drivers.framing import ETB, LINE_CRLF, LINE_LF, Anything, Framing, LengthCrc, Until
+from drivers.framing import (
+    ETB,
+    LINE_CRLF,
+    LINE_LF,
+    Anything,
+    EitherEnd,
+    Framing,
+    LengthCrc,
+    Until,
+)
 from drivers.links.base import Link, Transport
 from drivers.links.open import make_link
 from drivers.links.serial import SerialSettings
@@ -58,6 +68,7 @@ from drivers.plugin import (
     load_driver,
     make_instrument,
 )
+from drivers.scpi import Lines, Scpi
 from drivers.testing import (
     Channel,
     Check,
@@ -73,6 +84,7 @@ from drivers.testing import (
     on_tcp,
     replayed,
 )
+from drivers.waiting import becomes
 from timing.loop import run_virtual
 from timing.tags import TagBatch
 
@@ -98,6 +110,7 @@ __all__ = [
     "DeviceCapabilities",
     "DeviceHerald",
     "DiodeCurrent",
+    "EitherEnd",
     "FarEnd",
     "Framing",
     "FrequencyReference",
@@ -107,6 +120,7 @@ __all__ = [
     "InstrumentProblem",
     "Laser",
     "LengthCrc",
+    "Lines",
     "Link",
     "Manifest",
     "NanowireBias",
@@ -120,9 +134,11 @@ __all__ = [
     "QuantumDevice",
     "ReferenceStatus",
     "Refused",
+    "Scpi",
     "ScriptedTransport",
     "SerialSettings",
     "Session",
+    "Setter",
     "Subject",
     "TagBatch",
     "TemperatureController",
@@ -132,15 +148,20 @@ __all__ = [
     "Tunable",
     "UnknownDriver",
     "Until",
+    "apply_in_order",
+    "becomes",
     "checks_for",
     "dial_to",
     "drain",
     "driver_names",
     "expected_exchange",
+    "in_range",
+    "known_options",
     "load_driver",
     "make_instrument",
     "make_link",
     "memory_link",
+    "number_option",
     "on_tcp",
     "replayed",
     "run_virtual",

@@ -12,12 +12,15 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
+from sim_backends.avalanche import AvalancheDiode
 from sim_backends.instruments.abacus import Abacus
 from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
 from sim_backends.instruments.dlcpro import DlcPro
+from sim_backends.instruments.dlcpro_monitor import DlcProMonitor
 from sim_backends.instruments.ell14 import Ell14Bus
 from sim_backends.instruments.fs725 import Fs725
+from sim_backends.instruments.id120 import Id120
 from sim_backends.instruments.id900 import Id900
 from sim_backends.instruments.itla import Itla
 from sim_backends.instruments.nkt_basik import NktBasik
@@ -28,10 +31,13 @@ from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
+from sim_backends.instruments.retina import Retina
 from sim_backends.instruments.santec_tsl import SantecTsl
+from sim_backends.instruments.sfifteen_spd import SFifteenSpd
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
+from sim_backends.instruments.wr_switch import WrSwitch
 from sim_backends.mount import Connect
 
 __all__ = [
@@ -115,7 +121,10 @@ def _ell14(context: Context) -> Sockets:
 
 
 def _dlcpro(context: Context) -> Sockets:
-    return {"port": DlcPro(context.of, context.serial, advance=context.advance).connect}
+    laser = DlcPro(context.of, context.serial, advance=context.advance)
+    monitor = DlcProMonitor(laser, now_s=context.now_s, unix_s=context.unix_s)
+    context.step(monitor)
+    return {"port": laser.connect, "monitor_port": monitor.connect}
 
 
 def _pm100d(context: Context) -> Sockets:
@@ -148,6 +157,27 @@ def _tempico(context: Context) -> Sockets:
     tagger = Tempico(context.of, context.serial, unix_s=context.unix_s())
     context.step(tagger)
     return {"pty": tagger.connect}
+
+
+def _retina(context: Context) -> Sockets:
+    box = Retina(context.of, advance=context.advance, unix_s=context.unix_s)
+    return {"port": box.connect_api, "counts_port": box.connect_counts}
+
+
+def _wr_switch(context: Context) -> Sockets:
+    return {"port": WrSwitch(context.serial).connect}
+
+
+def _sfifteen_spd(context: Context) -> Sockets:
+    diode = AvalancheDiode(context.of, advance=context.advance, breakdown_v=140.0, excess_v=10.0)
+    return {"pty": SFifteenSpd(diode, context.serial).connect}
+
+
+def _id120(context: Context) -> Sockets:
+    diode = AvalancheDiode(context.of, advance=context.advance, breakdown_v=152.0, excess_v=8.0)
+    detector = Id120(diode, context.serial)
+    context.step(detector)
+    return {"port": detector.connect}
 
 
 def _quantum_device(context: Context) -> Sockets:
@@ -223,7 +253,13 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "pulse-streamer": InstrumentType(_pulse_streamer, {"port": "http"}),
     "abacus": InstrumentType(_abacus, {"pty": "pty"}, of=("taggers",)),
     "tempico": InstrumentType(_tempico, {"pty": "pty"}, of=("taggers",)),
-    "dlcpro": InstrumentType(_dlcpro, {"port": "tcp"}, of=("lasers",)),
+    "retina": InstrumentType(_retina, {"port": "http", "counts_port": "ws"}, of=("detectors",)),
+    "wr-switch": InstrumentType(_wr_switch, {"port": "snmp"}),
+    "sfifteen-spd": InstrumentType(_sfifteen_spd, {"pty": "pty"}, of=("detectors",)),
+    "id120": InstrumentType(_id120, {"port": "hislip"}, of=("detectors",)),
+    "dlcpro": InstrumentType(
+        _dlcpro, {"port": "tcp"}, of=("lasers",), also_by={"monitor_port": "tcp"}
+    ),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),

@@ -23,13 +23,13 @@ OVERRANGE = 9.9e37
 
 
 class Pm100d(PowerMeter):
-    """A PM100D behind a TCP bridge. Setting: `wavelength_nm`. No options."""
+    """A PM100D on USB (VISA), or behind a TCP bridge. Setting: `wavelength_nm`. No options."""
 
     manifest = Manifest(
         driver="thorlabs.pm100d",
         kind="PowerMeter",
         identity=r"(?i)thorlabs\s*,\s*PM",
-        links=("tcp", "serial"),
+        links=("visa", "tcp", "serial"),
         safe_state="nothing to switch off: it only measures",
         asking=Asking(b"\n", LINE_LF, b"*IDN?"),
         read_only=("ping", "readings", "power_w", "wavelength_nm"),

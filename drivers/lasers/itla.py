@@ -13,10 +13,10 @@ from typing import Any
 from drivers.checks import Setter, apply_in_order, in_range, known_options
 from drivers.devices import Identity, Laser, OutputPower, Tunable
 from drivers.errors import InstrumentError, Refused, Timeout
-from drivers.lasers.itla_packets import NOT_IMPLEMENTED, Registers
+from drivers.lasers.itla_packets import NOT_IMPLEMENTED, FourBytes, Registers
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 
 SPEED_OF_LIGHT_NM_THZ = 299_792.458
 MODES = ("dither", "no dither", "whisper")
@@ -52,10 +52,10 @@ class Itla(Laser, OutputPower, Tunable):
         identity=r"\bITLA\b",
         links=("serial", "tcp"),
         safe_state="output disabled",
+        asking=Asking(b"", FourBytes()),
         emits=True,
         read_only=("ping", "readings", "emission", "power_mw", "wavelength_nm"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="itla"',
         sources=("pytla itla/utils.py, registers", "ScanLoop itla_pyvisa.py", "OIF-ITLA-MSA-01.3"),
     )
 

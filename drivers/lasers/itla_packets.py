@@ -122,8 +122,7 @@ class Registers:
 
     def about(self, register: int) -> dict[str, str]:
         """Whose, where and what, for an exception of `drivers.errors`."""
-        command = f"register {register:02X}h"
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(f"register {register:02X}h")
 
     async def _read(self, register: int) -> int:
         status, data = await self._exchange(register, request(register))

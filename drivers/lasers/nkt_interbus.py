@@ -180,5 +180,4 @@ class Interbus:
                 return answer
 
     def _about(self, module: int, register: int) -> dict[str, str]:
-        command = f"module {module} register {register:02X}h"
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(f"module {module} register {register:02X}h")

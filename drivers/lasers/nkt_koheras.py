@@ -14,10 +14,10 @@ from drivers.checks import apply_in_order, in_range, known_options, number_optio
 from drivers.devices import Identity, Laser, OutputPower, Tunable
 from drivers.draining import drain
 from drivers.errors import InstrumentError, Timeout
-from drivers.lasers.nkt_interbus import Interbus
+from drivers.lasers.nkt_interbus import Interbus, Telegrams
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.waiting import becomes
 
 LARGEST_POWER_MW = 655.35
@@ -59,10 +59,10 @@ class KoherasBasik(Laser, OutputPower, Tunable):
         identity=r"^NKT module type 33h",
         links=("serial", "tcp"),
         safe_state="emission off",
+        asking=Asking(b"", Telegrams()),
         emits=True,
         read_only=("ping", "readings", "emission", "power_mw", "wavelength_nm"),
         serial=SerialSettings(baud=115200, rtscts=True),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="koheras"',
         sources=("QMI nkt_photonics/adjustik.py", "NKT-Basik register_enums.py, bits_handling.py"),
     )
 
@@ -220,5 +220,6 @@ class KoherasBasik(Laser, OutputPower, Tunable):
         return InstrumentError("interlock", f"no emission: {reason}", **self._about(_EMISSION))
 
     def _about(self, register: int | None = None) -> dict[str, str]:
-        command = "" if register is None else f"module {self._module} register {register:02X}h"
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(
+            "" if register is None else f"module {self._module} register {register:02X}h"
+        )

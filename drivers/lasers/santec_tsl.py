@@ -78,7 +78,7 @@ class SantecTsl(Laser, OutputPower, Tunable):
         known_options("santec.tsl", self.options, "max_power_mw")
         low, high = POWER_RANGE_MW
         self._largest_mw = number_option(self.options, "max_power_mw", high, low, 100.0, "mW")
-        self._scpi = Scpi(link, errors=":SYST:ERR?", end=b"\r", framing=EitherEnd(), timeout_s=2.0)
+        self._scpi = Scpi(link, errors=":SYST:ERR?", end=b"\r", framing=EitherEnd(), timeout_s=1.5)
         self._range_nm = (0.0, math.inf)
 
     async def connect(self) -> Identity:

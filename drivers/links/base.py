@@ -162,6 +162,10 @@ class Link:
         """Declare the pipe out of step: nothing may be asked before it has been opened again."""
         self._usable = False
 
+    def about(self, command: str = "") -> dict[str, str]:
+        """Whose, where and what, for an exception of `drivers.errors`."""
+        return {"owner": self.owner, "resource": self.resource, "command": command}
+
     def _drop_unasked(self) -> None:
         self.unasked_bytes += len(self._buffer) + len(self.transport.read_nowait())
         self._buffer.clear()

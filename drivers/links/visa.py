@@ -1,9 +1,11 @@
 """Instruments on USBTMC, GPIB, VXI-11 and HiSLIP, through pyvisa.
 
 pyvisa blocks, so each session has a thread of its own, and the event loop never waits for it. A
-USBTMC instrument complains of a read that nothing answers: it is read only while somebody waits.
-VISA carries messages with an end mark beside the bytes; here a message that does not end with a
-line feed gets one, so that the framing of lines finds its end.
+USBTMC instrument complains of a read that nothing answers, and a read that waits holds up the next
+write: so it is read only when a question (a message with a "?") is open, and what an earlier
+session left is cleared when a session is opened. VISA carries messages with an end mark beside the
+bytes; here a message that does not end with a line feed gets one, so that the framing of lines
+finds its end.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class VisaTransport(Transport):
         self._thread: ThreadPoolExecutor | None = None
         self._reading: asyncio.Future[bytes] | None = None
         self._timed_out: Any = None
+        self._questions = 0
+        self._asked = asyncio.Event()
 
     async def open(self) -> None:
         """Open a session; raises OSError."""
@@ -54,10 +58,15 @@ class VisaTransport(Transport):
             self._session = opening.result()
         except Exception as error:
             raise _as_os_error(error) from error
+        self._questions = 0
+        self._asked.clear()
 
     async def read(self) -> bytes:
-        """Wait for a message; cancellation loses none."""
+        """Wait for the answer to a question; cancellation loses none."""
         while self._session is not None:
+            await self._asked.wait()
+            if self._session is None:
+                break
             if self._reading is None:
                 self._reading = self._start(self._session.read_raw)
             reading = self._reading
@@ -71,6 +80,9 @@ class VisaTransport(Transport):
                 if getattr(error, "error_code", None) == self._timed_out:
                     continue
                 raise _as_os_error(error) from error
+            self._questions -= 1
+            if self._questions <= 0:
+                self._asked.clear()
             return message if message.endswith(b"\n") else message + b"\n"
         raise ConnectionError("the session is closed")
 
@@ -80,11 +92,15 @@ class VisaTransport(Transport):
             raise ConnectionError("the session is closed")
         session = self._session
         await self._call(lambda: session.write_raw(data))
+        if b"?" in data:
+            self._questions += 1
+            self._asked.set()
 
     async def close(self) -> None:
         """Close; never raises and may be called twice."""
         session, thread, reading = self._session, self._thread, self._reading
         self._session = self._thread = self._reading = None
+        self._asked.set()  # wakes a reader that still waits
         if reading is not None:
             reading.add_done_callback(_forget)
         if thread is None:
@@ -111,6 +127,8 @@ class VisaTransport(Transport):
 def _open(pyvisa: Any, backend: str, name: str) -> Any:
     session = pyvisa.ResourceManager(backend).open_resource(name)
     session.timeout = _TURN_MS
+    with contextlib.suppress(Exception):  # not every interface has it
+        session.clear()
     return session
 
 

@@ -84,4 +84,4 @@ class OzTalk:
 
     def about(self, command: str = "") -> dict[str, str]:
         """Whose, where and what, for an exception of `drivers.errors`."""
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        return self.link.about(command)

@@ -52,7 +52,6 @@ class OzDd100(Attenuator):
         asking=Asking(b"\r", UntilDone(), b"CD", reply=r"ATTEN"),
         read_only=("ping", "readings", "attenuation_db"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="dd100"',
         sources=("QMI ozoptics/dd100mc.py", "hispec util/ozoptics/dd100mc.py"),
     )
 
@@ -68,7 +67,7 @@ class OzDd100(Attenuator):
     async def connect(self) -> Identity:
         """End half a command, drop late answers, ask for its range and where it stands."""
         await self._talk.settle()
-        lines = await self._talk.ask_first("CD", timeout_s=3.0)
+        lines = await self._talk.ask_first("CD", timeout_s=1.5)
         told = "\n".join(lines)
         largest, loss = _LARGEST.search(told), _LOSS.search(told)
         bound_db = min(self._bound_db, float(largest[1]) if largest else math.inf)

@@ -37,7 +37,6 @@ class OzEpc(PolarizationController):
         asking=Asking(b"\r\n", UntilDone(), b"V?", reply=r"Voltage\(mV\)"),
         read_only=("ping", "readings", "drive_ranges", "drives"),
         serial=SerialSettings(baud=9600),
-        udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="epc"',
         sources=("QMI ozoptics/epc_driver.py", "pyLabLib OZOptics/base.py"),
     )
 

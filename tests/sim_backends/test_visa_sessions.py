@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 
 from sim_backends.instruments.cld1015 import Cld1015
 from sim_backends.instruments.dg645 import Dg645
+from sim_backends.instruments.fs725 import Fs725
+from sim_backends.instruments.osw_e import OswE
+from sim_backends.instruments.oz_epc import OzEpc
 from sim_backends.instruments.pm100d import Pm100d
 from sim_backends.instruments.polatis import Polatis
 from sim_backends.instruments.santec_tsl import SantecTsl
 from sim_backends.mount import Connect
-from tests.oracles.judge import on_tcp
+from tests.oracles.judge import on_pty, on_tcp
 from tests.twins import make_laser
 
 pyvisa = pytest.importorskip("pyvisa", reason="pyvisa and pyvisa-py are in the extra `test`")
@@ -42,6 +46,22 @@ async def in_session(connect: Connect, session: Session, *, end: str = "\n") -> 
             manager.close()
 
     async with on_tcp(connect) as port:
+        return await asyncio.to_thread(run, port)
+
+
+async def on_port(connect: Connect, path: Path, session: Session, **line: Any) -> dict[str, Any]:
+    """What a blocking session on a pseudo-terminal sees."""
+
+    def run(port: str) -> dict[str, Any]:
+        manager = pyvisa.ResourceManager("@py")
+        box = manager.open_resource(f"ASRL{port}::INSTR", timeout=3000, **line)
+        try:
+            return session(box)
+        finally:
+            box.close()
+            manager.close()
+
+    async with on_pty(connect, path) as port:
         return await asyncio.to_thread(run, port)
 
 
@@ -130,3 +150,43 @@ async def test_cld1015() -> None:
         "cooled": "1",
         "error": '+0,"No error"',
     }
+
+
+async def test_fs725(tmp_path: Path) -> None:
+    def session(box: Any) -> dict[str, Any]:
+        return {"who": box.query("ID?"), "locked": box.query("LO?"), "status": box.query("ST?")}
+
+    clock = asyncio.get_running_loop().time
+    box = Fs725("19957", np.random.default_rng(1), now_s=clock, warm_up_s=300.0)
+    line = {"baud_rate": 9600, "read_termination": "\r", "write_termination": "\r"}
+    assert await on_port(box.connect, tmp_path / "clock", session, **line) == {
+        "who": "PRS10_3.24_SN_19957",
+        "locked": "0",
+        "status": "0,0,17,1,130,128",
+    }
+
+
+async def test_osw_e(tmp_path: Path) -> None:
+    def session(box: Any) -> dict[str, Any]:
+        first = box.query("S?")
+        box.write("S 2")
+        return {"first": first, "then": [box.query("S?") for _ in range(40)]}
+
+    box = OswE(now_s=asyncio.get_running_loop().time)
+    line = {"baud_rate": 115200, "read_termination": "\r\n", "write_termination": "\n"}
+    seen = await on_port(box.connect, tmp_path / "switch", session, **line)
+    assert seen["first"] == "1"
+    assert seen["then"][-1] == "2"  # the first ones may be of the state before
+
+
+async def test_epc(tmp_path: Path) -> None:
+    def session(box: Any) -> dict[str, Any]:
+        return {"set": [box.query("V1,-250"), box.read()], "wrong": box.query("V9,1")}
+
+    box = OzEpc()
+    line = {"baud_rate": 9600, "read_termination": "\r\n", "write_termination": "\r\n"}
+    assert await on_port(box.connect, tmp_path / "epc", session, **line) == {
+        "set": ["Set CH1 DC Voltage at: -250mV", "Done"],
+        "wrong": "Error!",
+    }
+    assert box.voltages_mv == [-250, 0, 0, 0]

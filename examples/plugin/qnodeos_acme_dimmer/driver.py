@@ -5,8 +5,6 @@ Say here where the protocol is from, and what of it nobody has verified on an in
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +14,16 @@ from qnodeos.plugin import (
     Attenuator,
     Identity,
     InstrumentError,
+    Lines,
     Link,
     Manifest,
-    ProtocolError,
-    Refused,
     Timeout,
-    drain,
+    apply_in_order,
+    becomes,
+    in_range,
+    known_options,
 )
 
-_POLL_S = 0.05
 _MOVE_LIMIT_S = 5.0
 _STEP_DB = 0.05
 
@@ -45,36 +44,29 @@ class Dimmer(Attenuator):
 
     def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
         super().__init__(link, options)
-        if self.options:
-            raise ValueError(f"acme.dimmer has no options, found {', '.join(self.options)}")
+        known_options("acme.dimmer", self.options)
+        self._lines = Lines(link)
         self._highest_db = 0.0
 
     async def connect(self) -> Identity:
         """End half a command, drop what an earlier program left, ask who it is."""
-        await self.link.send(b"\n")
-        await drain(self.link, quiet_s=0.05, limit_s=1.0)
-        text = await self._ask("*IDN?")
-        fields = text.split(",")
-        if len(fields) != 4:
-            raise self._garbled("expected four fields", text, "*IDN?")
-        self._highest_db = await self._number("ATT? MAX")
-        return Identity(text, serial=fields[2], firmware=fields[3])
+        await self._lines.settle()
+        fields = await self._lines.fields("*IDN?", 4)
+        self._highest_db = await self._lines.number("ATT? MAX")
+        return Identity(",".join(fields), serial=fields[2], firmware=fields[3])
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
         """Settings: `attenuation_db`."""
-        rest = dict(settings)
-        attenuation_db = rest.pop("attenuation_db", None)
-        await super().apply(rest)
-        if attenuation_db is not None:
-            await self.set_attenuation_db(attenuation_db)
+        setters = {"attenuation_db": (float, self.set_attenuation_db)}
+        await apply_in_order(settings, setters, self._lines.about())
 
     async def enter_safe_state(self) -> None:
         """Shut as far as it goes."""
-        await self.set_attenuation_db(await self._number("ATT? MAX"))
+        await self.set_attenuation_db(await self._lines.number("ATT? MAX"))
 
     async def ping(self) -> None:
         """Ask who it is."""
-        await self._ask("*IDN?")
+        await self._lines.ask("*IDN?")
 
     async def readings(self) -> dict[str, float | int | bool | str]:
         """`attenuation_db`."""
@@ -82,48 +74,18 @@ class Dimmer(Attenuator):
 
     async def attenuation_db(self) -> float:
         """See Attenuator."""
-        return await self._number("ATT?")
+        return await self._lines.number("ATT?")
 
     async def set_attenuation_db(self, attenuation_db: float) -> None:
         """See Attenuator; 0 to what the instrument told at connect."""
-        number = isinstance(attenuation_db, int | float) and not isinstance(attenuation_db, bool)
-        if not number or not 0.0 <= attenuation_db <= self._highest_db:
-            raise Refused(
-                f"attenuation_db = {attenuation_db!r}, accepted are 0 to {self._highest_db:g} dB",
-                **self._about("ATT"),
-            )
-        command = f"ATT {attenuation_db:.2f}"
-        reply = await self._ask(command)
+        about = self._lines.about("ATT")
+        value = in_range("attenuation_db", attenuation_db, 0.0, self._highest_db, "dB", about)
+        reply = await self._lines.ask(f"ATT {value:.2f}")
         if reply != "OK":
-            raise InstrumentError("ATT", reply, **self._about(command))
-        await self._until_reached(attenuation_db, command)
+            raise InstrumentError("ATT", reply, **about)
 
-    async def _until_reached(self, wanted_db: float, command: str) -> None:
-        clock = asyncio.get_running_loop().time
-        end_s = clock() + _MOVE_LIMIT_S
-        while abs(await self.attenuation_db() - wanted_db) > _STEP_DB:
-            if clock() >= end_s:
-                raise Timeout(f"not reached within {_MOVE_LIMIT_S:g} s", **self._about(command))
-            await asyncio.sleep(_POLL_S)
+        async def reached() -> bool:
+            return abs(await self.attenuation_db() - value) <= _STEP_DB
 
-    async def _ask(self, command: str) -> str:
-        reply = await self.link.exchange(command.encode() + b"\n", LINE_LF, command=command)
-        return reply.decode("latin-1").strip()
-
-    async def _number(self, command: str) -> float:
-        text = await self._ask(command)
-        try:
-            value = float(text)
-        except ValueError:
-            raise self._garbled("expected a number", text, command) from None
-        if not math.isfinite(value):
-            raise self._garbled("expected a number", text, command)
-        return value
-
-    def _garbled(self, reason: str, text: str, command: str) -> ProtocolError:
-        # Whatever comes next may be the answer to something else: connect anew.
-        self.link.poison()
-        return ProtocolError(reason, text.encode("latin-1"), **self._about(command))
-
-    def _about(self, command: str = "") -> dict[str, str]:
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+        if not await becomes(reached, limit_s=_MOVE_LIMIT_S):
+            raise Timeout(f"not reached within {_MOVE_LIMIT_S:g} s", **about)

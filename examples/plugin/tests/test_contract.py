@@ -17,7 +17,7 @@ def subject(twin: Twin, resource: str) -> Subject:
         lambda: make_instrument(Dimmer, resource, owner="test", memory=memory),
         serial=twin.serial,
         settings={"attenuation_db": 20.0},
-        refused=(({"attenuation_db": 60.5}, "0 to 60 dB"), ({"attenuation_db": "20"}, "0 to 60")),
+        refused=(({"attenuation_db": 60.5}, "0 to 60 dB"), ({"attenuation_db": "20"}, "a number")),
         calls={"set_attenuation_db": (12.5,)},
         refused_calls=(("set_attenuation_db", (-0.1,), "0 to 60"),),
         state=lambda: twin.attenuation_db,

@@ -94,10 +94,12 @@ class RecordingTransport(Transport):
         self._clock = clock
         self._start_s = clock()
         self._secrets = secrets
+        self._opened = False
 
     async def open(self) -> None:
         """See Transport."""
         await self._inner.open()
+        self._opened = True
         self._note("open")
 
     async def read(self) -> bytes:
@@ -121,7 +123,8 @@ class RecordingTransport(Transport):
     async def close(self) -> None:
         """See Transport."""
         await self._inner.close()
-        if not self._file.closed:
+        if self._opened and not self._file.closed:
+            self._opened = False
             self._note("close")
 
     def _note(self, what: What, data: bytes = b"") -> None:

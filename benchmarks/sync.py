@@ -1,4 +1,4 @@
-"""Clock synchronisation: the rows of `python -m benchmarks sync`, each part in a file of its own."""
+"""Clock synchronisation: the rows of `python -m benchmarks sync`, each part in its own file."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ __all__ = ["Acquisition", "NoCorrelation", "Search", "Support", "acquire", "can_
 _LEAST_TAGS = 10
 _HALF_RECORD = math.log(1e-4)
 _SHARPER = 2.0
+_NEARLY_ALL = 0.8
 _GROWTH = 3
 
 
@@ -152,7 +153,9 @@ def _extended(
         ahead_ps = max(record.start_ps - wider.start_ps, wider.stop_ps - record.stop_ps, 0)
         doubt_ps = math.sqrt(fit.covariance[1, 1]) * (ahead_ps + record.span_ps / 2)
         again = fitted(wider, model.rebased(wider.middle_ps), 6 * fit.sigma + 5 * doubt_ps)
-        if again is None or again[1].sigma > 1.2 * fit.sigma:
+        # Few pairs do not tell their width well.
+        allowed = 1.2 + 4 / math.sqrt(fit.pairs)
+        if again is None or again[1].sigma > allowed * fit.sigma:
             break
         record, (model, fit) = wider, again
     return record, model, fit
@@ -199,7 +202,10 @@ def _proven(
 
 
 def _sharper_alone(record: CommonRecord, model: ClockModel, fit: LineFit) -> bool:
-    """Whether a half of the record, fitted by itself, has a much narrower line."""
+    """Whether a half of the record, fitted by itself, has nearly all its pairs on a narrower line.
+
+    A delay that takes one of two values gives a narrow line too, but with a part of the pairs.
+    """
     half_ps = 8 * fit.sigma
     x, t = residuals(record, model, half_ps)
     for inside in (t < 0, t >= 0):
@@ -211,7 +217,9 @@ def _sharper_alone(record: CommonRecord, model: ClockModel, fit: LineFit) -> boo
             sigma=fit.sigma / _SHARPER,
             least_sigma=record.grain_ps,
         )
-        if alone is None or fit.sigma > _SHARPER * alone.sigma:
+        if alone is None or (
+            fit.sigma > _SHARPER * alone.sigma and alone.pairs > _NEARLY_ALL * fit.pairs / 2
+        ):
             return True
     return False
 

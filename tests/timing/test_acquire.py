@@ -194,3 +194,14 @@ def test_the_line_is_followed_only_as_far_as_the_clock_keeps_to_it(lab: Make) ->
     found = acquire(wanders.local_ps, wanders.remote_ps, Search(10**12, 1e-5))
     assert isinstance(found, Acquisition), found
     assert found.jitter_ps < 2000
+
+
+def test_a_delay_that_takes_one_of_two_values_is_no_clock_that_steps() -> None:
+    """As channels 1 and 4 of a real S-Fifteen recording have it."""
+    rng = np.random.default_rng(15)
+    local = np.sort(rng.integers(0, 34_000_000_000, 431))
+    delay = np.where(rng.random(431) < 0.55, -118, 182) + np.rint(rng.normal(0, 23, 431))
+    found = acquire(local, local - delay.astype(np.int64), Search(10**12, 1e-5))
+    assert isinstance(found, Acquisition), found
+    assert found.jitter_ps == pytest.approx(150, rel=0.1)
+    assert abs(found.model.skew) < 5 * found.model.skew_uncertainty

@@ -1,5 +1,6 @@
 """The inputs of one sub-acquisition of an ID900, decoded and merged in one pass."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 import numpy as np
@@ -70,6 +71,7 @@ def merge_id900(words, channels, offset_ps, limit_ps, time_ps, channel):
         )
 
 
+@cython.overflowcheck(False)  # 0 - 1 is the mask of all ones, and NEVER + offset may wrap
 cdef bint merge(
     const uint64_t** at, Py_ssize_t* left, const uint8_t* labels, Py_ssize_t total,
     uint64_t offset, int64_t* time, uint8_t* channel, uint64_t* last,

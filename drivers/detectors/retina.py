@@ -97,7 +97,8 @@ class Retina(Detector, NanowireBias):
         self._places = tuple((mcu, cu) for _, mcu, cu in numbered)
         self._wanted_ua = self._told(tree, "biasI", 1e6)
         self._counts_link = counts = self.link.beside(self._counts_resource)
-        await counts.open()
+        # Without counts it is no working detector, and `ping` says so; but whoever connects only to
+        # take the bias away must not be held up by them.
         self._reader = asyncio.create_task(self._read_counts(counts), name="retina counts")
         return Identity(f"Retina of {len(self._places)} channels")
 
@@ -225,6 +226,7 @@ class Retina(Detector, NanowireBias):
     async def _read_counts(self, counts: Link) -> None:
         """Keep the last record of every channel; what ends this is kept for whoever asks next."""
         try:
+            await counts.open()
             while True:
                 message = await counts.receive(PACKET, timeout_s=None, command="(counts)")
                 self._take_counts(message)

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cext.decode import decode_id900
+from cext.merge_id900 import merge_id900
 from drivers.errors import ProtocolError
-from timing.conditioning import merge
 from timing.tags import TagBatch
 
-PIECE_TAGS = 65_536
-"""Tags are decoded and merged in pieces of about so many, which stay in the processor's cache: 4
-million at once take half as long again, and hold up the event loop for all that time."""
+PIECE_TAGS = 262_144
+"""Tags are merged in pieces of about so many, some milliseconds, so that the event loop goes on."""
 
 Words = NDArray[np.uint64]
 
@@ -46,21 +44,21 @@ class SubAcquisitions:
         for k in range(pieces):
             parts = []
             for channel, words in streams.items():
-                first, last = cuts[channel][k], cuts[channel][k + 1]
-                if k == 0:
-                    first = 0
-                if k == pieces - 1:
-                    last = len(words)
-                times, labels, _ = decode_id900(
-                    words[first:last], channel, self._period_ps, self._index
-                )
-                parts.append((times, labels))
+                first = 0 if k == 0 else cuts[channel][k]
+                last = len(words) if k == pieces - 1 else cuts[channel][k + 1]
+                parts.append(words[first:last])
+            end = filled + sum(map(len, parts))
             try:
-                merged = merge(parts)
+                merge_id900(
+                    parts,
+                    tuple(streams),
+                    self._index * self._period_ps,
+                    self._width_ps,
+                    time_ps[filled:end],
+                    channels[filled:end],
+                )
             except ValueError as error:
                 raise self._disorder(streams, about) from error
-            end = filled + len(merged[0])
-            time_ps[filled:end], channels[filled:end] = merged
             if filled and end > filled and time_ps[filled] < time_ps[filled - 1]:
                 raise self._disorder(streams, about)
             filled = end

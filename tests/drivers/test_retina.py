@@ -81,6 +81,7 @@ class Box:
                 await writer.write(PACKET.wrap(json.dumps(answer).encode()))
 
     async def tell(self, message: bytes) -> None:
+        await asyncio.sleep(0.01)  # the driver opens it beside its own work
         assert self.counts is not None
         await self.counts.write(PACKET.wrap(message))
 
@@ -192,6 +193,7 @@ def test_counts_become_rates_and_old_ones_are_not_told() -> None:
 @pytest.mark.parametrize(
     "message",
     [b"", record(1, 5)[:-1], record(1, 5) + b"x", record(0, 5), record(3, 5), record(1, 5, size=0)],
+    ids=["empty", "cut", "longer", "channel 0", "channel 3", "no time"],
 )
 def test_counts_that_cannot_be_end_the_connection(message: bytes) -> None:
     async def scenario() -> None:
@@ -202,6 +204,24 @@ def test_counts_that_cannot_be_end_the_connection(message: bytes) -> None:
                 await retina.count_rates_cps()
             with pytest.raises(NotConnected):
                 await retina.ping()
+
+    run_virtual(scenario())
+
+
+def test_the_bias_is_taken_away_also_where_no_counts_can_be_had() -> None:
+    async def scenario() -> None:
+        box = Box()
+        box.tree["devices"]["3"]["channels"]["1"]["configuration"]["biasI"] = 1e-5
+        registry = {"box": box.registry()["box"]}
+        retina = make_instrument(Retina, "mem://box", owner="guard/snspd", memory=registry)
+        await retina.link.open()
+        await retina.connect()
+        await retina.enter_safe_state()
+        assert box.tree["devices"]["3"]["channels"]["1"]["configuration"]["biasI"] == 0.0
+        with pytest.raises(NotConnected, match="no longer received, because: nobody serves"):
+            await retina.ping()
+        await retina.disconnect()
+        await retina.link.close()
 
     run_virtual(scenario())
 

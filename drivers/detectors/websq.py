@@ -15,7 +15,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drivers.devices import Detector, Identity, NanowireBias
@@ -86,6 +86,7 @@ class WebSq(Detector, NanowireBias):
         self._counts_s = 0.0
         self._skip_lines = 0
         self._broken: InstrumentProblem | None = None
+        self._counts_broken: InstrumentProblem | None = None
         self._news = asyncio.Event()
 
     async def connect(self) -> Identity:
@@ -93,12 +94,11 @@ class WebSq(Detector, NanowireBias):
         await self.disconnect()
         self._forget()
         self._counts_link = counts = self.link.beside(self._counts_resource)
-        await counts.open()
+        # Without counts it is no working detector, and `ping` says so; but whoever connects only to
+        # take the bias away must not be held up by them.
         self._readers = [
-            asyncio.create_task(self._listening(self._read_labels), name="websq labels"),
-            asyncio.create_task(
-                self._listening(lambda: self._read_counts(counts)), name="websq counts"
-            ),
+            asyncio.create_task(self._listen_to_labels(), name="websq labels"),
+            asyncio.create_task(self._listen_to_counts(counts), name="websq counts"),
         ]
         await self._ask_until(lambda: "NumberOfDetectors" in self._labels, "labelProps")
         return Identity(f"NumberOfDetectors {self._channels()}")
@@ -134,7 +134,8 @@ class WebSq(Detector, NanowireBias):
         await self._command("DetectorEnable", "DetectorEnable", False)
 
     async def ping(self) -> None:
-        """Ask for the labels and wait for one."""
+        """Ask for the labels and wait for one; counts have to be received as well."""
+        self._raise_if_broken(counts=True)
         asked_at = self._messages
         await self._ask_until(
             lambda: self._heard.get("NumberOfDetectors", 0) > asked_at, "labelProps"
@@ -193,7 +194,7 @@ class WebSq(Detector, NanowireBias):
 
     async def count_rates_cps(self) -> tuple[float, ...]:
         """See Detector; waits for a line of counts when the last one is older than two periods."""
-        self._raise_if_broken()
+        self._raise_if_broken(counts=True)
         period_s = self._number("InptMeasurementPeriod") * 1e-3
         clock = asyncio.get_running_loop().time
         limit_s = 2 * period_s + 1.0
@@ -202,6 +203,7 @@ class WebSq(Detector, NanowireBias):
             lambda: self._counts is not None and self._counts_s >= oldest_s,
             limit_s,
             "a line of counts",
+            counts=True,
         )
         assert self._counts is not None
         return tuple(count / period_s for count in self._counts)
@@ -238,22 +240,33 @@ class WebSq(Detector, NanowireBias):
                 raise InstrumentError(*self._error, **self._about(command))
             return
 
-    async def _until(self, reached: Callable[[], bool], limit_s: float, command: str) -> None:
+    async def _until(
+        self, reached: Callable[[], bool], limit_s: float, command: str, *, counts: bool = False
+    ) -> None:
         try:
             async with asyncio.timeout(limit_s):
                 while not reached():
-                    self._raise_if_broken()
+                    self._raise_if_broken(counts=counts)
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             raise self._timeout(limit_s, command) from None
 
-    async def _listening(self, read: Callable[[], Awaitable[None]]) -> None:
-        """Run one reader; what ends it is kept for whoever asks next."""
+    async def _listen_to_labels(self) -> None:
+        """Read labels; what ends that is kept for whoever asks next."""
         try:
-            await read()
+            await self._read_labels()
         except InstrumentProblem as problem:
             self._broken = problem
+            self._news.set()
+
+    async def _listen_to_counts(self, counts: Link) -> None:
+        """Likewise for the counts."""
+        try:
+            await counts.open()
+            await self._read_counts(counts)
+        except InstrumentProblem as problem:
+            self._counts_broken = problem
             self._news.set()
 
     async def _read_labels(self) -> None:
@@ -316,12 +329,13 @@ class WebSq(Detector, NanowireBias):
             self._counts_s = asyncio.get_running_loop().time()
             self._news.set()
 
-    def _raise_if_broken(self) -> None:
-        if self._broken is not None:
+    def _raise_if_broken(self, *, counts: bool = False) -> None:
+        broken = self._broken or (self._counts_broken if counts else None)
+        if broken is not None:
             # A new one for each who asks: an exception object raised twice grows its traceback.
             raise NotConnected(
-                f"it is no longer listened to, because: {self._broken.reason}", **self._about()
-            ) from self._broken
+                f"it is no longer listened to, because: {broken.reason}", **self._about()
+            ) from broken
         for reader in self._readers:
             if reader.done():
                 reader.result()

@@ -321,3 +321,25 @@ def test_the_counts_port_is_on_the_same_host(resource: str, counts: str) -> None
 
     run_virtual(scenario())
     assert asked == [counts]
+
+
+def test_the_bias_is_taken_away_also_where_no_counts_can_be_had() -> None:
+    async def scenario() -> None:
+        box = Box()
+        box.labels["DetectorEnable"] = True
+        near, far = pipe_pair()
+        box.control = FarEnd(*far)
+        link = make_link("mem://box", owner="guard/detectors", memory={"box": lambda: near})
+        await link.open()
+        serving = asyncio.create_task(box.serve())
+        driver = WebSq(link)
+        await driver.connect()
+        await driver.enter_safe_state()
+        assert box.labels["DetectorEnable"] is False
+        with pytest.raises(NotConnected, match="no longer listened to, because: nobody serves"):
+            await driver.ping()
+        await driver.disconnect()
+        serving.cancel()
+        await link.close()
+
+    run_virtual(scenario())

@@ -24,6 +24,7 @@ J. 58, 945)."""
 _SURE = 6.0
 _AGREES = 4.0
 _SETTLED_S = 5.0
+_PATIENCE_S = 60.0
 _EVERY_S = 10.0
 
 
@@ -88,7 +89,9 @@ class ChangeWatch:
     def look(self, now: ClockFilter, widening: float = 1.0) -> Change | None:
         """A change, once it can be judged; `widening` multiplies the expected deviations."""
         if self._step is not None:
-            if now.epoch_ps - self._step.at_ps < _SETTLED_S * PS_PER_S:
+            waited_s = (now.epoch_ps - self._step.at_ps) / PS_PER_S
+            known = widening * math.sqrt(float(now.covariance[1, 1])) * 1e-12
+            if waited_s < _SETTLED_S or (known > PATH_RATE / 3 and waited_s < _PATIENCE_S):
                 return None
             found = _judged(self._step, now, widening)
             self._step, self._anchor = None, now

@@ -164,7 +164,7 @@ def estimated_period(
         top += 1
     left, middle, right = np.log(power[top - 1 : top + 2]).tolist()
     place = top + 0.5 * (left - right) / (left - 2 * middle + right)
-    return 4 * bins * bin_ps / place
+    return float(4 * bins * bin_ps / place)
 
 
 def _ceiling(counts: NDArray[np.int64]) -> float:

@@ -58,7 +58,7 @@ class NoiseEstimate:
             q1, q2 = (grid.ravel() for grid in np.meshgrid(white * steps, walk * steps))
             # A weak belief in the declared values decides where the data do not.
             belief = np.log(q1 / start.white_fm) ** 2 + np.log(q2 / start.random_walk_fm) ** 2
-            likely = _log_likelihood(times, values, variances, q1, q2) - belief / 50
+            likely = _log_likelihood(times, values, variances, q1, q2) - belief / 8
             best = int(np.argmax(likely))
             white, walk = float(q1[best]), float(q2[best])
         return ProcessNoise(white, walk, start.drift_walk, start.drift_ps_s2)

@@ -19,7 +19,7 @@ from timing.comb import (
     resolved,
     shifted,
 )
-from timing.searches import AcquisitionInput
+from timing.reacquire import AcquisitionInput
 from timing.tags import TimesPs
 
 Period = float | Literal["estimate"] | None

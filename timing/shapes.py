@@ -12,8 +12,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timing.peak import Floats
+
+Complex = NDArray[np.complex128]
 
 _POINTS = 1024
 _REACH = 16.0
@@ -51,7 +54,7 @@ class ShapeTable:
     def __init__(self, shape: PeakShape):
         self.shape = shape
         step = 2 * _REACH * shape.rms_ps / _POINTS
-        omega = 2 * np.pi * np.fft.rfftfreq(_POINTS, step)
+        omega: Floats = 2 * np.pi * np.fft.rfftfreq(_POINTS, step).astype(np.float64)
         spectrum = _spectrum(omega, shape.sigma_ps, shape.tail_ps)
         self._first, self._step = -_REACH * shape.rms_ps, step
         self._density = np.maximum(_on_grid(spectrum, step), 0.0)
@@ -71,14 +74,14 @@ class ShapeTable:
         )
 
 
-def _spectrum(omega: Floats, sigma: float, tail: float) -> np.ndarray:  # type: ignore[type-arg]
+def _spectrum(omega: Floats, sigma: float, tail: float) -> Complex:
     """E[exp(i omega x)] of a shape of mean 0."""
     turn = 1j * omega * tail
-    value: np.ndarray = np.exp(-0.5 * (sigma * omega) ** 2 - turn) / (1 - turn)  # type: ignore[type-arg]
+    value: Complex = np.exp(-0.5 * (sigma * omega) ** 2 - turn) / (1 - turn)
     return value
 
 
-def _on_grid(spectrum: np.ndarray, step: float) -> Floats:  # type: ignore[type-arg]
+def _on_grid(spectrum: Complex, step: float) -> Floats:
     """The function with that spectrum at (k - points/2) step."""
     grid: Floats = np.fft.fftshift(np.fft.irfft(np.conj(spectrum), _POINTS)) / step
     return grid
@@ -154,14 +157,14 @@ def fit_shape(
     bin_ps = float(centres_ps[1] - centres_ps[0])
     narrowest = max(sigma_ps * 0.2, bin_ps / 2)
     size = 4 * bins
-    omega = 2 * np.pi * np.fft.rfftfreq(size, bin_ps)
+    omega: Floats = 2 * np.pi * np.fft.rfftfreq(size, bin_ps).astype(np.float64)
     smear = np.sinc(omega * bin_ps / 2 / np.pi)
     middle = float(centres_ps[bins // 2])
     first = size // 2 - bins // 2
     position, share = float(counts @ centres_ps) / total, 0.9
     with_tail = tail_ps != 0.0
 
-    def grid(spectrum: np.ndarray) -> Floats:  # type: ignore[type-arg]
+    def grid(spectrum: Complex) -> Floats:
         turned = np.conj(spectrum * np.exp(1j * omega * (position - middle)))
         values: Floats = np.fft.fftshift(np.fft.irfft(turned, size))[first : first + bins]
         return values
@@ -225,7 +228,8 @@ class JitterEstimate:
         self.bin_ps = max(1, round(jitter_ps / 8))
         self.bins = 2 * max(8, math.ceil(8 * jitter_ps / self.bin_ps))
         self.low_ps = -(self.bins // 2) * self.bin_ps
-        self._centres = self.low_ps + (np.arange(self.bins) + 0.5) * self.bin_ps - 0.5
+        places = np.arange(self.bins, dtype=np.float64) + 0.5
+        self._centres: Floats = self.low_ps + places * self.bin_ps - 0.5
         self._counts = np.zeros(self.bins)
         self._next = float(self._LEAST_PAIRS)
         self._seen = 0.0
@@ -253,19 +257,15 @@ class JitterEstimate:
         total = float(self._counts.sum())
         self._next = self._seen + max(float(self._LEAST_PAIRS), min(total, self._KEPT / 5))
         rms = self.shape.rms_ps
-        plain = fit_shape(self._centres, self._counts, rms, 0.0)
-        if total > self._KEPT:
-            self._counts *= 0.5
-        if plain is None:
-            return
-        best = plain
+        best = fit_shape(self._centres, self._counts, rms, 0.0)
+        least = 0.0 if best is None else best.log_likelihood + self._CONVINCING
         for sign in (-1.0, 1.0):
             tailed = fit_shape(self._centres, self._counts, 0.75 * rms, sign * 0.66 * rms)
             # One parameter more has to earn its place.
-            if tailed is not None and (
-                tailed.log_likelihood > best.log_likelihood + self._CONVINCING
-            ):
-                best = tailed
+            if best is not None and tailed is not None and tailed.log_likelihood > least:
+                best, least = tailed, tailed.log_likelihood
+        if total > self._KEPT:
+            self._counts *= 0.5
         # The residuals are about a clock that itself errs a little; a jump of the shape is no news.
-        if 0.3 * rms < best.shape.rms_ps < 3 * rms:
+        if best is not None and 0.3 * rms < best.shape.rms_ps < 3 * rms:
             self.table = ShapeTable(best.shape)

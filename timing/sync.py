@@ -12,22 +12,19 @@ for overlap in sync.advance():
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from timing.acquire import Acquisition, NoCorrelation, Search
-from timing.buffer import TagBuffer, labelled
-from timing.changes import Change
+from timing.buffer import labelled
 from timing.clock import ClockModel, ClockState
 from timing.clock_class import ProcessNoise, white_noise
-from timing.comb import CombAnswer
-from timing.ends import End, Side, checked_times
+from timing.ends import End, Ends, Side, checked_times
 from timing.pulsed import Period, Pulsed
-from timing.searches import ANY_OFFSET, AcquisitionInput, run_acquisition, search_near
+from timing.reacquire import ANY_OFFSET, AcquisitionInput, run_acquisition, search_near
 from timing.spans import Overlap, quiet_instant
+from timing.sync_status import SyncStatus
 from timing.tags import PS_PER_S, TagBatch, TimesPs
-from timing.track import ClockTracker, TrackStatistics
+from timing.track import ClockTracker
 
 __all__ = [
     "ANY_OFFSET",
@@ -41,31 +38,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncStatus:
-    """Where the synchronisation stands. Tags that never came into an Overlap are counted.
-
-    `dropped_*` left a full buffer; `skipped_*` lay where the other end had no data, or where the
-    clock was in doubt. `recoveries` are clocks found again, after a loss, near where they were.
-    `comb` is what the peaks of a pulsed source say; `change` the latest step of path or clock.
-    """
-
-    state: ClockState
-    model: ClockModel | None
-    uncertainty_ps: float | None
-    statistics: TrackStatistics | None
-    acquisitions: int
-    failures: int
-    last_failure: str
-    losses: int
-    dropped_local: int
-    dropped_remote: int
-    skipped_local: int
-    skipped_remote: int
-    duplicates: int
-    recoveries: int = 0
-    comb: CombAnswer | None = None
-    change: Change | None = None
+_MOST_PATIENCE = 5
 
 
 class PairSynchronizer:
@@ -106,9 +79,7 @@ class PairSynchronizer:
         self._step_ps = round(step_s * PS_PER_S)
         # Farther than any pair may lie apart, with room for what the clock does within a span.
         self._guard_ps = 2 * window_ps
-        buffer_ps = round(buffer_s * PS_PER_S)
-        self._local = End(TagBuffer(buffer_ps, max_tags))
-        self._remote = End(TagBuffer(buffer_ps, max_tags))
+        self._ends = Ends(round(buffer_s * PS_PER_S), max_tags)
         self._tracker: ClockTracker | None = None
         # A lost clock is looked for near where it should be, and by ever wider acquisitions.
         self._lost: ClockTracker | None = None
@@ -137,7 +108,7 @@ class PairSynchronizer:
 
     def add_local(self, batch: TagBatch, label: int = 0) -> None:
         """Take in a batch of this end's tagger, all channels; `sequence` counts the batches."""
-        end = self._local
+        end = self._ends.local
         if end.runs_back(batch.start_ps):
             self.reset("local")
         elif batch.lost or batch.overflow or end.gap_before(batch.start_ps):
@@ -163,7 +134,7 @@ class PairSynchronizer:
         like times that run backwards, is a restart. Raises ValueError for times out of order.
         """
         checked_times(time_ps, start_ps, stop_ps, sequence)
-        end = self._remote
+        end = self._ends.remote
         if end.sequence is not None:
             if sequence == end.sequence:
                 self._duplicates += 1
@@ -182,7 +153,7 @@ class PairSynchronizer:
 
     def reset(self, side: Side | None = None) -> None:
         """An end has restarted: its timescale is a new one. Without a side, both have."""
-        for name, end in (("local", self._local), ("remote", self._remote)):
+        for name, end in (("local", self._ends.local), ("remote", self._ends.remote)):
             if side is None or side == name:
                 end.skip_all()
                 end.sequence = None
@@ -215,27 +186,28 @@ class PairSynchronizer:
         """
         if self._tracker is not None or self._pending:
             return None
-        local, remote = self._local.buffer, self._remote.buffer
-        if local.stop_ps is None or remote.stop_ps is None:
+        local_stop_ps = self._ends.local.buffer.stop_ps
+        remote_stop_ps = self._ends.remote.buffer.stop_ps
+        if local_stop_ps is None or remote_stop_ps is None:
             return None
-        if self._not_before_ps is not None and local.stop_ps < self._not_before_ps:
+        if self._not_before_ps is not None and local_stop_ps < self._not_before_ps:
             return None
-        if min(local.span_ps, remote.span_ps) < self._acquire_ps:
+        if self._ends.span_ps < self._acquire_ps:
             return None
-        search = self._search
-        if self._lost is not None:
-            middle_ps = remote.stop_ps - self._acquire_ps // 2
-            search = search_near(search, self._lost.predicted(middle_ps), self._attempts)
-            self._attempts += 1
+        local_ps = self._ends.local.latest(self._acquire_ps)
+        remote_ps = self._ends.remote.latest(self._acquire_ps)
         # After a failure half of the next record is to be new.
-        self._not_before_ps = local.stop_ps + self._acquire_ps // 2
+        wait_ps, search = self._acquire_ps // 2, self._search
+        if self._lost is not None:
+            middle_ps = remote_stop_ps - self._acquire_ps // 2
+            search = search_near(search, self._lost.predicted(middle_ps), self._attempts)
+            if not self._lost.lit((len(local_ps), len(remote_ps)), self._acquire_ps):
+                # While it stays dark there is no hurry: `look_again` sees the light come back.
+                wait_ps *= 2 ** min(self._attempts, _MOST_PATIENCE)
+            self._attempts += 1
+        self._not_before_ps = local_stop_ps + wait_ps
         self._pending = True
-        return AcquisitionInput(
-            self._local.latest(self._acquire_ps),
-            self._remote.latest(self._acquire_ps),
-            search,
-            self._generation,
-        )
+        return AcquisitionInput(local_ps, remote_ps, search, self._generation)
 
     def accept(self, request: AcquisitionInput, result: Acquisition | NoCorrelation) -> bool:
         """Take in a result; False, and no change, if an end has restarted since it was asked."""
@@ -267,7 +239,7 @@ class PairSynchronizer:
     def advance(self) -> list[Overlap]:
         """Track as far as both ends' data go, and return the spans newly covered by both."""
         spans: list[Overlap] = []
-        if self._local.buffer.stop_ps is None or self._remote.buffer.stop_ps is None:
+        if not self._ends.both:
             return spans
         if self._lost is not None:
             self._look_again(self._lost)
@@ -275,7 +247,7 @@ class PairSynchronizer:
         while tracker is not None and self._tracker is tracker:
             place = self._next_span(tracker)
             if place is None:
-                tracker.idle(self._latest_remote_ps(tracker.model))
+                tracker.idle(self._ends.latest_remote_ps(tracker.model))
                 self._drop_lost_clock(tracker)
                 break
             span = self._span(tracker, *place)
@@ -288,7 +260,7 @@ class PairSynchronizer:
         tracker = self._tracker
         uncertainty_ps = None
         if tracker is not None:
-            uncertainty_ps = tracker.uncertainty_ps(self._latest_remote_ps(tracker.model))
+            uncertainty_ps = tracker.uncertainty_ps(self._ends.latest_remote_ps(tracker.model))
         known = tracker or self._lost
         return SyncStatus(
             state=self.state,
@@ -299,10 +271,10 @@ class PairSynchronizer:
             failures=self._failures,
             last_failure=self._last_failure,
             losses=self._losses,
-            dropped_local=self._local.buffer.dropped,
-            dropped_remote=self._remote.buffer.dropped,
-            skipped_local=self._local.skipped,
-            skipped_remote=self._remote.skipped,
+            dropped_local=self._ends.local.buffer.dropped,
+            dropped_remote=self._ends.remote.buffer.dropped,
+            skipped_local=self._ends.local.skipped,
+            skipped_remote=self._ends.remote.skipped,
             duplicates=self._duplicates,
             recoveries=self._recoveries,
             comb=None if known is None else known.comb,
@@ -320,50 +292,24 @@ class PairSynchronizer:
         self._generation += 1
         self._pending = False
 
-    def _begin_ps(self, model: ClockModel, from_ps: int) -> int:
-        """Where both ends have data from, local scale; `from_ps` is the earliest, remote."""
-        assert self._local.buffer.start_ps is not None
-        assert self._remote.buffer.start_ps is not None
-        remote_ps = max(self._remote.buffer.start_ps, from_ps)
-        return max(self._local.buffer.start_ps, model.instant_to_local(remote_ps))
-
-    def _complete_ps(self, model: ClockModel) -> int:
-        """Until when both ends have sent their tags, local scale."""
-        assert self._local.buffer.stop_ps is not None
-        assert self._remote.buffer.stop_ps is not None
-        return min(self._local.buffer.stop_ps, model.instant_to_local(self._remote.buffer.stop_ps))
-
     def _next_span(self, tracker: ClockTracker) -> tuple[int, int, bool] | None:
         """Begin and end of the next span, local scale, and whether that end is exact."""
         model = tracker.model
-        begin_ps = self._begin_ps(model, self._acquired_from_ps)
+        begin_ps = self._ends.begin_ps(model, self._acquired_from_ps)
         position_ps = self._position_ps
         if position_ps is not None and begin_ps < position_ps + self._guard_ps:
             # The clock has moved by little since the last span ended there.
             begin_ps = position_ps
-        complete_ps = self._complete_ps(model)
+        complete_ps = self._ends.complete_ps(model)
         stop_ps = begin_ps + self._step_ps
-        gap_ps = self._next_gap(tracker, begin_ps)
+        reached, gap_ps = self._ends.gaps_from(model, begin_ps)
+        if reached:
+            tracker.doubt()
         if gap_ps is not None and gap_ps <= min(stop_ps, complete_ps):
             return begin_ps, gap_ps, True
         if stop_ps + self._guard_ps > complete_ps:
             return None
         return begin_ps, stop_ps, False
-
-    def _next_gap(self, tracker: ClockTracker, begin_ps: int) -> int | None:
-        """The next gap after an instant, local scale; the tracker is told of those reached."""
-        upcoming: list[int] = []
-        for end in (self._local, self._remote):
-            ahead: list[int] = []
-            for gap_ps in end.gaps_ps:
-                at_ps = gap_ps if end is self._local else tracker.model.instant_to_local(gap_ps)
-                if at_ps <= begin_ps:
-                    tracker.doubt()
-                else:
-                    ahead.append(gap_ps)
-                    upcoming.append(at_ps)
-            end.gaps_ps[:] = ahead
-        return min(upcoming, default=None)
 
     def _span(
         self, tracker: ClockTracker, begin_ps: int, stop_ps: int, exact: bool
@@ -372,22 +318,24 @@ class PairSynchronizer:
         model = tracker.model
         past_ps = stop_ps + self._guard_ps
         remote_begin_ps = model.instant_to_remote(begin_ps)
-        local_tags = self._local.buffer.between(begin_ps, past_ps)
-        remote_tags = self._remote.buffer.between(remote_begin_ps, model.instant_to_remote(past_ps))
+        local_tags = self._ends.local.buffer.between(begin_ps, past_ps)
+        remote_tags = self._ends.remote.buffer.between(
+            remote_begin_ps, model.instant_to_remote(past_ps)
+        )
         if not exact:
             near_ps = model.to_local(_around(remote_tags.time_ps, model.instant_to_remote(stop_ps)))
             stop_ps = quiet_instant(local_tags.time_ps, near_ps, begin_ps, stop_ps, self._guard_ps)
         remote_stop_ps = model.instant_to_remote(stop_ps)
-        local_part = self._local.take(begin_ps, stop_ps, local_tags)
-        remote_part = self._remote.take(remote_begin_ps, remote_stop_ps, remote_tags)
+        local_part = self._ends.local.take(begin_ps, stop_ps, local_tags)
+        remote_part = self._ends.remote.take(remote_begin_ps, remote_stop_ps, remote_tags)
         if remote_begin_ps >= self._acquired_until_ps:
             # Earlier tags have gone into the acquisition; they must not count twice.
             tracker.update(local_part.time_ps, remote_part.time_ps, remote_begin_ps, remote_stop_ps)
         self._position_ps = stop_ps
         self._drop_lost_clock(tracker)
         if not tracker.trusted:
-            self._local.skipped += len(local_part)
-            self._remote.skipped += len(remote_part)
+            self._ends.local.skipped += len(local_part)
+            self._ends.remote.skipped += len(remote_part)
             return None
         now = tracker.model
         middle_ps = (remote_begin_ps + remote_stop_ps) // 2
@@ -410,31 +358,21 @@ class PairSynchronizer:
         """
         while self._tracker is None:
             model = lost.model
-            begin_ps = self._begin_ps(model, self._acquired_from_ps)
+            begin_ps = self._ends.begin_ps(model, self._acquired_from_ps)
             if self._looked_until_ps is not None:
                 begin_ps = max(begin_ps, self._looked_until_ps)
             stop_ps = begin_ps + self._step_ps
-            if stop_ps + self._guard_ps > self._complete_ps(model):
+            if stop_ps + self._guard_ps > self._ends.complete_ps(model):
                 return
             self._looked_until_ps = stop_ps
             span = model.instant_to_remote(begin_ps), model.instant_to_remote(stop_ps)
-            local = self._local.buffer.between(begin_ps, stop_ps)
-            remote = self._remote.buffer.between(*span)
+            local = self._ends.local.buffer.between(begin_ps, stop_ps)
+            remote = self._ends.remote.buffer.between(*span)
             if lost.look_again(local.time_ps, remote.time_ps, *span):
                 self._recoveries += 1
                 self._forget_clock()
                 self._tracker, self._lost = lost, None
                 self._acquired_from_ps = self._acquired_until_ps = span[1]
-
-    def _latest_remote_ps(self, model: ClockModel) -> int:
-        local_stop_ps = self._local.buffer.stop_ps
-        remote_stop_ps = self._remote.buffer.stop_ps
-        instants = [model.epoch_ps]
-        if local_stop_ps is not None:
-            instants.append(model.instant_to_remote(local_stop_ps))
-        if remote_stop_ps is not None:
-            instants.append(remote_stop_ps)
-        return max(instants)
 
     def _drop_lost_clock(self, tracker: ClockTracker) -> None:
         if tracker.state is ClockState.LOST and self._tracker is tracker:
@@ -448,8 +386,8 @@ class PairSynchronizer:
         self._generation += 1
         self._pending = False
         self._not_before_ps = self._position_ps = self._looked_until_ps = None
-        self._local.gaps_ps.clear()
-        self._remote.gaps_ps.clear()
+        self._ends.local.gaps_ps.clear()
+        self._ends.remote.gaps_ps.clear()
 
 
 def _around(times_ps: TimesPs, at_ps: int) -> TimesPs:

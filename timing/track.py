@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 from timing.acquire import Acquisition
 from timing.changes import Change, ChangeWatch
@@ -20,6 +19,7 @@ from timing.estimate import NoiseEstimate
 from timing.finder import FoundPeak, PeakFinder
 from timing.kalman import ClockFilter
 from timing.pulsed import Pulsed
+from timing.score import Score, TrackStatistics
 from timing.shapes import JitterEstimate, PeakFit
 from timing.tags import PS_PER_S, TimesPs
 
@@ -27,7 +27,6 @@ _GATE = 5.0
 _OUTLIERS_ALLOWED = 5
 _CHANCE = math.log(1e-4)
 _CHANCE_AGAIN = math.log(1e-7)
-_HISTORY = 200
 _REMEMBERED_CHANGES = 20
 
 STATED = 1.3
@@ -37,35 +36,6 @@ three of its own deviations for longer than a second every hour or so; beyond fo
 _LONGEST_PS = 5 * PS_PER_S
 _AGAIN_JITTERS = 100.0
 _AGAIN_LIMIT_PS = 1e6
-_ENOUGH_PAIRS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrackStatistics:
-    """How well the filter does, over its last batches.
-
-    `innovation_rms_ps` is measured peak minus prediction, measurement noise included;
-    `consistency` the mean of (innovation / predicted deviation)^2, 1 for a filter that knows its
-    clocks; `residual_ps` the filter's own uncertainty times the square root of `consistency` where
-    that exceeds 1: what the clock is off by, as far as the data tell. `tail_ps` is the exponential
-    part of the jitter, 0 where it is Gaussian. `slips` counts corrections by whole periods of a
-    pulsed source, `recoveries` clocks found again near where they were lost.
-    """
-
-    batches: int
-    missed: int
-    outliers: int
-    pairs: float
-    pair_rate_cps: float
-    jitter_ps: float
-    innovation_rms_ps: float
-    consistency: float
-    residual_ps: float
-    bound_ps: float
-    tail_ps: float = 0.0
-    slips: int = 0
-    recoveries: int = 0
-    references: int = 0
 
 
 class ClockTracker:
@@ -97,17 +67,10 @@ class ClockTracker:
         self._window_ps = window_ps
         self._noise = white_noise(clock_noise_1s, drift_1s) if noise is None else noise
         self._jitter = JitterEstimate(acquisition.jitter_ps)
-        self._rate_cps = acquisition.pair_rate_cps
-        self._pairs = acquisition.pairs
+        self._score = Score(acquisition.pairs, acquisition.pair_rate_cps)
         self._estimate = NoiseEstimate() if estimate_noise else None
-        self._history: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
-        self._consistency = 1.0
-        self._batches = self._missed = self._outliers = self._outliers_in_a_row = 0
-        self._recoveries = self._references = 0
-        self._missed_in_a_row = 0
-        self._unexplained_ps = 0
+        self._outliers_in_a_row = self._missed_in_a_row = self._unexplained_ps = 0
         self._patience_ps = round(patience_s * PS_PER_S)
-        self._singles_cps = (0.0, 0.0)
         self._in_doubt = self._interrupted = False
         self._state = ClockState.TRACKING
         self._finder = PeakFinder(_CHANCE)
@@ -157,6 +120,10 @@ class ClockTracker:
         """Standard deviation of local minus mapped remote time of true pairs."""
         return self._jitter.shape.rms_ps
 
+    def lit(self, singles: tuple[int, int], span_ps: int) -> bool:
+        """Both ends count as many tags (local, remote) as they do while pairs come, or half."""
+        return self._score.lit(singles, span_ps)
+
     def doubt(self) -> None:
         """Tags were lost at one end: the next two batches must show the peak, or it is lost."""
         if self._state is not ClockState.LOST:
@@ -205,7 +172,7 @@ class ClockTracker:
         at_ps = (start_ps + stop_ps) // 2
         ahead = self._filter.predicted(at_ps)
         sigma_ps = ahead.sigma_ps * self._widening
-        self._batches += 1
+        self._score.batches += 1
         jitter_ps = self.jitter_ps
         half_ps = max(8 * jitter_ps, 4 * jitter_ps + _GATE * sigma_ps)
         half_ps = max(20.0, min(half_ps, 4.0 * self._window_ps + 8 * jitter_ps))
@@ -259,7 +226,7 @@ class ClockTracker:
         self._now = self._filter
         self._state = ClockState.HOLDOVER
         self._in_doubt = True
-        self._recoveries += 1
+        self._score.recoveries += 1
         self._missed_in_a_row = self._outliers_in_a_row = self._unexplained_ps = 0
         return True
 
@@ -269,7 +236,7 @@ class ClockTracker:
             return
         if 3 * self.uncertainty_ps(at_ps) > self._window_ps / 2:
             self._state = ClockState.LOST
-        elif at_ps - self._filter.epoch_ps > max(PS_PER_S, self._wait_ps):
+        elif at_ps - self._filter.epoch_ps > max(PS_PER_S, self._score.wait_ps):
             self._state = ClockState.HOLDOVER
 
     def observe_reference(
@@ -288,7 +255,7 @@ class ClockTracker:
             return False
         self._filter = ahead.referenced(offset_whole_ps, offset_ps, variance)
         self._now = self._filter
-        self._references += 1
+        self._score.references += 1
         return True
 
     def bound_ps(self) -> float:
@@ -299,38 +266,33 @@ class ClockTracker:
         sigma and the result in seconds); while few pairs were seen, sigma / sqrt(N) is larger.
         """
         walk = self._filter.noise.white_fm
-        walking_ps = (self.jitter_ps**2 * walk / max(self._rate_cps, 1e-9)) ** 0.25
-        return max(walking_ps, self.jitter_ps / math.sqrt(max(self._pairs, 1.0)))
+        rate_cps, pairs = self._score.pair_rate_cps, self._score.pairs
+        walking_ps = (self.jitter_ps**2 * walk / max(rate_cps, 1e-9)) ** 0.25
+        return max(float(walking_ps), self.jitter_ps / math.sqrt(max(pairs, 1.0)))
 
     def statistics(self) -> TrackStatistics:
         """How well it does."""
-        count = max(len(self._history), 1)
-        mean_square = sum(position**2 for position, _ in self._history) / count
+        score = self._score
         return TrackStatistics(
-            batches=self._batches,
-            missed=self._missed,
-            outliers=self._outliers,
-            pairs=self._pairs,
-            pair_rate_cps=self._rate_cps,
+            batches=score.batches,
+            missed=score.missed,
+            outliers=score.outliers,
+            pairs=score.pairs,
+            pair_rate_cps=score.pair_rate_cps,
             jitter_ps=self.jitter_ps,
-            innovation_rms_ps=math.sqrt(mean_square),
-            consistency=self._consistency,
-            residual_ps=self._now.sigma_ps * math.sqrt(max(1.0, self._consistency)),
+            innovation_rms_ps=score.innovation_rms_ps,
+            consistency=score.consistency,
+            residual_ps=self._now.sigma_ps * math.sqrt(max(1.0, score.consistency)),
             bound_ps=self.bound_ps(),
             tail_ps=self._jitter.shape.tail_ps,
             slips=0 if self._pulsed is None else self._pulsed.slips,
-            recoveries=self._recoveries,
-            references=self._references,
+            recoveries=score.recoveries,
+            references=score.references,
         )
 
     @property
     def _widening(self) -> float:
-        return STATED * math.sqrt(max(1.0, self._consistency))
-
-    @property
-    def _wait_ps(self) -> int:
-        """How long no peak is no news: the time of some ten pairs, at most two seconds."""
-        return round(min(2.0, _ENOUGH_PAIRS / max(self._rate_cps, 1e-9)) * PS_PER_S)
+        return STATED * math.sqrt(max(1.0, self._score.consistency))
 
     def _stated(self, state: ClockFilter) -> ClockModel:
         model, widening = state.model, self._widening**2
@@ -349,12 +311,11 @@ class ClockTracker:
         return min(walking_s, turning_s, _LONGEST_PS / PS_PER_S) * PS_PER_S
 
     def _miss(self, sigma_ps: float, singles: tuple[int, int], span_ps: int) -> None:
-        self._missed += 1
+        self._score.missed += 1
         self._missed_in_a_row += 1
-        usual = self._singles_cps
-        if all(n > rate * span_ps / PS_PER_S / 2 for n, rate in zip(singles, usual, strict=True)):
+        if self._score.lit(singles, span_ps):
             self._unexplained_ps += span_ps
-        patient = max(self._patience_ps, self._wait_ps)
+        patient = max(self._patience_ps, self._score.wait_ps)
         lost = (
             3 * sigma_ps > self._window_ps / 2
             or (self._in_doubt and self._missed_in_a_row >= 2 and self._overdue(span_ps))
@@ -367,22 +328,12 @@ class ClockTracker:
             self._state = ClockState.HOLDOVER
 
     def _overdue(self, span_ps: int) -> bool:
-        return self._missed_in_a_row * span_ps >= self._wait_ps
+        return self._missed_in_a_row * span_ps >= self._score.wait_ps
 
     def _lose(self) -> None:
         self._state = ClockState.LOST
         self._finder.drop()
         self._finder_again.drop()
-
-    def _follow_rates(self, found: FoundPeak) -> None:
-        span_s = max(found.stop_ps - found.start_ps, 1) / PS_PER_S
-        share = min(1.0, span_s / 2)
-        self._rate_cps += share * (found.fit.pairs / span_s - self._rate_cps)
-        old_local, old_remote = self._singles_cps
-        self._singles_cps = (
-            old_local + share * (found.singles[0] / span_s - old_local),
-            old_remote + share * (found.singles[1] / span_s - old_remote),
-        )
 
     def _against(self, found: FoundPeak) -> tuple[ClockFilter, float]:
         """The prediction for a peak's instant, and where the peak lies from it."""
@@ -398,7 +349,7 @@ class ClockTracker:
         total = ahead.covariance[0, 0] + noise
         widened = float(ahead.covariance[0, 0]) * self._widening**2 + noise
         if innovation_ps**2 > _GATE**2 * widened:
-            self._outliers += 1
+            self._score.outliers += 1
             self._outliers_in_a_row += 1
             # One odd batch is a burst; several are a clock or a path that has moved.
             if self._outliers_in_a_row >= _OUTLIERS_ALLOWED or self._in_doubt:
@@ -410,11 +361,7 @@ class ClockTracker:
         self._outliers_in_a_row = 0
         self._in_doubt = self._interrupted = False
         self._state = ClockState.TRACKING
-        self._pairs += found.fit.pairs
-        self._history.append((innovation_ps, total))
-        weight = 1 / min(len(self._history) + 10, _HISTORY)
-        self._consistency += weight * (innovation_ps**2 / total - self._consistency)
-        self._follow_rates(found)
+        self._score.take(found, innovation_ps, total)
         # About the filtered clock: about its own peak a batch of few pairs would look too narrow.
         shift_ps = found.fit.position_ps - innovation_ps * noise / total
         self._jitter.add(found.counts, shift_ps, found.centres_ps)
@@ -437,14 +384,14 @@ class ClockTracker:
         sigma_ps = math.hypot(ahead.sigma_ps * self._widening, math.sqrt(found.fit.variance))
         self._watch.stepped(ahead, found.at_ps, step_ps, sigma_ps, self._interrupted)
         self._filter = ahead.moved(step_ps, math.sqrt(found.fit.variance), skew_sigma)
-        self._consistency = 1.0
+        self._score.consistency = 1.0
         if self._estimate is not None:
             self._estimate.clear()
 
     def _succeed(self, previous: ClockTracker) -> None:
         self._changes.extend(previous.changes)
         self._jitter = previous._jitter
-        self._recoveries = previous._recoveries
+        self._score.recoveries = previous._score.recoveries
         self._watch, at_ps = previous._watch, self._filter.epoch_ps
         before = previous._filter.predicted(at_ps)
         whole = self._filter.offset_whole_ps - before.offset_whole_ps

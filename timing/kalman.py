@@ -136,9 +136,11 @@ class ClockFilter:
             covariance=(covariance + covariance.T) / 2,
         )
 
-    def with_noise(self, noise: ProcessNoise) -> ClockFilter:
-        """The same knowledge of a clock that from now on wanders differently."""
-        return replace(self, noise=noise)
+    def with_noise(self, noise: ProcessNoise, skew_sigma: float = 0.0) -> ClockFilter:
+        """The same knowledge of a clock that now wanders differently, its skew less sure."""
+        covariance = self.covariance.copy()
+        covariance[1, 1] += (skew_sigma * 1e12) ** 2
+        return replace(self, noise=noise, covariance=covariance)
 
     def displaced(self, step_ps: float) -> ClockFilter:
         """The same knowledge about an offset that is larger by `step_ps`."""

@@ -90,6 +90,13 @@ class Pulsed:
             found = replace(found, model=shifted(found.model, answer.shift, period))
         return found, cls(period, answer)
 
+    def doubt(self, jitter_ps: float) -> None:
+        """The clock was found again from farther than half a period: tell the peaks apart anew."""
+        if not blurred(self.period_ps, jitter_ps):
+            self.told = False
+            self._counts[:] = 0
+            self._spans = 0
+
     def look(self, local_ps: TimesPs, mapped_ps: TimesPs, jitter_ps: float) -> float:
         """Take in a tracked span; by how many ps the clock is to be moved, 0 for none."""
         if blurred(self.period_ps, jitter_ps):

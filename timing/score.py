@@ -10,6 +10,7 @@ from timing.finder import FoundPeak
 from timing.tags import PS_PER_S
 
 _HISTORY = 200
+_LUCK = 2 * math.sqrt(2 / _HISTORY)
 _ENOUGH_PAIRS = 10.0
 _LONGEST_WAIT_S = 2.0
 
@@ -20,8 +21,8 @@ class TrackStatistics:
 
     `innovation_rms_ps` is measured peak minus prediction, measurement noise included;
     `consistency` the mean of (innovation / predicted deviation)^2, 1 for a filter that knows its
-    clocks; `residual_ps` the filter's own uncertainty times the square root of `consistency` where
-    that exceeds 1: what the clock is off by, as far as the data tell. `tail_ps` is the exponential
+    clocks; `residual_ps` the filter's own uncertainty, larger where innovations are larger than
+    expected: what the clock is off by, as far as the data tell. `tail_ps` is the exponential
     part of the jitter, 0 where it is Gaussian. `slips` counts corrections by whole periods of a
     pulsed source, `recoveries` clocks found again near where they were lost.
     """
@@ -43,14 +44,18 @@ class TrackStatistics:
 
 
 class Score:
-    """Counts, rates and innovations of one tracked clock."""
+    """Counts, rates and innovations of one tracked clock.
+
+    `excess` is by what factor the variance of predictions is larger than the filter's, 1 if it is
+    not.
+    """
 
     def __init__(self, pairs: float, pair_rate_cps: float):
         self.batches = self.missed = self.outliers = 0
         self.recoveries = self.references = 0
         self.pairs = pairs
         self.pair_rate_cps = pair_rate_cps
-        self.consistency = 1.0
+        self.consistency = self.excess = 1.0
         self._singles_cps = (0.0, 0.0)
         self._history: deque[float] = deque(maxlen=_HISTORY)
 
@@ -71,12 +76,17 @@ class Score:
             n > rate * span_s / 2 for n, rate in zip(singles, self._singles_cps, strict=True)
         )
 
-    def take(self, found: FoundPeak, innovation_ps: float, variance: float) -> None:
-        """A peak was where it should be, up to an innovation of the given expected variance."""
+    def take(self, found: FoundPeak, innovation_ps: float, predicted: float) -> None:
+        """A peak was where it should be, up to an innovation; `predicted` is the variance of the
+        prediction alone, ps^2."""
         self._history.append(innovation_ps)
+        total = predicted + found.fit.variance
         # Ten imagined batches as predicted keep the first few real ones from swinging the mean.
         weight = 1 / min(len(self._history) + 10, _HISTORY)
-        self.consistency += weight * (innovation_ps**2 / variance - self.consistency)
+        self.consistency += weight * (innovation_ps**2 / total - self.consistency)
+        # Innovations too large by more than luck are the prediction's, not the peak's.
+        excess = max(0.0, self.consistency - 1 - _LUCK)
+        self.excess = 1 + excess * total / max(predicted, 1e-6)
         self.pairs += found.fit.pairs
         span_s = max(found.stop_ps - found.start_ps, 1) / PS_PER_S
         share = min(1.0, span_s / 2)

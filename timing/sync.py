@@ -160,12 +160,12 @@ class PairSynchronizer:
         self._lost = None
         self._forget_clock()
 
-    def set_noise(self, noise: ProcessNoise) -> None:
-        """A clock has locked to a reference, or lost it: from now on it wanders differently."""
+    def set_noise(self, noise: ProcessNoise, pulled: float = 0.0) -> None:
+        """A clock has locked to a reference, or lost it; see `ClockTracker.set_noise`."""
         self._noise = noise
         for tracker in (self._tracker, self._lost):
             if tracker is not None:
-                tracker.set_noise(noise)
+                tracker.set_noise(noise, pulled)
 
     def observe_reference(
         self, offset_whole_ps: int, variance: float, at_ps: int, offset_ps: float = 0.0

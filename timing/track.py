@@ -133,11 +133,14 @@ class ClockTracker:
         self._interrupted = True
         self._finder.drop()
 
-    def set_noise(self, noise: ProcessNoise) -> None:
-        """An end's clock has locked to a reference, or lost it: it wanders differently from now."""
+    def set_noise(self, noise: ProcessNoise, pulled: float = 0.0) -> None:
+        """An end's clock has locked to a reference, or lost it: it wanders differently from now.
+
+        `pulled` is how far its frequency may have changed by that, one standard deviation.
+        """
         self._noise = noise
-        self._filter = self._filter.with_noise(noise)
-        self._now = self._now.with_noise(noise)
+        self._filter = self._filter.with_noise(noise, pulled)
+        self._now = self._now.with_noise(noise, pulled)
         if self._estimate is not None:
             self._estimate.clear()
 
@@ -223,6 +226,9 @@ class ClockTracker:
             self._step(ahead, innovation_ps, found, 0.3 * jitter_ps / PS_PER_S / span_s)
         else:
             self._filter = ahead.corrected(innovation_ps, found.fit.variance)
+        reach_ps = max(abs(innovation_ps), _GATE * sigma_ps)
+        if self._pulsed is not None and 2 * reach_ps > self._pulsed.period_ps:
+            self._pulsed.doubt(jitter_ps)
         self._now = self._filter
         self._state = ClockState.HOLDOVER
         self._in_doubt = True
@@ -282,7 +288,7 @@ class ClockTracker:
             jitter_ps=self.jitter_ps,
             innovation_rms_ps=score.innovation_rms_ps,
             consistency=score.consistency,
-            residual_ps=self._now.sigma_ps * math.sqrt(max(1.0, score.consistency)),
+            residual_ps=self._now.sigma_ps * math.sqrt(score.excess),
             bound_ps=self.bound_ps(),
             tail_ps=self._jitter.shape.tail_ps,
             slips=0 if self._pulsed is None else self._pulsed.slips,
@@ -292,7 +298,7 @@ class ClockTracker:
 
     @property
     def _widening(self) -> float:
-        return STATED * math.sqrt(max(1.0, self._score.consistency))
+        return STATED * math.sqrt(self._score.excess)
 
     def _stated(self, state: ClockFilter) -> ClockModel:
         model, widening = state.model, self._widening**2
@@ -361,7 +367,7 @@ class ClockTracker:
         self._outliers_in_a_row = 0
         self._in_doubt = self._interrupted = False
         self._state = ClockState.TRACKING
-        self._score.take(found, innovation_ps, total)
+        self._score.take(found, innovation_ps, float(ahead.covariance[0, 0]))
         # About the filtered clock: about its own peak a batch of few pairs would look too narrow.
         shift_ps = found.fit.position_ps - innovation_ps * noise / total
         self._jitter.add(found.counts, shift_ps, found.centres_ps)
@@ -384,7 +390,7 @@ class ClockTracker:
         sigma_ps = math.hypot(ahead.sigma_ps * self._widening, math.sqrt(found.fit.variance))
         self._watch.stepped(ahead, found.at_ps, step_ps, sigma_ps, self._interrupted)
         self._filter = ahead.moved(step_ps, math.sqrt(found.fit.variance), skew_sigma)
-        self._score.consistency = 1.0
+        self._score.consistency = self._score.excess = 1.0
         if self._estimate is not None:
             self._estimate.clear()
 

@@ -76,6 +76,10 @@ class ChangeWatch:
             self._step.step_ps += step_ps
             self._step.interrupted |= interrupted
 
+    def restarted(self) -> None:
+        """What is known of the clock begins anew: nothing before compares with what comes."""
+        self._anchor = None
+
     def reference(
         self, offset_whole_ps: int, offset_ps: float, variance: float, at_ps: int
     ) -> None:
@@ -105,8 +109,10 @@ class ChangeWatch:
         skew = float(now.rest[1] - expected.rest[1]) * 1e-12
         # What a consistent filter has learnt since is what it was uncertain of.
         learnt = float(expected.covariance[1, 1] - now.covariance[1, 1])
-        sigma = widening * math.sqrt(max(learnt, 1e-6 * float(expected.covariance[1, 1]))) * 1e-12
-        if sigma <= 0 or abs(skew) < _SURE * sigma:
+        if learnt < 1e-3 * float(expected.covariance[1, 1]):
+            return None
+        sigma = widening * math.sqrt(learnt) * 1e-12
+        if abs(skew) < _SURE * sigma:
             return None
         kind, reason = _skew_reason(skew)
         return Change(kind, now.epoch_ps, 0.0, 0.0, skew, sigma, abs(skew) / sigma, reason)

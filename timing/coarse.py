@@ -1,190 +1,229 @@
-"""The coarse step of acquisition: the offset to some microseconds, by FFT over a grid of skews."""
+"""The coarse step of acquisition: candidates for offset and skew, to a bin of some microseconds.
+
+The block of local tags is cut into segments; each is correlated with the remote tags over all lags
+in reach, by FFT or, where few lags are in reach, pair by pair; and the correlations are summed
+along every drift (`drift`). What stands out is a candidate.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cext.histogram import difference_histogram
 from timing.clock import ClockModel
-from timing.peak import Floats, log_tail
+from timing.drift import Table, drifting_sums
+from timing.search import CANDIDATES, STRADDLE, Search, Step
 from timing.tags import PS_PER_S, TimesPs
 
-STRADDLE = 0.7
-"""Mean share of a peak's height that is left when it straddles two bins."""
-
-_LEAST_OVERLAP = 0.25
-_SMOOTH_BINS = 2048
+_LEAST_OVERLAP = 0.1
+_SLOWEST = 48
+"""Backgrounds with fewer waves over all lags than this are changes of the rates, and removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What is searched, and how sure an answer must be.
-
-    Offsets are those of the labels on the tags, local minus remote. A block of the local tags, of
-    length `block_ps`, is searched against all remote tags in reach. The cost grows with the number
-    of skews, 2 max_skew block / bin, and for each with (block + remote span) / bin.
-    """
-
-    max_offset_ps: int = PS_PER_S
-    max_skew: float = 15e-6
-    bin_ps: int = 4_000_000
-    block_ps: int = PS_PER_S
-    false_alarm: float = 1e-6
-
-    def skew_step(self, span_ps: float) -> float:
-        """Step of the skew grid: the smear left over is at most half a bin either way."""
-        return self.bin_ps / max(span_ps, float(self.bin_ps))
-
-    def skews(self, span_ps: float) -> Floats:
-        """The skews tried on a record of the given length."""
-        steps = math.ceil(2 * self.max_skew / self.skew_step(span_ps))
-        return np.linspace(-self.max_skew, self.max_skew, steps + 1) if steps else np.zeros(1)
-
-    def needed_snr(self, cells: float) -> float:
-        """Signal to noise at which one cell among so many is no chance."""
-        return math.sqrt(2 * math.log(max(cells, 1.0) / self.false_alarm))
-
-
-@dataclass(frozen=True, slots=True)
-class CoarsePeak:
-    """The most significant offset and skew; the truth lies within the half widths of `model`.
-
-    `log_false_alarm` is the natural logarithm of a bound for all `cells` searched;
-    `detectable_cps` the pair rate that would have reached the `needed` signal to noise.
-    """
+class Candidate:
+    """An offset and skew that may be the clock, within the half widths of `model`."""
 
     model: ClockModel
     half_width_ps: float
     half_skew: float
     snr: float
-    needed: float
-    cells: float
-    log_false_alarm: float
-    detectable_cps: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
-    noise: float
-    position_ps: float
-    skew: float
-    count: float
-    mean: float
-    spread: float
+class Block:
+    """What one step looks at: local tags of a block, and the remote ones in reach of it."""
+
+    local_ps: TimesPs
+    remote_ps: TimesPs
+    start_ps: int
+    stop_ps: int
+
+    @property
+    def middle_ps(self) -> int:
+        """Middle of the block, local scale."""
+        return (self.start_ps + self.stop_ps) // 2
 
 
-def coarse_peak(local_ps: TimesPs, remote_ps: TimesPs, search: Search) -> CoarsePeak | None:
-    """The highest peak of the correlation of two ascending streams, significant or not.
+@dataclass(frozen=True, slots=True)
+class _Lags:
+    """Correlations by segment; lag k of the table is `zero_ps` + k `bin_ps`, modulo its length."""
 
-    None if no offset within the search range makes the streams overlap by a quarter of the shorter.
-    """
-    local_zero, remote_zero = int(local_ps[0]), int(remote_ps[0])
-    local = (local_ps - local_zero).astype(np.float64)
-    remote = (remote_ps - remote_zero).astype(np.float64)
-    bin_ps = float(search.bin_ps)
-    span_ps = min(local[-1], remote[-1])
-    pivot_ps = remote[-1] / 2
-    skews = search.skews(span_ps)
-    # Stretching moves the ends of the remote stream; it is placed late to keep its bins positive.
-    pad = math.ceil(search.max_skew * pivot_ps / bin_ps) + 1
-    bins_local = int(local[-1] / bin_ps) + 1
-    bins_remote = int(remote[-1] / bin_ps) + 1
-    size = _fast_size(bins_local + bins_remote + 2 * pad)
+    table: Table
+    zero_ps: float
+    bin_ps: float
+    circular: bool
 
-    # Lags are those between the first tags of the two streams.
-    lags = np.arange(1 - bins_remote, bins_local)
-    overlap = np.minimum(bins_local, lags + bins_remote) - np.maximum(0, lags)
-    offsets_ps = lags * bin_ps + float(local_zero - remote_zero)
-    allowed = (overlap >= _LEAST_OVERLAP * min(bins_local, bins_remote)) & (
-        np.abs(offsets_ps) <= search.max_offset_ps + bin_ps
-    )
-    lags, overlap = lags[allowed], overlap[allowed]
-    if len(lags) < 16:
+
+def block_of(
+    local_ps: TimesPs, remote_ps: TimesPs, search: Search, start_ps: int, step: Step
+) -> Block:
+    """The tags that a step looks at when its block starts at a local instant."""
+    stop_ps = start_ps + step.block_ps
+    low, high = np.searchsorted(local_ps, [start_ps, stop_ps + 1])
+    # The search is about labels: a remote time is a local one less the offset.
+    edges = [
+        start_ps - search.centre_offset_ps - search.max_offset_ps,
+        stop_ps - search.centre_offset_ps + search.max_offset_ps + 1,
+    ]
+    limits = np.iinfo(np.int64)
+    first, past = np.searchsorted(remote_ps, np.clip(edges, limits.min, limits.max))
+    return Block(local_ps[low:high], remote_ps[first:past], start_ps, stop_ps)
+
+
+def candidates(block: Block, search: Search, step: Step) -> list[Candidate]:
+    """The cells that stand out most, highest first; at most some dozens."""
+    pivot_ps = int(block.remote_ps[0]) + int(block.remote_ps[-1] - block.remote_ps[0]) // 2
+    stretched_ps = _stretched(block.remote_ps, search.centre_skew, pivot_ps)
+    make = _pair_by_pair if step.direct else _by_fft
+    lags = make(block, stretched_ps, search, step)
+    cells = _highest(lags.table, step)
+    found: list[Candidate] = []
+    for snr, drift, lag in cells:
+        for whole in (0, -1) if lags.circular else (0,):
+            at_ps = lags.zero_ps + (lag + whole * lags.table.shape[1]) * lags.bin_ps
+            candidate = _candidate(at_ps, drift * lags.bin_ps, snr, block, search, step, pivot_ps)
+            if candidate is not None:
+                found.append(candidate)
+    return found
+
+
+def detectable_cps(block: Block, step: Step) -> float:
+    """The pair rate that would have reached the needed signal to noise."""
+    span_s = max(1, step.block_ps) / PS_PER_S
+    remote_s = max(1, int(block.remote_ps[-1] - block.remote_ps[0])) / PS_PER_S
+    singles = len(block.local_ps) / span_s * len(block.remote_ps) / remote_s
+    return step.needed_snr / STRADDLE * math.sqrt(singles) / step.sensitivity
+
+
+def _stretched(remote_ps: TimesPs, skew: float, pivot_ps: int) -> TimesPs:
+    if skew == 0.0:
+        return remote_ps
+    ahead = (remote_ps - pivot_ps).astype(np.float64)
+    stretched: TimesPs = remote_ps + np.rint(skew * ahead).astype(np.int64)
+    return stretched
+
+
+def _segments(block: Block, step: Step) -> list[TimesPs]:
+    edges_ps = block.start_ps + step.block_ps * np.arange(step.segments + 1) // step.segments
+    cuts = np.searchsorted(block.local_ps, edges_ps)
+    cuts[-1] = len(block.local_ps)
+    return [block.local_ps[a:b] for a, b in pairwise(cuts)]
+
+
+def _by_fft(block: Block, remote_ps: TimesPs, search: Search, step: Step) -> _Lags:
+    """Circular over the longer of the two spans, so that every lag sees the whole block."""
+    local_zero, remote_zero = block.start_ps, int(remote_ps[0])
+    span_ps = max(block.stop_ps - block.start_ps, int(remote_ps[-1]) - remote_zero) + 1
+    size = _fast_size(max(64, math.ceil(span_ps / step.bin_ps)))
+    bin_ps = span_ps / size
+    other = np.conj(np.fft.rfft(_binned(remote_ps, remote_zero, bin_ps, size)))
+    slowest = min(_SLOWEST, size // 16)
+    table = np.empty((step.segments, size), dtype=np.float32)
+    for row, times_ps in zip(table, _segments(block, step), strict=True):
+        spectrum = np.fft.rfft(_binned(times_ps, local_zero, bin_ps, size))
+        spectrum *= other
+        spectrum[:slowest] = 0
+        row[:] = np.fft.irfft(spectrum, size)
+        # Counts that chance gives have this variance.
+        chance = len(times_ps) * len(remote_ps) / size
+        row /= math.sqrt(max(chance, 1e-9) * step.segments)
+    return _Lags(table, float(local_zero - remote_zero), bin_ps, circular=True)
+
+
+def _binned(times_ps: TimesPs, zero_ps: int, bin_ps: float, size: int) -> Table:
+    bins = ((times_ps - zero_ps) * (1 / bin_ps)).astype(np.int64)
+    return np.bincount(bins, minlength=size)[:size].astype(np.float32)
+
+
+def _pair_by_pair(block: Block, remote_ps: TimesPs, search: Search, step: Step) -> _Lags:
+    bin_ps = max(1, round(step.bin_ps))
+    low_ps = search.centre_offset_ps - search.max_offset_ps - step.drift_bins * bin_ps
+    bins = math.ceil((2 * search.max_offset_ps) / bin_ps) + 2 * step.drift_bins
+    table = np.empty((step.segments, bins), dtype=np.float32)
+    for row, times_ps in zip(table, _segments(block, step), strict=True):
+        counts = difference_histogram(remote_ps, times_ps, low_ps, bin_ps, bins)
+        chance = max(1e-9, float(counts.mean()))
+        row[:] = (counts - chance) / math.sqrt(chance * step.segments)
+    return _Lags(table, float(low_ps) + bin_ps / 2, float(bin_ps), circular=False)
+
+
+def _highest(table: Table, step: Step) -> list[tuple[float, int, float]]:
+    """(signal to noise, drift, lag in the middle) of the highest cells, the highest first."""
+    lags = table.shape[1]
+    threshold = 0.9 * step.needed_snr
+    heights: list[NDArray[np.float32]] = []
+    drifts: list[NDArray[np.int64]] = []
+    places: list[NDArray[np.float64]] = []
+    spread = 1.0
+    for drift, ahead, sums in drifting_sums(table, step.drift_bins):
+        if drift == 0:
+            # Dead times and bursts make the noise wider than Poissonian.
+            spread = max(1.0, float(np.std(sums[:: max(1, lags // 20_000)])))
+        for together in (1, 2):
+            values = sums if together == 1 else (sums[1:] + sums[:-1]) * np.float32(0.5**0.5)
+            at = np.flatnonzero(values > threshold * spread)
+            if len(at) > 4 * CANDIDATES:
+                at = at[np.argpartition(values[at], -4 * CANDIDATES)[-4 * CANDIDATES :]]
+            heights.append(values[at] / np.float32(spread))
+            drifts.append(np.full(len(at), drift))
+            places.append((at + ahead + (together - 1) / 2) % lags)
+    height, drift_of = np.concatenate(heights), np.concatenate(drifts)
+    place = np.concatenate(places)
+    kept: list[tuple[float, int, float]] = []
+    for index in np.argsort(-height).tolist():
+        here = (float(height[index]), int(drift_of[index]), float(place[index]))
+        if all(abs(here[1] - d) > 2 or abs(here[2] - p) > 2 for _, d, p in kept):
+            kept.append(here)
+            if len(kept) == CANDIDATES:
+                break
+    return kept
+
+
+def _candidate(
+    lag_ps: float,
+    drift_ps: float,
+    snr: float,
+    block: Block,
+    search: Search,
+    step: Step,
+    pivot_ps: int,
+) -> Candidate | None:
+    """A cell as a clock, None where it is not in the range or the streams hardly overlap."""
+    # From the middle of the first segment to that of the last.
+    leap_ps = step.block_ps * (step.segments - 1) / step.segments
+    skew = drift_ps / leap_ps
+    epoch_ps = block.middle_ps - round(lag_ps)
+    # The stretch about the pivot is a part of the offset elsewhere.
+    offset_ps = round(lag_ps) + round(search.centre_skew * (epoch_ps - pivot_ps))
+    if abs(offset_ps - search.centre_offset_ps) > search.max_offset_ps + 2 * step.bin_ps:
         return None
-    chance = overlap * (len(local) / bins_local) * (len(remote) / bins_remote)
-
-    spectrum = np.fft.rfft(np.bincount((local / bin_ps).astype(np.int64)), size)
-    best: _Cell | None = None
-    for skew in skews.tolist():
-        bins = ((remote + skew * (remote - pivot_ps)) / bin_ps + pad).astype(np.int64)
-        other = np.fft.rfft(np.bincount(bins), size)
-        correlation = np.fft.irfft(spectrum * np.conj(other), size)[lags - pad]
-        cell = _highest(correlation, chance, lags, bin_ps, skew)
-        if best is None or cell.noise > best.noise:
-            best = cell
-    assert best is not None
-    # One bin and two bins together are tried at every lag.
-    cells = 2.0 * len(lags) * len(skews)
-    needed = search.needed_snr(cells)
-    step = search.skew_step(span_ps)
-    return CoarsePeak(
+    start_ps = max(int(block.remote_ps[0]), block.start_ps - offset_ps)
+    stop_ps = min(int(block.remote_ps[-1]), block.stop_ps - offset_ps)
+    shorter = min(block.stop_ps - block.start_ps, int(block.remote_ps[-1] - block.remote_ps[0]))
+    if stop_ps - start_ps < _LEAST_OVERLAP * shorter:
+        return None
+    return Candidate(
         model=ClockModel(
-            epoch_ps=remote_zero + round(pivot_ps),
-            offset_whole_ps=local_zero - remote_zero + round(best.position_ps),
+            epoch_ps=epoch_ps,
+            offset_whole_ps=offset_ps,
             offset_ps=0.0,
-            skew=best.skew,
+            skew=search.centre_skew + skew,
         ),
-        half_width_ps=2 * bin_ps,
-        half_skew=step,
-        snr=best.noise / best.spread,
-        needed=needed,
-        cells=cells,
-        log_false_alarm=min(
-            0.0, math.log(cells) + log_tail(best.count, best.mean) / best.spread**2
-        ),
-        detectable_cps=(
-            needed
-            * best.spread
-            * math.sqrt(float(chance.max()))
-            / STRADDLE
-            * PS_PER_S
-            / (float(overlap.max()) * bin_ps)
-        ),
+        half_width_ps=2 * step.bin_ps,
+        # The drift shows only where the streams overlap.
+        half_skew=1.5 * step.bin_ps / min(leap_ps, stop_ps - start_ps),
+        snr=snr,
     )
-
-
-def _highest(
-    correlation: Floats, chance: Floats, lags: NDArray[np.int64], bin_ps: float, skew: float
-) -> _Cell:
-    """The cell with the largest excess over the local background, in units of its noise."""
-    # Rates that change slowly lift the background over wide ranges of lags; only the local mean
-    # tells. It is kept from vanishing where tags are few.
-    level = chance * np.maximum(_smoothed(correlation / chance), 0.5)
-    best: _Cell | None = None
-    for together in (1, 2):
-        counts, mean = correlation, level
-        if together == 2:
-            counts, mean = correlation[:-1] + correlation[1:], level[:-1] + level[1:]
-        noise = (counts - mean) / np.sqrt(mean)
-        at = int(np.argmax(noise))
-        if best is None or noise[at] > best.noise:
-            best = _Cell(
-                noise=float(noise[at]),
-                position_ps=(float(lags[at]) + (together - 1) / 2) * bin_ps,
-                skew=skew,
-                count=float(counts[at]),
-                mean=float(mean[at]),
-                # Dead times and bursts make the noise wider than Poissonian.
-                spread=max(1.0, float(np.std(noise[:: max(1, len(noise) // 20000)]))),
-            )
-    assert best is not None
-    return best
-
-
-def _smoothed(values: Floats) -> Floats:
-    """Running mean over a wide window, narrower at the ends."""
-    half = min(_SMOOTH_BINS, len(values)) // 2
-    total = np.concatenate(([0.0], np.cumsum(values)))
-    at = np.arange(len(values))
-    low, high = np.maximum(at - half, 0), np.minimum(at + half, len(values))
-    mean: Floats = (total[high] - total[low]) / (high - low)
-    return mean
 
 
 def _fast_size(least: int) -> int:
-    """The smallest length of the form 2^a, 3 2^a or 5 2^a that is large enough, for the FFT."""
-    power = 1 << max(4, least.bit_length())
-    return min(s for s in (power // 8 * 5, power // 4 * 3, power) if s >= least)
+    """The smallest length of the form 2^a, 3 2^a, 5 2^a or 9 2^a that is large enough, for FFTs."""
+    power = 1 << max(4, (least - 1).bit_length())
+    sizes = (power // 16 * 9, power // 8 * 5, power // 4 * 3, power)
+    return min(size for size in sizes if size >= least)

@@ -87,15 +87,15 @@ def fit_line(
         pairs = float(member.sum())
         if pairs < 2:
             return None
-        mean_u = float(member @ u) / pairs
-        mean_x = float(member @ x) / pairs
-        spread_u = float(member @ (u - mean_u) ** 2)
+        mean_u = _dot(member, u) / pairs
+        mean_x = _dot(member, x) / pairs
+        spread_u = _dot(member, (u - mean_u) ** 2)
         before = (position, slope, sigma)
         if fit_slope and spread_u > 0:
-            slope = float(member @ ((u - mean_u) * (x - mean_x))) / spread_u
+            slope = _dot(member, (u - mean_u) * (x - mean_x)) / spread_u
         position = mean_x - slope * mean_u
         if fit_sigma:
-            squares = float(member @ (x - position - slope * u) ** 2)
+            squares = _dot(member, (x - position - slope * u) ** 2)
             sigma = max(narrowest, math.sqrt(squares / pairs))
         share = min(pairs / total, 1 - 1e-9)
         moved = abs(position - before[0]) + abs(slope - before[1]) + abs(sigma - before[2])
@@ -105,7 +105,9 @@ def fit_line(
     probability = member / np.maximum(many, 1e-300)
     gain = member * (1 - (1 - probability) * residual**2) / sigma**2
     information = np.array(
-        [[gain.sum(), gain @ u], [gain @ u, gain @ (u * u)]] if fit_slope else [[gain.sum()]]
+        [[gain.sum(), _dot(gain, u)], [_dot(gain, u), _dot(gain, u * u)]]
+        if fit_slope
+        else [[gain.sum()]]
     )
     if np.linalg.eigvalsh(information)[0] <= 0:
         return None
@@ -120,3 +122,9 @@ def fit_line(
         pairs=float(member.sum()),
         covariance=covariance * np.outer(unscale, unscale),
     )
+
+
+def _dot(a: Floats, b: Floats) -> float:
+    # Not `a @ b`: a linear-algebra library would start threads for it, and they are in the way of
+    # each other on a busy machine.
+    return float(np.einsum("i,i->", a, b))

@@ -8,7 +8,7 @@ from timing.acquire import Acquisition, NoCorrelation, Search, acquire
 from timing.clock import ClockModel
 from timing.tags import PS_PER_S, TimesPs
 
-ANY_OFFSET = Search(max_offset_ps=10**18)
+ANY_OFFSET = Search(max_offset_ps=10**18, most_s=1.0)
 """A search over all offsets at which two records overlap: counters that start anywhere."""
 
 _SIGMAS = 6.0
@@ -45,8 +45,6 @@ def search_near(whole: Search, expected: ClockModel, attempt: int) -> Search:
     factor = _WIDER**turn
     offset_ps = _SIGMAS * expected.uncertainty_ps(expected.epoch_ps)
     skew = max(_LEAST_SKEW, _SIGMAS * expected.skew_uncertainty)
-    if not hasattr(whole, "centre_offset_ps"):
-        return whole
     return replace(
         whole,
         centre_offset_ps=expected.offset_whole_ps,

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-_MOST_PATIENCE = 5
+_MOST_PATIENCE = 6
 
 
 class PairSynchronizer:
@@ -373,6 +373,11 @@ class PairSynchronizer:
                 self._forget_clock()
                 self._tracker, self._lost = lost, None
                 self._acquired_from_ps = self._acquired_until_ps = span[1]
+            elif self._not_before_ps is not None and lost.lit(
+                (len(local), len(remote)), self._step_ps
+            ):
+                # Light, but not where it should be: that calls for a search.
+                self._not_before_ps = min(self._not_before_ps, stop_ps + self._acquire_ps)
 
     def _drop_lost_clock(self, tracker: ClockTracker) -> None:
         if tracker.state is ClockState.LOST and self._tracker is tracker:

@@ -399,6 +399,7 @@ class ClockTracker:
         self._jitter = previous._jitter
         self._score.recoveries = previous._score.recoveries
         self._watch, at_ps = previous._watch, self._filter.epoch_ps
+        self._watch.restarted()
         before = previous._filter.predicted(at_ps)
         whole = self._filter.offset_whole_ps - before.offset_whole_ps
         step_ps = whole + float(self._filter.rest[0] - before.rest[0])

@@ -7,32 +7,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cext.coincidence import all_pairs
+from cext.histogram import difference_histogram
 from timing.clock import ClockModel
-from timing.peak import Floats, LineFit, fit_line, near_pairs
+from timing.drift import drifting_sums
+from timing.peak import Floats, LineFit, fit_line, log_tail
 from timing.tags import TimesPs
 
-_CELLS = 16
-_CANDIDATES = 400_000
-"""Most pairs looked at in one step; beyond it a share of the remote tags is used."""
+_SEGMENTS = 16
+_CELLS = 64
+_WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
+_WIDE = 6
+_SHARPER = 1.1
+_MOST_PAIRS = 1_000_000
+"""Pairs looked at in one step; beyond it a share of the remote tags is used."""
+_MOST_FITTED = 200_000
+"""Pairs by chance in a fit, likewise."""
+_CHANCE = math.log(1e-3)
+_OBVIOUS = 8.0
+_MET_BETTER = 1.4
 
 
 @dataclass(frozen=True, slots=True)
 class CommonRecord:
-    """The tags of both streams in the span that both cover, and the middle of it, remote scale."""
+    """The tags of both streams in the span that both cover, [start, stop) on the remote scale."""
 
     local_ps: TimesPs
     remote_ps: TimesPs
     start_ps: int
     stop_ps: int
 
-    def halves(self) -> tuple[CommonRecord, CommonRecord]:
-        """The remote tags of each half of the span, with all local tags."""
-        middle_ps = self.middle_ps
-        cut = int(np.searchsorted(self.remote_ps, middle_ps))
-        return (
-            CommonRecord(self.local_ps, self.remote_ps[:cut], self.start_ps, middle_ps),
-            CommonRecord(self.local_ps, self.remote_ps[cut:], middle_ps, self.stop_ps),
-        )
+    def part(self, start_ps: int, stop_ps: int) -> CommonRecord:
+        """The remote tags of a part of the span, with all local tags."""
+        low, high = np.searchsorted(self.remote_ps, [start_ps, stop_ps])
+        return CommonRecord(self.local_ps, self.remote_ps[low:high], start_ps, stop_ps)
 
     @property
     def middle_ps(self) -> int:
@@ -49,52 +57,112 @@ class CommonRecord:
         """Length of the span."""
         return self.stop_ps - self.start_ps
 
+    def pairs_by_chance(self, width_ps: float) -> float:
+        """How many pairs a window of this full width shows where nothing is correlated."""
+        return len(self.local_ps) * len(self.remote_ps) * width_ps / max(1, self.span_ps)
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """The line that most pairs lie on, to within the half widths, and how sure it is.
+
+    `log_chance` bounds the natural logarithm of the probability that chance shows it in the cells
+    looked at; `wide`: many cells together show it best, so it may be as narrow as it is.
+    """
+
+    model: ClockModel
+    half_width_ps: float
+    half_skew: float
+    log_chance: float
+    wide: bool
+
 
 def common_record(local_ps: TimesPs, remote_ps: TimesPs, model: ClockModel) -> CommonRecord:
     """What the two streams have in common under a clock."""
     start_ps = max(int(remote_ps[0]), model.instant_to_remote(int(local_ps[0])))
-    stop_ps = min(int(remote_ps[-1]), model.instant_to_remote(int(local_ps[-1])))
+    stop_ps = min(int(remote_ps[-1]), model.instant_to_remote(int(local_ps[-1]))) + 1
     stop_ps = max(start_ps + 1, stop_ps)
-    low, high = np.searchsorted(remote_ps, [start_ps, stop_ps + 1])
-    edges = [model.instant_to_local(start_ps), model.instant_to_local(stop_ps) + 1]
+    low, high = np.searchsorted(remote_ps, [start_ps, stop_ps])
+    edges = [model.instant_to_local(start_ps), model.instant_to_local(stop_ps)]
     first, past = np.searchsorted(local_ps, edges)
     return CommonRecord(local_ps[first:past], remote_ps[low:high], start_ps, stop_ps)
 
 
 def narrowed(
-    record: CommonRecord, model: ClockModel, half_width_ps: float, half_skew: float
-) -> tuple[ClockModel, float]:
-    """The line that most pairs lie on, found in ever narrower windows; and the last half width.
+    record: CommonRecord, model: ClockModel, half_width_ps: float, half_skew: float, snr: float
+) -> Ridge | None:
+    """Follow a line into ever narrower windows until the jitter is seen; None where it vanishes.
 
-    Each step counts pairs in 16 cells across the window for each skew that differs by a cell at the
-    record's ends, and keeps a quarter of the window. It stops where a narrower window loses pairs:
-    the cell has reached the jitter.
+    Each step counts pairs in 64 cells across the window for each of 16 segments, sums along the
+    drifts (`drift`) and keeps what is least likely by chance. A candidate was chosen because it
+    stood out by `snr`; one of chance shows that excess again in the window, and somewhat more in
+    cells that meet it better, where a true one shows several times as much.
     """
-    half_span_ps = record.span_ps / 2
-    model = model.rebased(record.middle_ps)
-    before = 0.0
-    narrowest_ps = max(_CELLS, 8 * record.grain_ps)
-    while half_width_ps > narrowest_ps:
-        x, t = residuals(record, model, half_width_ps)
-        cell_ps = 2 * half_width_ps / _CELLS
-        step = cell_ps / half_span_ps
-        count = max(1, math.ceil(half_skew / step))
-        best = (-1.0, 0.0, 0.0)
-        for skew in (step * k for k in range(-count, count + 1)):
-            cells = np.floor((x - skew * t) / cell_ps).astype(np.int64) + _CELLS // 2
-            inside = (cells >= 0) & (cells < _CELLS)
-            counts = np.bincount(cells[inside], minlength=_CELLS)
-            pairs = counts[:-1] + counts[1:]
-            at = int(np.argmax(pairs))
-            if pairs[at] > best[0]:
-                best = (float(pairs[at]), (at + 1 - _CELLS // 2) * cell_ps, skew)
-        excess = (best[0] - 2 * len(x) / _CELLS) * _thinning(record, half_width_ps)
-        if excess < 0.5 * before:
-            return model, max(4 * half_width_ps, narrowest_ps)
-        before = excess
-        model = model.adjusted(best[1], best[2], model.covariance)
-        half_width_ps, half_skew = half_width_ps / 4, step
-    return model, max(half_width_ps, narrowest_ps)
+    log_known = -((_MET_BETTER * snr) ** 2) / 2 if snr < _OBVIOUS else 0.0
+    before = Ridge(model.rebased(record.middle_ps), half_width_ps, half_skew, 0.0, False)
+    while True:
+        ridge = _narrower(record, before)
+        gain = 1.0 if not before.wide else _SHARPER
+        if before.log_chance < 0 and ridge.log_chance > gain * before.log_chance:
+            return before
+        if ridge.log_chance > log_known + _CHANCE:
+            return None
+        if ridge.half_width_ps <= 4 * max(1.0, record.grain_ps / 2):
+            return ridge
+        before = ridge
+
+
+def _narrower(record: CommonRecord, ridge: Ridge) -> Ridge:
+    """One step, to a sixteenth of the window or less."""
+    remote_ps = record.remote_ps
+    expected = record.pairs_by_chance(2 * ridge.half_width_ps)
+    thinning = max(1, math.ceil(expected / _MOST_PAIRS))
+    cell_ps = max(1, math.ceil(2 * ridge.half_width_ps / _CELLS))
+    drift = min(_SEGMENTS - 1, math.ceil(ridge.half_skew * record.span_ps / cell_ps))
+    bins = _CELLS + 2 * drift
+    low_ps = -(bins // 2) * cell_ps
+    # Clear of the drifting sums, which take the table as circular.
+    table = np.zeros((_SEGMENTS, bins + drift), dtype=np.float32)
+    edges_ps = record.start_ps + record.span_ps * np.arange(_SEGMENTS + 1) // _SEGMENTS
+    cuts = np.searchsorted(remote_ps, edges_ps)
+    for row, first, past in zip(table, cuts[:-1], cuts[1:], strict=True):
+        mapped_ps = ridge.model.to_local(remote_ps[first:past:thinning])
+        if not len(mapped_ps):
+            continue
+        near = np.searchsorted(
+            record.local_ps, [mapped_ps[0] + low_ps, mapped_ps[-1] + low_ps + bins * cell_ps]
+        )
+        local_ps = record.local_ps[near[0] : near[1]]
+        row[:bins] = difference_histogram(mapped_ps, local_ps, low_ps, cell_ps, bins)
+    total = float(table.sum())
+    rows = [
+        (step, np.roll(sums, ahead)[:bins]) for step, ahead, sums in drifting_sums(table, drift)
+    ]
+    running = np.zeros((len(rows), bins + 1))
+    np.cumsum([sums for _, sums in rows], axis=1, out=running[:, 1:])
+    best: tuple[float, int, int, float] | None = None
+    for width in _WIDTHS:
+        counts = running[:, width:] - running[:, :-width]
+        row, at = divmod(int(np.argmax(counts)), counts.shape[1])
+        count = float(counts[row, at])
+        mean = max(0.05, (total - count) / max(1, bins - width) * width)
+        chance = log_tail(count, mean)
+        if best is None or chance < best[0]:
+            best = (chance, rows[row][0], width, (at + width / 2) * cell_ps + low_ps)
+    assert best is not None
+    chance, step, width, position_ps = best
+    # From the middle of the first segment to that of the last.
+    leap_ps = record.span_ps * (_SEGMENTS - 1) / _SEGMENTS
+    model = ridge.model.adjusted(
+        position_ps - 0.5, step * cell_ps / leap_ps, ridge.model.covariance
+    )
+    return Ridge(
+        model=model,
+        half_width_ps=max(2.0, width) * cell_ps,
+        half_skew=max(1.5, width) * cell_ps / leap_ps,
+        log_chance=math.log(len(rows) * bins * len(_WIDTHS)) + chance,
+        wide=width >= _WIDE,
+    )
 
 
 def fitted(
@@ -120,7 +188,7 @@ def fitted(
         (offset, cross), (_, skew) = fit.covariance.tolist()
         model = model.adjusted(fit.position, fit.slope, ((offset, cross), (cross, skew)))
         sigma_ps = fit.sigma
-        half_width_ps = min(half_width_ps, max(8 * sigma_ps, 4.0))
+        half_width_ps = min(3 * half_width_ps, max(8 * sigma_ps, 4.0))
     assert fit is not None
     return model, fit
 
@@ -129,10 +197,11 @@ def residuals(
     record: CommonRecord, model: ClockModel, half_width_ps: float
 ) -> tuple[Floats, Floats]:
     """Local minus mapped remote time of all pairs in the window, and their time from the epoch."""
-    remote_ps = record.remote_ps[:: _thinning(record, half_width_ps)]
+    thinning = max(1, math.ceil(record.pairs_by_chance(2 * half_width_ps) / _MOST_FITTED))
+    remote_ps = np.ascontiguousarray(record.remote_ps[::thinning])
     mapped_ps = model.to_local(remote_ps)
     half_ps = math.ceil(half_width_ps)
-    of_remote, of_local = near_pairs(mapped_ps, record.local_ps, -half_ps, half_ps)
+    of_remote, of_local = all_pairs(mapped_ps, record.local_ps, -half_ps, half_ps - 1)
     x = (record.local_ps[of_local] - mapped_ps[of_remote]).astype(np.float64)
     t = (remote_ps[of_remote] - model.epoch_ps).astype(np.float64)
     return x, t
@@ -142,8 +211,3 @@ def _resolution(times_ps: TimesPs) -> int:
     """The largest tick that all gaps between a sample of tags are multiples of."""
     gaps_ps = np.diff(times_ps[:1000])
     return max(1, int(np.gcd.reduce(gaps_ps))) if len(gaps_ps) else 1
-
-
-def _thinning(record: CommonRecord, half_width_ps: float) -> int:
-    expected = len(record.local_ps) * len(record.remote_ps) * 2 * half_width_ps / record.span_ps
-    return max(1, math.ceil(expected / _CANDIDATES))

@@ -160,7 +160,8 @@ def _judged(step: _Step, now: ClockFilter, widening: float) -> Change:
         kind = "path"
         reason = (
             f"the offset moved and the skew did not ({skew:.1e} +- {skew_sigma:.1e}), while both "
-            "counters ran on without interruption"
+            "taggers told of no interruption; a counter that jumps untold looks the same, light in "
+            "the other direction or a reference would tell"
         )
     return Change(kind, step.at_ps, step.step_ps, sigma_ps, skew, skew_sigma, significance, reason)
 

@@ -65,8 +65,9 @@ class ShapeTable:
     def at(self, x_ps: Floats) -> tuple[Floats, Floats]:
         """Density (1/ps) and its derivative (1/ps^2) at differences from the mean."""
         place = (x_ps - self._first) / self._step
-        low = np.clip(place.astype(np.int64), 0, _POINTS - 2)
-        part = np.clip(place - low, 0.0, 1.0)
+        place = np.maximum(np.minimum(place, _POINTS - 1.001), 0.0)
+        low = place.astype(np.int64)
+        part = place - low
         density, slope = self._density, self._slope
         return (
             density[low] + part * (density[low + 1] - density[low]),
@@ -111,7 +112,7 @@ def fit_peak(
     if total < 3:
         return None
     width = float(centres_ps[-1] - centres_ps[0]) + float(centres_ps[1] - centres_ps[0])
-    share, rms = 0.5, table.shape.rms_ps
+    share, rms = 0.8, table.shape.rms_ps
     for _ in range(_ROUNDS):
         density, slope = table.at(x - position_ps)
         mixed = share * density + (1 - share) / width
@@ -123,7 +124,8 @@ def fit_peak(
         grown = min(pairs / total, 1 - 1e-9) - share
         position_ps += moved
         share += grown
-        if abs(moved) < 1e-3 * rms / math.sqrt(pairs) and abs(grown) < 1e-3:
+        # A hundredth of the standard deviation is nothing.
+        if abs(moved) < 0.01 * rms / math.sqrt(pairs) and abs(grown) < 0.005:
             break
     if not centres_ps[0] < position_ps < centres_ps[-1]:
         return None

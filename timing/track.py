@@ -22,9 +22,9 @@ from timing.pulsed import Pulsed
 from timing.score import Score, TrackStatistics
 from timing.shapes import JitterEstimate, PeakFit
 from timing.tags import PS_PER_S, TimesPs
+from timing.verdict import Verdict
 
 _GATE = 5.0
-_OUTLIERS_ALLOWED = 5
 _CHANCE = math.log(1e-4)
 _CHANCE_AGAIN = math.log(1e-7)
 _REMEMBERED_CHANGES = 20
@@ -69,10 +69,7 @@ class ClockTracker:
         self._jitter = JitterEstimate(acquisition.jitter_ps)
         self._score = Score(acquisition.pairs, acquisition.pair_rate_cps)
         self._estimate = NoiseEstimate() if estimate_noise else None
-        self._outliers_in_a_row = self._missed_in_a_row = self._unexplained_ps = 0
-        self._patience_ps = round(patience_s * PS_PER_S)
-        self._in_doubt = self._interrupted = False
-        self._state = ClockState.TRACKING
+        self._verdict = Verdict(round(patience_s * PS_PER_S))
         self._finder = PeakFinder(_CHANCE)
         self._finder_again = PeakFinder(_CHANCE_AGAIN)
         self._watch = ChangeWatch()
@@ -91,14 +88,14 @@ class ClockTracker:
     @property
     def state(self) -> ClockState:
         """Tracking, holdover or lost; only `look_again` leads back from lost."""
-        return self._state
+        return self._verdict.state
 
     @property
     def trusted(self) -> bool:
         """Coincidences found with this clock are good: it is not lost, not in doubt since a gap,
         and on a known peak of a pulsed source."""
         told = self._pulsed is None or self._pulsed.told
-        return self._state is not ClockState.LOST and not self._in_doubt and told
+        return not self._verdict.lost and not self._verdict.in_doubt and told
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -126,11 +123,7 @@ class ClockTracker:
 
     def doubt(self) -> None:
         """Tags were lost at one end: the next two batches must show the peak, or it is lost."""
-        if self._state is not ClockState.LOST:
-            self._state = ClockState.HOLDOVER
-            self._in_doubt = True
-            self._missed_in_a_row = 0
-        self._interrupted = True
+        self._verdict.doubt()
         self._finder.drop()
 
     def set_noise(self, noise: ProcessNoise, pulled: float = 0.0) -> None:
@@ -170,7 +163,7 @@ class ClockTracker:
         Ascending int64 arrays, each on its own timescale. In little light the peak is that of
         several spans, returned with the last.
         """
-        if self._state is ClockState.LOST:
+        if self._verdict.lost:
             return None
         at_ps = (start_ps + stop_ps) // 2
         ahead = self._filter.predicted(at_ps)
@@ -190,7 +183,13 @@ class ClockTracker:
         )
         if found is None:
             self._now = ahead
-            self._miss(sigma_ps, (len(local_ps), len(remote_ps)), stop_ps - start_ps)
+            self._score.missed += 1
+            self._verdict.missed(
+                stop_ps - start_ps,
+                self._score.wait_ps,
+                lit=self.lit((len(local_ps), len(remote_ps)), stop_ps - start_ps),
+                too_unsure=self._too_unsure(sigma_ps),
+            )
         else:
             self._take(found)
             self._now = self._filter.predicted(at_ps)
@@ -230,20 +229,18 @@ class ClockTracker:
         if self._pulsed is not None and 2 * reach_ps > self._pulsed.period_ps:
             self._pulsed.doubt(jitter_ps)
         self._now = self._filter
-        self._state = ClockState.HOLDOVER
-        self._in_doubt = True
+        self._verdict.found_again()
+        self._finder.drop()
         self._score.recoveries += 1
-        self._missed_in_a_row = self._outliers_in_a_row = self._unexplained_ps = 0
         return True
 
     def idle(self, at_ps: int) -> None:
         """Time passes without common tags to a remote instant: holdover, and lost in the end."""
-        if self._state is ClockState.LOST:
-            return
-        if 3 * self.uncertainty_ps(at_ps) > self._window_ps / 2:
-            self._state = ClockState.LOST
-        elif at_ps - self._filter.epoch_ps > max(PS_PER_S, self._score.wait_ps):
-            self._state = ClockState.HOLDOVER
+        silent_ps = at_ps - self._filter.epoch_ps
+        self._verdict.idle(
+            too_unsure=self._too_unsure(self.uncertainty_ps(at_ps)),
+            silent=silent_ps > max(PS_PER_S, self._score.wait_ps),
+        )
 
     def observe_reference(
         self, offset_whole_ps: int, variance: float, at_ps: int, offset_ps: float = 0.0
@@ -316,30 +313,8 @@ class ClockTracker:
         turning_s = half_ps / max(math.sqrt(float(ahead.covariance[1, 1])), 1e-30)
         return min(walking_s, turning_s, _LONGEST_PS / PS_PER_S) * PS_PER_S
 
-    def _miss(self, sigma_ps: float, singles: tuple[int, int], span_ps: int) -> None:
-        self._score.missed += 1
-        self._missed_in_a_row += 1
-        if self._score.lit(singles, span_ps):
-            self._unexplained_ps += span_ps
-        patient = max(self._patience_ps, self._score.wait_ps)
-        lost = (
-            3 * sigma_ps > self._window_ps / 2
-            or (self._in_doubt and self._missed_in_a_row >= 2 and self._overdue(span_ps))
-            # The light is there, its pairs are not where they should be: the clock has jumped.
-            or self._unexplained_ps >= patient
-        )
-        if lost:
-            self._lose()
-        elif self._overdue(span_ps):
-            self._state = ClockState.HOLDOVER
-
-    def _overdue(self, span_ps: int) -> bool:
-        return self._missed_in_a_row * span_ps >= self._score.wait_ps
-
-    def _lose(self) -> None:
-        self._state = ClockState.LOST
-        self._finder.drop()
-        self._finder_again.drop()
+    def _too_unsure(self, sigma_ps: float) -> bool:
+        return 3 * sigma_ps > self._window_ps / 2
 
     def _against(self, found: FoundPeak) -> tuple[ClockFilter, float]:
         """The prediction for a peak's instant, and where the peak lies from it."""
@@ -349,24 +324,16 @@ class ClockTracker:
         return ahead, whole + line.offset_ps - float(ahead.rest[0]) + found.fit.position_ps
 
     def _take(self, found: FoundPeak) -> None:
-        self._missed_in_a_row = self._unexplained_ps = 0
         ahead, innovation_ps = self._against(found)
         noise = found.fit.variance
         total = ahead.covariance[0, 0] + noise
         widened = float(ahead.covariance[0, 0]) * self._widening**2 + noise
         if innovation_ps**2 > _GATE**2 * widened:
             self._score.outliers += 1
-            self._outliers_in_a_row += 1
-            # One odd batch is a burst; several are a clock or a path that has moved.
-            if self._outliers_in_a_row >= _OUTLIERS_ALLOWED or self._in_doubt:
-                self._lose()
-            else:
-                self._state = ClockState.HOLDOVER
+            self._verdict.outlier()
             return
         self._filter = ahead.corrected(innovation_ps, noise)
-        self._outliers_in_a_row = 0
-        self._in_doubt = self._interrupted = False
-        self._state = ClockState.TRACKING
+        self._verdict.good()
         self._score.take(found, innovation_ps, float(ahead.covariance[0, 0]))
         # About the filtered clock: about its own peak a batch of few pairs would look too narrow.
         shift_ps = found.fit.position_ps - innovation_ps * noise / total
@@ -388,7 +355,7 @@ class ClockTracker:
         self, ahead: ClockFilter, step_ps: float, found: FoundPeak, skew_sigma: float
     ) -> None:
         sigma_ps = math.hypot(ahead.sigma_ps * self._widening, math.sqrt(found.fit.variance))
-        self._watch.stepped(ahead, found.at_ps, step_ps, sigma_ps, self._interrupted)
+        self._watch.stepped(ahead, found.at_ps, step_ps, sigma_ps, self._verdict.interrupted)
         self._filter = ahead.moved(step_ps, math.sqrt(found.fit.variance), skew_sigma)
         self._score.consistency = self._score.excess = 1.0
         if self._estimate is not None:
@@ -405,10 +372,10 @@ class ClockTracker:
         step_ps = whole + float(self._filter.rest[0] - before.rest[0])
         sigma_ps = math.hypot(self._filter.sigma_ps, before.sigma_ps) * self._widening
         if abs(step_ps) > _GATE * sigma_ps:
-            self._watch.stepped(before, at_ps, step_ps, sigma_ps, previous._interrupted)
+            self._watch.stepped(before, at_ps, step_ps, sigma_ps, previous._verdict.interrupted)
 
     def _watch_comb(self, local_ps: TimesPs, remote_ps: TimesPs) -> None:
-        if self._pulsed is None or self._state is not ClockState.TRACKING:
+        if self._pulsed is None or self.state is not ClockState.TRACKING:
             return
         mapped_ps = self._now.model.to_local(remote_ps)
         moved_ps = self._pulsed.look(local_ps, mapped_ps, self.jitter_ps)

@@ -22,7 +22,8 @@ WINDOW_PS = 6000
 PRIOR = Search(max_offset_ps=10**14, max_skew=2e-6, most_s=0.5)
 _PIECE_S = 0.2
 _AT_S = 40.0
-_STOP_S = 110.0
+_JUDGED_S = 110.0
+_SOON_S = 50.0
 
 Spoil = Callable[[Piece, float], tuple[Piece, bool]]
 """What happens to a piece that begins at a time: the piece that arrives, and whether the local end
@@ -55,14 +56,14 @@ class BadRun:
         return off
 
 
-def spoilt(spoil: Spoil, seed: int) -> BadRun:
+def spoilt(spoil: Spoil, seed: int, until_s: float = _JUDGED_S) -> BadRun:
     """Track two quiet ends with something done to their streams."""
     day = Day(swing_ps=0.0, pairs_cps=1000.0)
     ends = TwoEnds(day, seed, piece_s=_PIECE_S)
     sync = PairSynchronizer(window_ps=WINDOW_PS, noise=declared_noise("ocxo", "ocxo"), search=PRIOR)
     run = BadRun(sync.status())
     number = 0
-    while ends.at_s < _STOP_S:
+    while ends.at_s < until_s:
         at_s = ends.at_s
         piece, lost = spoil(ends.next(), at_s)
         number += 1
@@ -163,11 +164,11 @@ def bad_rows() -> list[Row]:
     zero_ps = Day().remote_zero_ps
     off = found.spans_off_ps(lambda r: -zero_ps - 3e6 + 5e-7 * (r - zero_ps), _AT_S + 0.3)
     rows.append(Row("overflow: spans matched on a wrong scale", off, "", at_most=0))
-    found = spoilt(restart, 24)
+    found = spoilt(restart, 24, _SOON_S)
     states = [state for t, state in found.states if t >= _AT_S]
     row("a restarted far end is acquired anew", states[0] is ClockState.ACQUIRING)
     rows.append(Row("restart: tracking again after", found.back_after_s(), "s", at_most=4))
-    found = spoilt(background, 25)
+    found = spoilt(background, 25, _SOON_S)
     lost = [t for t, state in found.states if state is ClockState.LOST]
     row("light without pairs loses the clock, and none is made up", bool(lost) and not _late(found))
     return rows

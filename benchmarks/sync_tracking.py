@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.frame import Row
+from benchmarks.sync_bad_tracking import bad_rows
 from benchmarks.sync_data import Day, Interval, Oscillator, TwoEnds, gaps_of_a_day
 from timing.acquire import Search
 from timing.clock import ClockState
@@ -208,4 +209,4 @@ def cost_rows(seconds: float = 10.0) -> list[Row]:
 
 def tracking_rows(hours: float = 24.0) -> list[Row]:
     """All rows of tracking."""
-    return [*day_rows(hours), *cost_rows()]
+    return [*day_rows(hours), *cost_rows(), *bad_rows()]

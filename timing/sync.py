@@ -15,12 +15,13 @@ from __future__ import annotations
 import numpy as np
 
 from timing.acquire import Acquisition, NoCorrelation, Search
+from timing.acquiring import Acquiring
 from timing.buffer import labelled
 from timing.clock import ClockModel, ClockState
 from timing.clock_class import ProcessNoise, white_noise
 from timing.ends import End, Ends, Side, checked_times
 from timing.pulsed import Period, Pulsed
-from timing.reacquire import ANY_OFFSET, AcquisitionInput, run_acquisition, search_near
+from timing.reacquire import ANY_OFFSET, AcquisitionInput, run_acquisition
 from timing.spans import Overlap, quiet_instant
 from timing.sync_status import SyncStatus
 from timing.tags import PS_PER_S, TagBatch, TimesPs
@@ -36,9 +37,6 @@ __all__ = [
     "quiet_instant",
     "run_acquisition",
 ]
-
-
-_MOST_PATIENCE = 6
 
 
 class PairSynchronizer:
@@ -74,8 +72,7 @@ class PairSynchronizer:
         self._noise = white_noise(clock_noise_1s) if noise is None else noise
         self._estimate_noise = estimate_noise
         self._period = period_ps
-        self._search = search
-        self._acquire_ps = round(acquire_span_s * PS_PER_S)
+        self._acquiring = Acquiring(search, round(acquire_span_s * PS_PER_S))
         self._step_ps = round(step_s * PS_PER_S)
         # Farther than any pair may lie apart, with room for what the clock does within a span.
         self._guard_ps = 2 * window_ps
@@ -83,16 +80,10 @@ class PairSynchronizer:
         self._tracker: ClockTracker | None = None
         # A lost clock is looked for near where it should be, and by ever wider acquisitions.
         self._lost: ClockTracker | None = None
-        self._attempts = 0
         self._looked_until_ps: int | None = None
-        self._generation = 0
-        self._pending = False
-        self._not_before_ps: int | None = None
         self._position_ps: int | None = None
         self._acquired_from_ps = self._acquired_until_ps = 0
-        self._acquisitions = self._failures = self._losses = self._duplicates = 0
-        self._recoveries = 0
-        self._last_failure = ""
+        self._losses = self._recoveries = self._duplicates = 0
 
     @property
     def state(self) -> ClockState:
@@ -184,41 +175,16 @@ class PairSynchronizer:
 
         One at a time: the next is offered after `accept`, or after a reset.
         """
-        if self._tracker is not None or self._pending:
+        if self._tracker is not None:
             return None
-        local_stop_ps = self._ends.local.buffer.stop_ps
-        remote_stop_ps = self._ends.remote.buffer.stop_ps
-        if local_stop_ps is None or remote_stop_ps is None:
-            return None
-        if self._not_before_ps is not None and local_stop_ps < self._not_before_ps:
-            return None
-        if self._ends.span_ps < self._acquire_ps:
-            return None
-        local_ps = self._ends.local.latest(self._acquire_ps)
-        remote_ps = self._ends.remote.latest(self._acquire_ps)
-        # After a failure half of the next record is to be new.
-        wait_ps, search = self._acquire_ps // 2, self._search
-        if self._lost is not None:
-            middle_ps = remote_stop_ps - self._acquire_ps // 2
-            search = search_near(search, self._lost.predicted(middle_ps), self._attempts)
-            if not self._lost.lit((len(local_ps), len(remote_ps)), self._acquire_ps):
-                # While it stays dark there is no hurry: `look_again` sees the light come back.
-                wait_ps *= 2 ** min(self._attempts, _MOST_PATIENCE)
-            self._attempts += 1
-        self._not_before_ps = local_stop_ps + wait_ps
-        self._pending = True
-        return AcquisitionInput(local_ps, remote_ps, search, self._generation)
+        return self._acquiring.request(self._ends, self._lost)
 
     def accept(self, request: AcquisitionInput, result: Acquisition | NoCorrelation) -> bool:
         """Take in a result; False, and no change, if an end has restarted since it was asked."""
-        if request.generation != self._generation or not self._pending:
+        if not self._acquiring.settled(request, result):
             return False
-        self._pending = False
         if isinstance(result, NoCorrelation):
-            self._failures += 1
-            self._last_failure = result.reason
             return True
-        self._acquisitions += 1
         lost = self._lost
         expected = None if lost is None else lost.predicted(result.model.epoch_ps)
         result, pulsed = Pulsed.of(request, result, self._period, expected)
@@ -267,9 +233,9 @@ class PairSynchronizer:
             model=self.model,
             uncertainty_ps=uncertainty_ps,
             statistics=None if tracker is None else tracker.statistics(),
-            acquisitions=self._acquisitions,
-            failures=self._failures,
-            last_failure=self._last_failure,
+            acquisitions=self._acquiring.acquisitions,
+            failures=self._acquiring.failures,
+            last_failure=self._acquiring.last_failure,
             losses=self._losses,
             dropped_local=self._ends.local.buffer.dropped,
             dropped_remote=self._ends.remote.buffer.dropped,
@@ -289,8 +255,7 @@ class PairSynchronizer:
         end.skip_all()
         if self._lost is not None:
             self._lost.doubt()
-        self._generation += 1
-        self._pending = False
+        self._acquiring.forget()
 
     def _next_span(self, tracker: ClockTracker) -> tuple[int, int, bool] | None:
         """Begin and end of the next span, local scale, and whether that end is exact."""
@@ -373,24 +338,20 @@ class PairSynchronizer:
                 self._forget_clock()
                 self._tracker, self._lost = lost, None
                 self._acquired_from_ps = self._acquired_until_ps = span[1]
-            elif self._not_before_ps is not None and lost.lit(
-                (len(local), len(remote)), self._step_ps
-            ):
+            elif lost.lit((len(local), len(remote)), self._step_ps):
                 # Light, but not where it should be: that calls for a search.
-                self._not_before_ps = min(self._not_before_ps, stop_ps + self._acquire_ps)
+                self._acquiring.at_latest(stop_ps + self._acquiring.record_ps)
 
     def _drop_lost_clock(self, tracker: ClockTracker) -> None:
         if tracker.state is ClockState.LOST and self._tracker is tracker:
             self._losses += 1
             self._lost = tracker
-            self._attempts = 0
             self._forget_clock()
 
     def _forget_clock(self) -> None:
         self._tracker = None
-        self._generation += 1
-        self._pending = False
-        self._not_before_ps = self._position_ps = self._looked_until_ps = None
+        self._acquiring.begin_again()
+        self._position_ps = self._looked_until_ps = None
         self._ends.local.gaps_ps.clear()
         self._ends.remote.gaps_ps.clear()
 

@@ -58,11 +58,15 @@ class Acquisition:
 
 @dataclass(frozen=True, slots=True)
 class NoCorrelation:
-    """No clock was found, and why; the pair rate that these data would have shown, where known."""
+    """No clock was found, and why; the pair rate that these data would have shown, where known.
+
+    `correlated`: the streams have common photons beyond doubt, but no one clock fits them.
+    """
 
     reason: str
     signal_to_noise: float = 0.0
     detectable_pair_rate_cps: float = math.inf
+    correlated: bool = False
 
 
 def acquire(
@@ -85,7 +89,6 @@ def acquire(
         len(local_ps),
         len(remote_ps),
     )
-    refused: NoCorrelation | None = None
     missed: NoCorrelation | None = None
     for step in steps(streams, given):
         for start_ps in _starts(int(local_ps[0]), streams, given, step):
@@ -96,12 +99,9 @@ def acquire(
             missed = _missed(block, step, found)
             for candidate in found:
                 result = _confirmed(local_ps, remote_ps, block, candidate, given)
-                if isinstance(result, Acquisition):
+                if isinstance(result, Acquisition) or (result is not None and result.correlated):
+                    # A more sensitive search would only see it better.
                     return result
-                refused = refused or result
-        if refused is not None:
-            # Something is there; a more sensitive search would only see it better.
-            return refused
     return missed or NoCorrelation(
         "no offset within the searched "
         f"{given.max_offset_ps / PS_PER_S:g} s makes the two streams overlap in time: "
@@ -122,7 +122,7 @@ def _starts(first_ps: int, streams: Streams, search: Search, step: Step) -> list
 def _confirmed(
     local_ps: TimesPs, remote_ps: TimesPs, block: Block, candidate: Candidate, search: Search
 ) -> Acquisition | NoCorrelation | None:
-    """The clock of a candidate; None for what chance gives, a refusal for what looks like one."""
+    """The clock of a candidate; None for what chance gives; a refusal where no one clock fits."""
     record = common_record(block.local_ps, block.remote_ps, candidate.model)
     if min(len(record.local_ps), len(record.remote_ps)) < _LEAST_TAGS:
         return None
@@ -133,7 +133,7 @@ def _confirmed(
         return None
     found = fitted(record, ridge.model, 3 * ridge.half_width_ps)
     if found is None:
-        return _refused("its pairs do not lie on a line", candidate)
+        return None
     whole = common_record(local_ps, remote_ps, found[0])
     record, model, fit = _extended(whole, record, *found)
     return _proven(record, model, fit, candidate, search)
@@ -160,7 +160,7 @@ def _extended(
 
 def _proven(
     record: CommonRecord, model: ClockModel, fit: LineFit, candidate: Candidate, search: Search
-) -> Acquisition | NoCorrelation:
+) -> Acquisition | NoCorrelation | None:
     """The result, if chance, a false line and a clock that steps are excluded."""
     half_ps = max(1.0, 3 * fit.sigma)
     x, t = residuals(record, model, half_ps)
@@ -172,9 +172,7 @@ def _proven(
     widths = 20.0
     log_false = math.log(offsets * skews * widths) + log_tail(len(x), chance)
     if log_false > math.log(search.false_alarm):
-        return _refused(
-            f"{len(x)} pairs lie on the best line where chance gives {chance:.1f}", candidate
-        )
+        return None
     halves = [x[t < 0], x[t >= 0]]
     for half, name in zip(halves, ("first", "second"), strict=True):
         if log_tail(len(half), chance / 2) > _HALF_RECORD:
@@ -236,4 +234,5 @@ def _refused(why: str, candidate: Candidate) -> NoCorrelation:
         f"a coarse peak at {candidate.model.offset_s:.6f} s (signal to noise {candidate.snr:.1f}) "
         f"is not confirmed: {why}",
         candidate.snr,
+        correlated=True,
     )

@@ -52,9 +52,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class _Lags:
-    """Correlations by segment; lag k of the table is `zero_ps` + k `bin_ps`, modulo its length."""
+    """Correlations by segment; lag k of the table is `zero_ps` + k `bin_ps`, modulo its length.
+
+    In units of the noise of a sum over all segments, to which chance gives `mean` pairs a lag.
+    """
 
     table: Table
+    mean: float
     zero_ps: float
     bin_ps: float
     circular: bool
@@ -82,7 +86,7 @@ def candidates(block: Block, search: Search, step: Step) -> list[Candidate]:
     stretched_ps = _stretched(block.remote_ps, search.centre_skew, pivot_ps)
     make = _pair_by_pair if step.direct else _by_fft
     lags = make(block, stretched_ps, search, step)
-    cells = _highest(lags.table, step)
+    cells = _highest(lags, step)
     found: list[Candidate] = []
     for snr, drift, lag in cells:
         for whole in (0, -1) if lags.circular else (0,):
@@ -133,7 +137,8 @@ def _by_fft(block: Block, remote_ps: TimesPs, search: Search, step: Step) -> _La
         # Counts that chance gives have this variance.
         chance = len(times_ps) * len(remote_ps) / size
         row /= math.sqrt(max(chance, 1e-9) * step.segments)
-    return _Lags(table, float(local_zero - remote_zero), bin_ps, circular=True)
+    mean = len(block.local_ps) * len(remote_ps) / size
+    return _Lags(table, mean, float(local_zero - remote_zero), bin_ps, circular=True)
 
 
 def _binned(times_ps: TimesPs, zero_ps: int, bin_ps: float, size: int) -> Table:
@@ -146,18 +151,21 @@ def _pair_by_pair(block: Block, remote_ps: TimesPs, search: Search, step: Step) 
     low_ps = search.centre_offset_ps - search.max_offset_ps - step.drift_bins * bin_ps
     bins = math.ceil((2 * search.max_offset_ps) / bin_ps) + 2 * step.drift_bins
     table = np.empty((step.segments, bins), dtype=np.float32)
+    mean = 0.0
     for row, times_ps in zip(table, _segments(block, step), strict=True):
         counts = difference_histogram(remote_ps, times_ps, low_ps, bin_ps, bins)
         chance = max(1e-9, float(counts.mean()))
         row[:] = (counts - chance) / math.sqrt(chance * step.segments)
-    return _Lags(table, float(low_ps) + bin_ps / 2, float(bin_ps), circular=False)
+        mean += chance
+    return _Lags(table, mean, float(low_ps) + bin_ps / 2, float(bin_ps), circular=False)
 
 
-def _highest(table: Table, step: Step) -> list[tuple[float, int, float]]:
+def _highest(found: _Lags, step: Step) -> list[tuple[float, int, float]]:
     """(signal to noise, drift, lag in the middle) of the highest cells, the highest first."""
+    table = found.table
     lags = table.shape[1]
     threshold = 0.9 * step.needed_snr
-    heights: list[NDArray[np.float32]] = []
+    heights: list[NDArray[np.float64]] = []
     drifts: list[NDArray[np.int64]] = []
     places: list[NDArray[np.float64]] = []
     spread = 1.0
@@ -170,7 +178,7 @@ def _highest(table: Table, step: Step) -> list[tuple[float, int, float]]:
             at = np.flatnonzero(values > threshold * spread)
             if len(at) > 4 * CANDIDATES:
                 at = at[np.argpartition(values[at], -4 * CANDIDATES)[-4 * CANDIDATES :]]
-            heights.append(values[at] / np.float32(spread))
+            heights.append(_as_normal(values[at] / spread, together * found.mean))
             drifts.append(np.full(len(at), drift))
             places.append((at + ahead + (together - 1) / 2) % lags)
     height, drift_of = np.concatenate(heights), np.concatenate(drifts)
@@ -183,6 +191,19 @@ def _highest(table: Table, step: Step) -> list[tuple[float, int, float]]:
             if len(kept) == CANDIDATES:
                 break
     return kept
+
+
+def _as_normal(noise: NDArray[np.float32], mean: float) -> NDArray[np.float64]:
+    """The excess of a normal distribution that is as unlikely as this one of few counts.
+
+    From Chernoff's bound of the Poisson tail, exp(-(n ln(n/mean) - n + mean)).
+    """
+    mean = max(mean, 1e-3)
+    count = mean + noise.astype(np.float64) * math.sqrt(mean)
+    normal: NDArray[np.float64] = np.sqrt(
+        2 * np.maximum(count * np.log(count / mean) - count + mean, 0.0)
+    )
+    return normal
 
 
 def _candidate(

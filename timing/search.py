@@ -31,7 +31,7 @@ _MOST_CELLS = 1 << 27
 _S_PER_FFT_POINT = 2e-9  # forward and back, per point and power of two
 _S_PER_ADD = 1.5e-9
 _S_PER_LOOK = 3e-9
-_S_PER_PAIR = 2.5e-9
+_S_PER_PAIR = 1.2e-9
 _S_PER_TAG = 4e-9
 _MOST_PAIRS = 1_000_000
 

@@ -17,9 +17,8 @@ from timing.tags import PS_PER_S
 ChangeKind = Literal["path", "clock", "cannot tell"]
 
 PATH_RATE = 1e-11
-"""Largest rate of change of a delay that a fibre could be blamed for: 10 ps/s is 50 km (2e6 ps/K)
-warming by 20 mK in an hour, ten times over (40 ps/km/K: Cohen and Fleming 1979, Bell Syst. Tech.
-J. 58, 945)."""
+"""Largest rate of change of a delay that a fibre could be blamed for. 10 ps/s would be 50 km
+warming by 18 K in an hour (40 ps/km/K: Cohen and Fleming 1979, Bell Syst. Tech. J. 58, 945)."""
 
 _SURE = 6.0
 _AGREES = 4.0

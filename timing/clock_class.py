@@ -89,16 +89,20 @@ class ClockClass:
         )
 
 
-QUARTZ = ClockClass("quartz", 1e-9, 3e-10, 1e-11, 1e-8)
-"""A free-running or temperature-compensated crystal, as inside a tagger (Vig, Quartz Crystal
-Resonators and Oscillators, comparison of frequency standards: TCXO 1e-9 at 1 s, 5e-7 a year)."""
+QUARTZ = ClockClass("quartz", 1e-9, 1e-9, 1e-11, 1e-8)
+"""A free-running or temperature-compensated crystal, as inside a tagger (TCXO in Vig, Introduction
+to Quartz Frequency Standards, SLCET-TR-92-1, table 1: 5e-7 a year; Lombardi in Bishop, The
+Mechatronics Handbook, 2002, summary of oscillator types: 1e-9 at 1 s, floor 1e-9). The ageing is
+taken larger by ten, for the temperature of the room."""
 
 OCXO = ClockClass("ocxo", 1e-11, 1e-12, 5e-14, 5e-10)
-"""An oven-controlled crystal with the synthesis behind it (Vig: 1e-12 at 1 s and 5e-9 a year for
-the best; ordinary data sheets 1e-11 at 1 s and 5e-10 a day)."""
+"""An oven-controlled crystal with the synthesis behind it (Lombardi: floor 1e-12; Vig: 5e-9 a year
+for the best, ordinary data sheets 5e-10 a day). At 1 s ten times Lombardi's 1e-12, for the tagger
+that multiplies it; the random walk shows beyond half an hour only."""
 
 RUBIDIUM = ClockClass("rubidium", 2e-11, 1e-12, 3e-15, 2e-12)
-"""A rubidium standard (SRS PRS10 data sheet: 2e-11 at 1 s, 2e-12 at 100 s, 5e-11 a month)."""
+"""A rubidium standard (SRS PRS10 data sheet: 2e-11 at 1 s, 2e-12 at 100 s, 5e-11 a month; Lombardi:
+floor 1e-12)."""
 
 WHITE_RABBIT = ClockClass("white_rabbit", 1e-12, 1e-14, 1e-15, 0.0)
 """Two ends locked to one White Rabbit master: no common skew, and a phase that wanders by less than

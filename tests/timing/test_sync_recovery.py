@@ -22,13 +22,12 @@ WINDOW_PS = 4000
 class Lab:
     """Feeds a synchronizer with light of 2000 pairs/s; the local scale is OFFSET_PS ahead."""
 
-    def __init__(self, source: Make, seed: int, **options: Any):
-        self.light = source(seed)
+    def __init__(self, source: Make, seed: int, light: Any = None, **options: Any):
+        self.light = light or source(seed)
         self.sync = PairSynchronizer(
             window_ps=WINDOW_PS,
             noise=declared_noise("ocxo", "ocxo"),
-            search=Search(max_offset_ps=10 * S, max_skew=1e-6),
-            **options,
+            **{"search": Search(max_offset_ps=10 * S, max_skew=1e-6), **options},
         )
         self.at_s = 0.0
         self.number = 0
@@ -165,3 +164,29 @@ def test_references_and_noise_reach_the_tracker(source: Make) -> None:
     other.run(5.0)
     other.run(60.0, light=0.0)
     assert quiet < other.sync.status().uncertainty_ps
+
+
+@pytest.mark.parametrize("period", [12_500.0, "estimate"])
+def test_a_pulsed_source_is_tracked_on_the_peak_with_the_pairs(source: Make, period: Any) -> None:
+    light = source(8, period_ps=12_500.0, sigma_ps=200.0)
+    lab = Lab(source, 8, light, period_ps=period)
+    lab.run(6.0)
+    status = lab.sync.status()
+    assert status.state is ClockState.TRACKING
+    assert status.comb is not None
+    assert status.comb.told
+    assert status.comb.shift == 0
+    assert abs(lab.sync.model.offset_whole_ps - OFFSET_PS) < 200
+    assert lab.overlaps
+
+
+def test_pulses_without_enough_pairs_deliver_nothing(source: Make) -> None:
+    """Their peaks are tracked, but which of them has the pairs nobody can tell."""
+    light = source(9, pairs_cps=0.0, singles_cps=(1e5, 1e5), period_ps=12_500.0, sigma_ps=200.0)
+    near = Search(centre_offset_ps=OFFSET_PS, max_offset_ps=10**7, max_skew=1e-9, most_s=0.2)
+    lab = Lab(source, 9, light, period_ps=12_500.0, search=near)
+    lab.run(2.0)
+    assert lab.searches
+    assert lab.overlaps == []
+    comb = lab.sync.status().comb
+    assert comb is None or not comb.told

@@ -191,7 +191,7 @@ def test_a_clock_that_locks_wanders_less_from_then_on(source: Make) -> None:
         tracker.update(*light.span(k * 0.1, lambda t: 0.0 * t))
     free_ps = tracker.uncertainty_ps(65 * 10**12)
     tracker.set_noise(declared_noise("white_rabbit", "white_rabbit"), pulled=1e-9)
-    assert tracker.uncertainty_ps(65 * 10**12) > 0.5 * free_ps
+    assert tracker.uncertainty_ps(65 * 10**12) > 0.1 * free_ps
     for k in range(50, 150):
         tracker.update(*light.span(k * 0.1, lambda t: 0.0 * t))
-    assert tracker.uncertainty_ps(75 * 10**12) < 0.05 * free_ps
+    assert tracker.uncertainty_ps(75 * 10**12) < 0.02 * free_ps

@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SECONDS_DEMO ?= 40
 
-.PHONY: help demo test setup setup-test lint types contracts unit bench clean
+.PHONY: help demo test test-oracles setup setup-test lint types contracts unit bench clean
 
 help:
 	@echo "make demo     set up and run two nodes, a station and a simulated lab; prints one table of results"
 	@echo "make test     set up and run every check and test"
+	@echo "make test-oracles   other people's clients (some GPL, in their own environment) judge our instruments"
 	@echo "make bench    list the benchmarks (their peers: $(BIN)/pip install -e .[peers])"
 	@echo "make clean    remove the virtual environment and what was built"
 
@@ -36,6 +37,10 @@ contracts:
 
 unit:
 	$(BIN)/python -m pytest
+
+# Other people's clients against our simulated instruments; they get an environment of their own.
+test-oracles: setup-test
+	@VENV=$(VENV) tools/oracles.sh
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -67,6 +67,9 @@ def decode_rows() -> list[Row]:
         "whole array, the caller's memory": _median(
             lambda: decode_picoquant_t2(longer, 1, out=room)
         ),
+        "whole array, fresh memory, two threads": _median(
+            lambda: decode_picoquant_t2(longer, 1, threads=2)
+        ),
         f"chunks of {CHUNK:,} records": _median(lambda: _decode_chunks(longer)),
         f"file in pieces of {READ_BYTES >> 20} MB, tags handed on": file_s,
         "trattoria, same file, counts only": trattoria_s,
@@ -81,6 +84,13 @@ def decode_rows() -> list[Row]:
         *(Row(f"T2, {name}", len(longer) / s / 1e6, "Mrecords/s") for name, s in speeds.items()),
         Row("T2 from the file over trattoria", trattoria_s / file_s, "x", at_least=2),
         Row("T2 in chunks over trattoria", trattoria_s / _speed(speeds, "chunks"), "x", at_least=2),
+        Row("T2 whole array, fresh memory, over trattoria", trattoria_s / whole_s, "x", at_least=2),
+        Row(
+            "T2 whole array, the caller's memory, over trattoria",
+            trattoria_s / speeds["whole array, the caller's memory"],
+            "x",
+            at_least=2,
+        ),
         Row("T2 in chunks over the whole array", whole_s / _speed(speeds, "chunks"), "x", 0.75),
         Row("T2 whole array over ptufile", ptufile_s / whole_s, "x"),
         Row("T2 whole array over numpy", COPIES * numpy_s / whole_s, "x", at_least=1),

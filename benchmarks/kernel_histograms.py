@@ -1,8 +1,9 @@
 """(c) The exact cross-correlation histogram, +-100 ns in 100 ps bins, of two channels at 1 Mcps.
 
-libtcspc, the fastest exact engine known, is no Python package: it is not measured, and the issue
-gives it 143 Mtags/s. In its place two plain cursors in C, written here and faster than that, are
-measured, and the target is held against them, beside pycorrelate and numpy.
+libtcspc, the fastest exact engine known, is no Python package (PyPI has none of that name): it is
+not measured, and the issue gives it 143 Mtags/s. In its place two plain cursors in C, written here
+and faster than that, are measured beside pycorrelate and numpy; the target is held against the
+faster of the latter two.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from benchmarks.kernel_data import (
     median_times,
     merged,
 )
-from cext.fold import PairHistograms
 from cext.histogram import DifferenceHistogram, difference_histogram, difference_histogram_plainly
+from cext.pair_histograms import PairHistograms
 from cext.paths import available_paths
 
 TAGS = 10_000_000

@@ -15,6 +15,7 @@ from benchmarks.kernel_data import correlated_streams
 from benchmarks.kernel_folds import fold_rows
 from benchmarks.kernel_histograms import histogram_rows, numpy_histogram
 from benchmarks.kernel_pairs import numpy_pairs, pair_rows
+from benchmarks.kernel_threads import thread_rows
 from cext.coincidence import count_pairs, match_pairs
 from cext.histogram import difference_histogram
 
@@ -28,8 +29,15 @@ REPEATS = 5
 
 @benchmark("kernels", "all kernels and their targets: pairs, folds, histograms, decoding; minutes")
 def kernels() -> list[Row]:
-    """Rows (a) pairs, (b) 16 channels, (c) histograms, (d) decoding; each group is one run."""
-    return [*pair_rows(), *fold_rows(), *histogram_rows(), *_labelled("(d)", decode_rows())]
+    """Rows (a) pairs, (b) 16 channels, (c) histograms, (d) decoding, (e) the others in threads;
+    each group is one run."""
+    return [
+        *pair_rows(),
+        *fold_rows(),
+        *histogram_rows(),
+        *_labelled("(d)", decode_rows()),
+        *thread_rows(),
+    ]
 
 
 def _labelled(label: str, rows: list[Row]) -> list[Row]:

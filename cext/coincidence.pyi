@@ -3,6 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cext.match import NearestMatcher as NearestMatcher
+from cext.match import PairMatcher as PairMatcher
+from cext.match import match_pairs as match_pairs
+from cext.match import nearest_pairs as nearest_pairs
+
 def count_pairs(
     a: NDArray[np.int64],
     b: NDArray[np.int64],
@@ -31,13 +36,8 @@ def all_pairs(
     low_ps: int,
     high_ps: int,
     *,
+    threads: int = 1,
     path: str | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
-def nearest_pairs(
-    a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
-def match_pairs(
-    a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, high_ps: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 
 class PairCounter:
@@ -55,12 +55,3 @@ class PairCounter:
         path: str | None = None,
     ) -> None: ...
     def push(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None: ...
-
-class PairMatcher:
-    low_ps: int
-    high_ps: int
-    pairs: int
-    def __init__(self, low_ps: int, high_ps: int) -> None: ...
-    def push(
-        self, a: NDArray[np.int64], b: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...

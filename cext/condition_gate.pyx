@@ -1,7 +1,7 @@
 """Which tags of a stream remain: dead time and after-pulse veto, gates from markers, one in n.
 
 Nothing is kept between calls; what a stream must remember is returned and passed to the next call,
-and then the result does not depend, to the bit, on how the stream is cut.
+and then the result does not depend, to the bit, on how the stream is cut, nor on `threads`.
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -9,42 +9,18 @@ from libc.stdint cimport int64_t, uint8_t
 import numpy as np
 
 from cext._common cimport check_times, checked_array, checked_bound
+from cext._paths cimport qn_gallop
 from cext._streams cimport check_stream, checked_table
 
-cdef int64_t LIMIT_PS = (<int64_t>1) << 62
+from cext.dead_time import veto_after_clicks
+from cext.threads import checked_threads, in_threads, spans
+
+__all__ = ["gate_after_marker", "gate_between_markers", "keep_one_in", "veto_after_clicks"]
 
 
-def veto_after_clicks(time_ps, channel, veto_ps, last_ps, extended=False):
-    """Which tags of an ascending stream lie outside the dead time of their channel.
-
-    Returns (keep bool[n], last_ps int64[256]). A tag is kept if it lies at least `veto_ps[channel]`
-    (int64[256], 0 for none) after the last kept tag of its channel; `extended`, after the last tag
-    of its channel whether kept or not, which also removes trains of after-pulses. `last_ps` are the
-    times of those tags, `condition.NEVER_PS` at first; pass the returned one to the next call.
-    """
-    cdef const int64_t[::1] tv = checked_array("veto_after_clicks", "time_ps", time_ps, np.int64)
-    cdef const uint8_t[::1] cv = checked_array("veto_after_clicks", "channel", channel, np.uint8)
-    cdef const int64_t[::1] dv = checked_table("veto_after_clicks", "veto_ps", veto_ps)
-    check_stream("veto_after_clicks", tv, cv)
-    check_times("veto_after_clicks", "time_ps", tv)
-    if veto_ps.min() < 0:
-        raise ValueError(f"veto_after_clicks: veto_ps holds {veto_ps.min()} ps, expected 0 or more")
-    last = checked_table("veto_after_clicks", "last_ps", last_ps).copy()
-    cdef int64_t[::1] lv = last
-    cdef Py_ssize_t k, n = tv.shape[0]
-    cdef bint all_count = extended, kept
-    keep = np.empty(n, dtype=np.uint8)
-    cdef uint8_t[::1] kv = keep
-    with nogil:
-        for k in range(n):
-            kept = lv[cv[k]] == -LIMIT_PS or tv[k] - lv[cv[k]] >= dv[cv[k]]
-            kv[k] = kept
-            if kept or all_count:
-                lv[cv[k]] = tv[k]
-    return keep.view(np.bool_), last
-
-
-def gate_after_marker(time_ps, channel, marker_channel, delay_ps, length_ps, markers_ps):
+def gate_after_marker(
+    time_ps, channel, marker_channel, delay_ps, length_ps, markers_ps, *, threads=1
+):
     """Which tags of an ascending stream lie in a gate that a marker opens.
 
     Returns (keep bool[n], markers_ps int64[m]). A tag at t is kept if some marker at m has
@@ -67,25 +43,50 @@ def gate_after_marker(time_ps, channel, marker_channel, delay_ps, length_ps, mar
             f"gate_after_marker: found channel {marker_channel}, delay {delay_ps} ps and length "
             f"{length_ps} ps, expected a channel 0 to 255 and neither time negative"
         )
-    cdef uint8_t marker = marker_channel
-    cdef Py_ssize_t k, n = tv.shape[0], opened = 0, known = before.shape[0]
-    markers = np.concatenate((markers_ps, time_ps[channel == marker]))
-    cdef const int64_t[::1] mv = markers
+    cdef Py_ssize_t n = tv.shape[0]
+    threads = checked_threads("gate_after_marker", threads, n)
+    parts = spans(n, threads)
+    places = np.flatnonzero(channel == marker_channel)
+    markers = np.concatenate((markers_ps, time_ps[places]))
     keep = np.empty(n, dtype=np.uint8)
-    cdef uint8_t[::1] kv = keep
+
+    def work(part):
+        start, stop = parts[part]
+        known = len(markers_ps) + int(np.searchsorted(places, start))
+        return gate_part(
+            tv, cv, start, stop, marker_channel, delay, length, markers, known, keep
+        )
+
+    opened = in_threads(work, len(parts), threads)
+    last = max(opened[len(parts) - 1] - 1, 0)
+    return keep.view(np.bool_), markers[last:].copy()
+
+
+cdef Py_ssize_t gate_part(
+    const int64_t[::1] times, const uint8_t[::1] channels, Py_ssize_t start, Py_ssize_t stop,
+    uint8_t marker, int64_t delay, int64_t length, const int64_t[::1] markers, Py_ssize_t known,
+    uint8_t[::1] keep
+):
+    """Mark the tags in gates; `known` markers are recorded ahead. Number of gates begun at the end.
+    """
+    cdef Py_ssize_t k, opened = 0
     with nogil:
-        for k in range(n):
-            known += cv[k] == marker
+        if start < stop and known:
+            opened = qn_gallop(&markers[0], 0, known, times[start] - delay)
+        for k in range(start, stop):
+            known += channels[k] == marker
             # All gates are of one length, so the latest that has begun decides.
-            while opened < known and mv[opened] <= tv[k] - delay:
+            while opened < known and markers[opened] <= times[k] - delay:
                 opened += 1
-            kv[k] = cv[k] == marker or (
-                opened > 0 and tv[k] - delay - mv[opened - 1] < length
+            keep[k] = channels[k] == marker or (
+                opened > 0 and times[k] - delay - markers[opened - 1] < length
             )
-    return keep.view(np.bool_), markers[max(opened - 1, 0) :].copy()
+    return opened
 
 
-def gate_between_markers(time_ps, channel, open_channel, close_channel, is_open=False):
+def gate_between_markers(
+    time_ps, channel, open_channel, close_channel, is_open=False, *, threads=1
+):
     """Which tags lie between a marker that opens and one that closes: (keep bool[n], is_open).
 
     Order is as recorded; the markers themselves are kept. Pass `is_open` of one call to the next.
@@ -102,22 +103,57 @@ def gate_between_markers(time_ps, channel, open_channel, close_channel, is_open=
             f"gate_between_markers: found channels {open_channel} and {close_channel}, "
             "expected two different ones from 0 to 255"
         )
-    cdef uint8_t opens = open_channel, closes = close_channel
-    cdef bint now = is_open
-    cdef Py_ssize_t k, n = cv.shape[0]
-    keep = np.empty(n, dtype=np.uint8)
-    cdef uint8_t[::1] kv = keep
+    threads = checked_threads("gate_between_markers", threads, cv.shape[0])
+    parts = spans(cv.shape[0], threads)
+    keep = np.empty(cv.shape[0], dtype=np.uint8)
+
+    def survey(part):
+        start, stop = parts[part]
+        return last_gate(cv, start, stop, open_channel, close_channel)
+
+    def work(part):
+        start, stop = parts[part]
+        return between_part(cv, start, stop, open_channel, close_channel, now[part], keep)
+
+    now = [bool(is_open)]
+    if len(parts) > 1:
+        for left in in_threads(survey, len(parts), threads):
+            now.append(now[len(now) - 1] if left < 0 else left > 0)
+    left_open = in_threads(work, len(parts), threads)
+    return keep.view(np.bool_), bool(left_open[len(parts) - 1])
+
+
+cdef int last_gate(
+    const uint8_t[::1] channels, Py_ssize_t start, Py_ssize_t stop, uint8_t opens, uint8_t closes
+):
+    """1 where the last marker of the part opens, 0 where it closes, -1 where there is none."""
+    cdef Py_ssize_t k
+    cdef int found = -1
     with nogil:
-        for k in range(n):
-            if cv[k] == opens:
+        for k in range(stop - 1, start - 1, -1):
+            if channels[k] == opens or channels[k] == closes:
+                found = channels[k] == opens
+                break
+    return found
+
+
+cdef bint between_part(
+    const uint8_t[::1] channels, Py_ssize_t start, Py_ssize_t stop, uint8_t opens, uint8_t closes,
+    bint now, uint8_t[::1] keep
+):
+    """Mark the tags between markers; whether it is open at the end."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(start, stop):
+            if channels[k] == opens:
                 now = True
-            kv[k] = now or cv[k] == closes
-            if cv[k] == closes:
+            keep[k] = now or channels[k] == closes
+            if channels[k] == closes:
                 now = False
-    return keep.view(np.bool_), bool(now)
+    return now
 
 
-def keep_one_in(channel, divisors, counts):
+def keep_one_in(channel, divisors, counts, *, threads=1):
     """Which tags remain if a channel keeps one in `divisors[channel]`: (keep bool[n], counts).
 
     `divisors` is int64[256]: 1 keeps all, 0 none, n the first and then every n-th. `counts`
@@ -128,14 +164,55 @@ def keep_one_in(channel, divisors, counts):
     places = checked_table("keep_one_in", "counts", counts).copy()
     if divisors.min() < 0 or places.min() < 0:
         raise ValueError("keep_one_in: found a negative divisor or count, expected 0 or more")
-    cdef int64_t[::1] pv = places
-    cdef Py_ssize_t k, n = cv.shape[0]
-    keep = np.empty(n, dtype=np.uint8)
-    cdef uint8_t[::1] kv = keep
+    threads = checked_threads("keep_one_in", threads, cv.shape[0])
+    parts = spans(cv.shape[0], threads)
+    keep = np.empty(cv.shape[0], dtype=np.uint8)
+
+    def survey(part):
+        start, stop = parts[part]
+        return tags_of(cv, start, stop)
+
+    def work(part):
+        start, stop = parts[part]
+        one_in_part(cv, start, stop, dv, ahead[part], keep)
+
+    ahead = [places]
+    if len(parts) > 1:
+        for tags in in_threads(survey, len(parts), threads):
+            ahead.append(moved_on(ahead[len(ahead) - 1], tags, divisors))
+    in_threads(work, len(parts), threads)
+    return keep.view(np.bool_), ahead[len(ahead) - 1]
+
+
+cdef object tags_of(const uint8_t[::1] channels, Py_ssize_t start, Py_ssize_t stop):
+    """Tags of each channel in the part."""
+    cdef Py_ssize_t k
+    counts = np.zeros(256, dtype=np.int64)
+    cdef int64_t[::1] to = counts
     with nogil:
-        for k in range(n):
-            kv[k] = pv[cv[k]] == 0 and dv[cv[k]] > 0
-            pv[cv[k]] += 1
-            if pv[cv[k]] >= dv[cv[k]]:
-                pv[cv[k]] = 0
-    return keep.view(np.bool_), places
+        for k in range(start, stop):
+            to[channels[k]] += 1
+    return counts
+
+
+cdef object moved_on(places, tags, divisors):
+    """The places in the cycles after so many tags; one beyond its cycle starts anew with a tag."""
+    start = np.where(places >= divisors, -1, places)
+    return np.where(tags > 0, (start + tags) % np.maximum(divisors, 1), places)
+
+
+cdef int one_in_part(
+    const uint8_t[::1] channels, Py_ssize_t start, Py_ssize_t stop, const int64_t[::1] divisors,
+    int64_t[::1] places, uint8_t[::1] keep
+) except -1:
+    """Mark the tags that remain; the places are moved on."""
+    cdef Py_ssize_t k
+    cdef uint8_t channel
+    with nogil:
+        for k in range(start, stop):
+            channel = channels[k]
+            keep[k] = places[channel] == 0 and divisors[channel] > 0
+            places[channel] += 1
+            if places[channel] >= divisors[channel]:
+                places[channel] = 0
+    return 0

@@ -17,6 +17,9 @@ cdef enum:
     ESCAPE = 32
     MOST_LOW_BITS = 48
     GUARD_BYTES = 8
+    GROUP = 64
+    SWITCH_BITS = 6
+    ONE_PUT = 56
 
 cdef uint64_t LOW_WORD = 0xFFFFFFFF
 cdef int64_t LIMIT_PS = (<int64_t>1) << 62
@@ -26,11 +29,9 @@ MOST_TAGS = 65536
 
 
 @cython.overflowcheck(False)  # the arithmetic is meant to wrap
-cdef inline uint64_t folded(int64_t delta, bint is_signed) noexcept nogil:
+cdef inline uint64_t folded(uint64_t size, bint negative, bint is_signed) noexcept nogil:
     """A difference as a number from 0; where some are negative, they take every second one."""
-    if not is_signed:
-        return <uint64_t>delta
-    return (<uint64_t>delta << 1) ^ (<uint64_t>0 - <uint64_t>(delta < 0))
+    return (size << 1) - negative if is_signed else size
 
 
 @cython.overflowcheck(False)  # the arithmetic is meant to wrap
@@ -40,42 +41,146 @@ cdef inline int64_t unfolded(uint64_t value, bint is_signed) noexcept nogil:
     return <int64_t>((value >> 1) ^ (<uint64_t>0 - (value & 1)))
 
 
-cdef inline int64_t bits_of(uint64_t value, int low_bits) noexcept nogil:
-    cdef uint64_t high = value >> low_bits
-    return <int64_t>high + 1 + low_bits if high < ESCAPE else ESCAPE + 1 + 64
+cdef inline uint64_t size_of(int64_t delta) noexcept nogil:
+    """Its magnitude, which is below 2^63: times lie within +-2^62."""
+    return <uint64_t>(-delta if delta < 0 else delta)
 
 
-cdef class BitWriter:
-    """Puts bits into a buffer, lowest first; the buffer has the guard bytes as room to spare."""
+cdef inline uint64_t common_divisor(uint64_t a, uint64_t b) noexcept nogil:
+    cdef uint64_t rest
+    while b:
+        rest = a % b
+        a = b
+        b = rest
+    return a
 
-    cdef uint8_t[::1] to
-    cdef Py_ssize_t at
-    cdef uint64_t waiting
-    cdef int count
 
-    def __init__(self, to):
-        self.to = to
+@cython.overflowcheck(False)  # the arithmetic is meant to wrap
+cdef inline uint64_t odd_inverse(uint64_t odd) noexcept nogil:
+    """The number whose product with `odd` is 1 modulo 2^64, by Newton's iteration."""
+    cdef uint64_t inverse = odd
+    cdef int k
+    for k in range(5):
+        inverse *= 2 - odd * inverse
+    return inverse
 
-    @cython.overflowcheck(False)
-    cdef inline int put(self, uint64_t value, int bits) noexcept nogil:
-        """Up to 32 bits."""
-        self.waiting |= value << self.count
-        self.count += bits
-        store_little(&self.to[self.at], self.waiting)
-        self.at += self.count >> 3
-        self.waiting >>= self.count & ~7
-        self.count &= 7
-        return 0
 
-    @cython.overflowcheck(False)
-    cdef inline int put_long(self, uint64_t value, int bits) noexcept nogil:
-        """Up to 64 bits."""
-        if bits > 32:
-            self.put(value & LOW_WORD, 32)
-            value >>= 32
-            bits -= 32
-        self.put(value & (((<uint64_t>1) << bits) - 1), bits)
-        return 0
+@cython.overflowcheck(False)  # the arithmetic is meant to wrap
+cdef Py_ssize_t gaps_in_steps(
+    const int64_t[::1] times, uint64_t step, bint is_signed, uint64_t[::1] gaps
+) noexcept nogil:
+    """Fill in the folded gaps over the step; the first tag whose gap is no multiple of it, or -1.
+
+    A product with the inverse modulo 2^64 divides without a division, and comes out small only
+    where nothing remains.
+    """
+    cdef int twos = lowest_bit(step)
+    cdef uint64_t odd = step >> twos, inverse = odd_inverse(step >> twos)
+    cdef uint64_t most = ~<uint64_t>0 // odd, below = ((<uint64_t>1) << twos) - 1, size, quotient
+    cdef int64_t delta
+    cdef Py_ssize_t k
+    gaps[0] = 0
+    for k in range(1, times.shape[0]):
+        delta = times[k] - times[k - 1]
+        size = size_of(delta)
+        quotient = (size >> twos) * inverse
+        if quotient > most or size & below:
+            return k
+        gaps[k] = folded(quotient, delta < 0, is_signed)
+    return -1
+
+
+cdef inline uint64_t step_of(
+    const int64_t[::1] times, bint is_signed, uint64_t[::1] gaps
+) noexcept nogil:
+    """The largest step below 2^32 that divides all gaps, after filling in the gaps over it."""
+    cdef uint64_t step = 0
+    cdef Py_ssize_t k, n = times.shape[0]
+    for k in range(1, n):
+        # The first gaps nearly always tell the step; what they do not tell is found below.
+        if k >= GROUP and 0 < step <= LOW_WORD:
+            break
+        step = common_divisor(step, size_of(times[k] - times[k - 1]))
+    if step == 0 or step > LOW_WORD:
+        step = 1  # the header has no room for it; such a block is not worth more
+    while (k := gaps_in_steps(times, step, is_signed, gaps)) >= 0:
+        step = common_divisor(step, size_of(times[k] - times[k - 1]))
+    return step
+
+
+cdef inline int64_t bits_of(
+    const uint64_t[::1] gaps, Py_ssize_t first, Py_ssize_t past, int low_bits
+) noexcept nogil:
+    """Bits that some gaps take with so many low bits."""
+    cdef int64_t bits = 0
+    cdef uint64_t high
+    cdef Py_ssize_t k
+    for k in range(first, past):
+        high = gaps[k] >> low_bits
+        bits += <int64_t>high + 1 + low_bits if high < ESCAPE else ESCAPE + 1 + 64
+    return bits
+
+
+cdef inline int best_low_bits(
+    const uint64_t[::1] gaps, Py_ssize_t first, Py_ssize_t past, int64_t* least
+) noexcept nogil:
+    """The number of low bits with which some gaps take the fewest bits, and how many."""
+    cdef double total = 0
+    cdef int64_t bits
+    cdef int low_bits = 0, way
+    cdef Py_ssize_t k
+    for k in range(first, past):
+        total += <double>gaps[k]
+    # For the exponential gaps of light the shortest code has about log2 of the mean.
+    total /= past - first
+    while total >= 2 and low_bits < MOST_LOW_BITS:
+        total /= 2
+        low_bits += 1
+    least[0] = bits_of(gaps, first, past, low_bits)
+    # Bursts among long gaps want fewer; few long gaps, as escapes, can want more.
+    for way in range(-1, 2, 2):
+        while 0 <= low_bits + way <= MOST_LOW_BITS:
+            bits = bits_of(gaps, first, past, low_bits + way)
+            if bits >= least[0]:
+                break
+            least[0] = bits
+            low_bits += way
+    return low_bits
+
+
+ctypedef struct BitWriter:
+    # Puts bits into a buffer, lowest first; the buffer has the guard bytes as room to spare.
+    Py_ssize_t at
+    uint64_t waiting
+    int count
+
+
+@cython.overflowcheck(False)
+cdef inline void put(uint8_t[::1] to, BitWriter* writer, uint64_t value, int bits) noexcept nogil:
+    """Up to 56 bits."""
+    writer.waiting |= value << writer.count
+    writer.count += bits
+    store_little(&to[writer.at], writer.waiting)
+    writer.at += writer.count >> 3
+    writer.waiting >>= writer.count & ~7
+    writer.count &= 7
+
+
+@cython.overflowcheck(False)
+cdef inline void put_gap(
+    uint8_t[::1] to, BitWriter* writer, uint64_t gap, int low_bits
+) noexcept nogil:
+    cdef uint64_t high = gap >> low_bits
+    cdef uint64_t low = gap & (((<uint64_t>1) << low_bits) - 1)
+    if high >= ESCAPE:
+        put(to, writer, (<uint64_t>1) << ESCAPE, ESCAPE + 1)
+        put(to, writer, gap & LOW_WORD, 32)
+        put(to, writer, gap >> 32, 32)
+    elif <int>high + 1 + low_bits <= ONE_PUT:
+        put(to, writer, (low << 1 | 1) << high, <int>high + 1 + low_bits)
+    else:
+        put(to, writer, (<uint64_t>1) << high, <int>high + 1)
+        put(to, writer, low, low_bits)
 
 
 def pack_payload(time_ps, channel):
@@ -87,56 +192,68 @@ def pack_payload(time_ps, channel):
     cdef const int64_t[::1] tv = checked_array("pack_payload", "time_ps", time_ps, np.int64)
     cdef const uint8_t[::1] cv = checked_array("pack_payload", "channel", channel, np.uint8)
     check_stream("pack_payload", tv, cv)
-    cdef Py_ssize_t k, n = tv.shape[0]
+    cdef Py_ssize_t k, first, past, group, bad = -1, n = tv.shape[0]
     if not 1 <= n <= MOST_TAGS:
         raise ValueError(f"pack_payload: found {n} tags, expected 1 to {MOST_TAGS}")
-    if time_ps.min() <= -2**62 or time_ps.max() >= 2**62:
-        k = int(np.argmax((time_ps <= -2**62) | (time_ps >= 2**62)))
+    cdef bint is_signed = False
+    with nogil:
+        for k in range(n):
+            if tv[k] <= -LIMIT_PS or tv[k] >= LIMIT_PS:
+                bad = k
+                break
+            is_signed |= k > 0 and tv[k] < tv[k - 1]
+    if bad >= 0:
         raise ValueError(
-            f"pack_payload: time_ps[{k}] = {tv[k]} ps, expected values within +-2^62 ps"
+            f"pack_payload: time_ps[{bad}] = {tv[bad]} ps, expected values within +-2^62 ps"
         )
-    deltas = np.diff(time_ps, prepend=time_ps[:1])
-    cdef bint is_signed = bool((deltas < 0).any())
-    # One tick of the instrument divides all differences; the numerator of its step costs no bits.
-    cdef int64_t step = int(np.gcd.reduce(deltas)) or 1
-    if step >= 2**32:
-        step = 1  # the header has no room for it; such a block is not worth more
-    if step > 1:
-        deltas //= step
-    cdef const int64_t[::1] dv = deltas
-    table = np.unique(channel)
+    used = np.zeros(256, dtype=np.uint8)
+    cdef uint8_t[::1] uv = used
+    with nogil:
+        for k in range(n):
+            uv[cv[k]] = 1
+    table = np.flatnonzero(used).astype(np.uint8)
     cdef int channel_bits = (len(table) - 1).bit_length()
     index = np.zeros(256, dtype=np.uint8)
     index[table] = np.arange(len(table))
     cdef const uint8_t[::1] iv = index
-    cdef double total = 0
-    cdef int64_t bits = n * <int64_t>channel_bits
-    cdef int low_bits
-    cdef uint64_t value, high
+    cdef uint64_t[::1] gaps = np.empty(n, dtype=np.uint64)
+    cdef uint8_t[::1] low_bits = np.empty((n + GROUP - 1) // GROUP, dtype=np.uint8)
+    cdef int64_t bits = n * <int64_t>channel_bits, least = 0, kept
+    cdef uint64_t step
+    cdef int best
     with nogil:
-        for k in range(n):
-            total += <double>folded(dv[k], is_signed)
-    # For the exponential gaps of light the shortest code has about log2 of the mean as low bits.
-    low_bits = min(max(int(total / n).bit_length() - 1, 0), MOST_LOW_BITS)
-    with nogil:
-        for k in range(n):
-            bits += bits_of(folded(dv[k], is_signed), low_bits)
+        step = step_of(tv, is_signed, gaps)
+        for group in range(low_bits.shape[0]):
+            first = group * GROUP
+            past = min(n, first + GROUP)
+            best = best_low_bits(gaps, first, past, &least)
+            if group:
+                bits += 1
+                kept = bits_of(gaps, first, past, low_bits[group - 1])
+                if kept <= least + SWITCH_BITS:
+                    best = low_bits[group - 1]
+                    least = kept
+                else:
+                    bits += SWITCH_BITS
+            low_bits[group] = best
+            bits += least
     payload = np.zeros(len(table) + (bits + 7) // 8 + GUARD_BYTES, dtype=np.uint8)
     payload[: len(table)] = table
-    cdef BitWriter writer = BitWriter(payload[len(table) :])
+    cdef uint8_t[::1] to = payload[len(table) :]
+    cdef BitWriter writer = BitWriter(0, 0, 0)
     with nogil:
-        for k in range(n):
-            value = folded(dv[k], is_signed)
-            high = value >> low_bits
-            if high < ESCAPE:
-                writer.put((<uint64_t>1) << high, <int>high + 1)
-                writer.put_long(value & (((<uint64_t>1) << low_bits) - 1), low_bits)
-            else:
-                writer.put(0, ESCAPE)
-                writer.put(1, 1)
-                writer.put_long(value, 64)
-            writer.put(iv[cv[k]], channel_bits)
-    return payload, int(step), len(table), int(low_bits), bool(is_signed)
+        for group in range(low_bits.shape[0]):
+            best = low_bits[group]
+            if group:
+                if best == low_bits[group - 1]:
+                    put(to, &writer, 0, 1)
+                else:
+                    put(to, &writer, <uint64_t>best << 1 | 1, 1 + SWITCH_BITS)
+            for k in range(group * GROUP, min(n, (group + 1) * GROUP)):
+                put_gap(to, &writer, gaps[k], best)
+                if channel_bits:
+                    put(to, &writer, iv[cv[k]], channel_bits)
+    return payload, int(step), len(table), int(low_bits[0]), bool(is_signed)
 
 
 def unpack_payload(payload, count, first_ps, step_ps, channels, low_bits, is_signed):
@@ -179,6 +296,17 @@ def unpack_payload(payload, count, first_ps, step_ps, channels, low_bits, is_sig
             if at > last:
                 break
             window = load_little(&pv[at]) >> (bit & 7)
+            if k % GROUP == 0 and k:
+                # At most 7 of at least 57 bits; 34 are needed below.
+                bit += 1
+                if window & 1:
+                    low = window >> 1 & ((1 << SWITCH_BITS) - 1)
+                    if low > MOST_LOW_BITS:
+                        break
+                    low_mask = ((<uint64_t>1) << low) - 1
+                    window >>= SWITCH_BITS
+                    bit += SWITCH_BITS
+                window >>= 1
             zeros = lowest_bit(window | (<uint64_t>1) << (ESCAPE + 1))
             if zeros > ESCAPE:
                 break

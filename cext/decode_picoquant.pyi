@@ -1,7 +1,7 @@
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
+
+from cext.decode_picoquant_t3 import decode_picoquant_t3 as decode_picoquant_t3
 
 VARIANTS: dict[str, int]
 
@@ -11,22 +11,8 @@ def decode_picoquant_t2(
     variant: str = "generic",
     overflow_ticks: int = 0,
     out: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None,
+    *,
+    threads: int = 1,
 ) -> tuple[
     NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], int, int
-]: ...
-def decode_picoquant_t3(
-    records: NDArray[np.uint32],
-    sync_period_ps: int | float | Fraction,
-    resolution_ps: int,
-    variant: str = "generic",
-    overflow_syncs: int = 0,
-) -> tuple[
-    NDArray[np.int64],
-    NDArray[np.uint8],
-    NDArray[np.int64],
-    NDArray[np.uint16],
-    NDArray[np.int64],
-    NDArray[np.uint8],
-    int,
-    int,
 ]: ...

@@ -35,6 +35,9 @@ enum { T2_GROUP = 64, T2_STEP = 16 };
 
 #define T2_FIRST_NO_TAG 0x82000000u /* special source 0 is SYNC, which is a tag of channel 0 */
 
+/* Above so many turns a stream is beyond 2^62 ps, and below them no sum of ticks leaves int64. */
+#define T2_MOST_TURNS ((int64_t)1 << 38)
+
 typedef struct {
     int64_t base_ticks; /* of all roll-overs so far */
     int64_t overflows;  /* roll-overs seen in this call */
@@ -149,11 +152,11 @@ static inline int t2_special(uint32_t record, int kind, int64_t limit_ticks, t2_
 }
 
 static inline void t2_decode_kind(const uint32_t *records, int64_t count, int kind,
-                                  uint32_t resolution, int64_t limit_ticks,
+                                  uint32_t resolution, int64_t limit_ticks, int64_t room,
                                   int64_t *T2_ALONE time_ps, uint8_t *T2_ALONE channel,
                                   t2_state *state) {
     int64_t at = 0, k = 0;
-    for (; k + T2_GROUP + T2_STEP <= count; k += T2_GROUP) {
+    for (; k + T2_GROUP + T2_STEP <= count && at + T2_GROUP + T2_STEP <= room; k += T2_GROUP) {
         const uint32_t *group = records + k;
         uint64_t no_tags = t2_no_tags(group, kind);
         int from = 0;
@@ -188,20 +191,56 @@ static inline void t2_decode_kind(const uint32_t *records, int64_t count, int ki
     state->tags = at;
 }
 
-/* Decodes into arrays of `count` places; `limit_ticks` leaves room for one turn more. */
+/* Decodes into arrays of `room` places, no fewer than there are tags; `limit_ticks` leaves room for
+ * one turn more. */
 static void t2_decode(const uint32_t *records, int64_t count, int kind, uint32_t resolution,
-                      int64_t limit_ticks, int64_t *T2_ALONE time_ps,
+                      int64_t limit_ticks, int64_t room, int64_t *T2_ALONE time_ps,
                       uint8_t *T2_ALONE channel, t2_state *state) {
     /* One copy of the loop for each kind, so that the kind is no question inside. */
     if (kind == T2_PICOHARP)
-        t2_decode_kind(records, count, T2_PICOHARP, resolution, limit_ticks, time_ps, channel,
-                       state);
+        t2_decode_kind(records, count, T2_PICOHARP, resolution, limit_ticks, room, time_ps,
+                       channel, state);
     else if (kind == T2_HYDRAHARP1)
-        t2_decode_kind(records, count, T2_HYDRAHARP1, resolution, limit_ticks, time_ps, channel,
-                       state);
+        t2_decode_kind(records, count, T2_HYDRAHARP1, resolution, limit_ticks, room, time_ps,
+                       channel, state);
     else
-        t2_decode_kind(records, count, T2_GENERIC, resolution, limit_ticks, time_ps, channel,
-                       state);
+        t2_decode_kind(records, count, T2_GENERIC, resolution, limit_ticks, room, time_ps,
+                       channel, state);
+}
+
+/* Counts tags, markers and roll-overs without decoding; ends early beyond T2_MOST_TURNS. */
+static inline void t2_survey_kind(const uint32_t *records, int64_t count, int kind,
+                                  t2_state *state) {
+    int64_t k = 0;
+    for (; k + T2_GROUP <= count && state->overflows <= T2_MOST_TURNS; k += T2_GROUP) {
+        uint64_t no_tags = t2_no_tags(records + k, kind);
+        state->tags += T2_GROUP;
+        for (; no_tags; no_tags &= no_tags - 1) {
+            const uint32_t record = records[k + lowest_bit(no_tags)];
+            state->tags--;
+            if (t2_marker(record, kind))
+                state->markers++;
+            else
+                state->overflows += t2_turns(record, kind);
+        }
+    }
+    for (; k < count && state->overflows <= T2_MOST_TURNS; k++) {
+        if (t2_is_tag(records[k], kind))
+            state->tags++;
+        else if (t2_marker(records[k], kind))
+            state->markers++;
+        else
+            state->overflows += t2_turns(records[k], kind);
+    }
+}
+
+static void t2_survey(const uint32_t *records, int64_t count, int kind, t2_state *state) {
+    if (kind == T2_PICOHARP)
+        t2_survey_kind(records, count, T2_PICOHARP, state);
+    else if (kind == T2_HYDRAHARP1)
+        t2_survey_kind(records, count, T2_HYDRAHARP1, state);
+    else
+        t2_survey_kind(records, count, T2_GENERIC, state);
 }
 
 #endif

@@ -122,33 +122,25 @@ QN_INLINE void qn_close(
     if (f->fold && others >= f->fold - 1) qn_close_folds(f, q, number, present);
 }
 
+typedef struct {
+    qn_fold *fold;
+    const int64_t *times;
+    const uint8_t *channels;
+} qn_fold_visit;
+
+QN_INLINE void qn_fold_close(void *what, ptrdiff_t j)
+{
+    const qn_fold_visit *visit = (const qn_fold_visit *)what;
+    qn_close(visit->fold, visit->times, visit->channels, 0, j);
+}
+
 /* Counts what the tags t[from .. n) close with tags from t[0] on; -1, or the index of a bad time.
    Tags ahead of t[0] are out of reach of t[from]. */
 QN_INLINE ptrdiff_t qn_fold_run(
     qn_fold *f, int path, const int64_t *t, const uint8_t *channel, ptrdiff_t from, ptrdiff_t n)
 {
-    uint64_t bitmap[QN_GAP_WORDS];
-    if (from >= n) return -1;
-    if (from == 0) {
-        if (qn_first_bad_time(path, t, 0, 1) >= 0) return 0;
-        from = 1;
-    }
-    for (ptrdiff_t start = from; start < n; start += QN_GAP_TILE) {
-        ptrdiff_t stop = start + QN_GAP_TILE < n ? start + QN_GAP_TILE : n;
-        if (qn_gaps(path, t + start, stop - start, f->reach, bitmap)) {
-            ptrdiff_t bad = qn_first_bad_time(path, t, start, stop);
-            if (bad >= 0) return bad;
-        }
-        if (t[stop - 1] >= QN_TIME_LIMIT) return stop - 1;
-        for (ptrdiff_t word = 0; word * 64 < stop - start; word++) {
-            uint64_t bits = bitmap[word];
-            while (bits) {
-                qn_close(f, t, channel, 0, start + word * 64 + QN_LOWEST_BIT(bits));
-                bits &= bits - 1;
-            }
-        }
-    }
-    return -1;
+    qn_fold_visit visit = {f, t, channel};
+    return qn_each_survivor(path, t, from, n, f->reach, qn_fold_close, &visit);
 }
 
 /* Pairs in the delayed window that the tags t[from .. n) close. */

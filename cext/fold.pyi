@@ -3,22 +3,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cext.merged_pass import MergedPass
+
 MOST_CHANNELS: int
 MOST_FOLD: int
 MOST_FOLDS: int
-PIECE: int
 
 def fold_rank(rows: Iterable[int]) -> int: ...
-def match_folds(
-    streams: Sequence[NDArray[np.int64]], spread_ps: int, delays_ps: Sequence[int] | None = None
-) -> NDArray[np.int64]: ...
 
-class _MergedPass:
-    channels: tuple[int, ...]
-    def push(self, times: NDArray[np.int64], channels: NDArray[np.uint8]) -> None: ...
-    def finish(self) -> None: ...
-
-class FoldCounter(_MergedPass):
+class FoldCounter(MergedPass):
     low_ps: int
     high_ps: int
     spread_ps: int
@@ -35,23 +28,6 @@ class FoldCounter(_MergedPass):
         fold: int = 0,
         spread_ps: int | None = None,
         accidental_shift_ps: int | None = None,
-        delays_ps: Sequence[int] | NDArray[np.int64] | None = None,
-        threads: int = 1,
-        path: str | None = None,
-    ) -> None: ...
-
-class PairHistograms(_MergedPass):
-    pairs: tuple[tuple[int, int], ...]
-    low_ps: int
-    bin_ps: int
-    counts: NDArray[np.int64]
-    def __init__(
-        self,
-        pairs: Iterable[tuple[int, int]],
-        low_ps: int,
-        bin_ps: int,
-        bins: int,
-        *,
         delays_ps: Sequence[int] | NDArray[np.int64] | None = None,
         threads: int = 1,
         path: str | None = None,

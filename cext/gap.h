@@ -102,4 +102,34 @@ QN_INLINE int qn_gaps(int path, const int64_t *t, ptrdiff_t n, int64_t reach, ui
     return qn_gaps_portable(t, n, reach, bitmap);
 }
 
+/* Visits the survivors among t[from .. n), t[0] on being the stream; -1, or the index of the first
+   bad time, where it stops. Inlined, so that the visit is no call. */
+QN_INLINE ptrdiff_t qn_each_survivor(
+    int path, const int64_t *t, ptrdiff_t from, ptrdiff_t n, int64_t reach,
+    void (*visit)(void *what, ptrdiff_t at), void *what)
+{
+    uint64_t bitmap[QN_GAP_WORDS];
+    if (from >= n) return -1;
+    if (from == 0) {
+        if (qn_first_bad_time(path, t, 0, 1) >= 0) return 0;
+        from = 1;
+    }
+    for (ptrdiff_t start = from; start < n; start += QN_GAP_TILE) {
+        ptrdiff_t stop = start + QN_GAP_TILE < n ? start + QN_GAP_TILE : n;
+        if (qn_gaps(path, t + start, stop - start, reach, bitmap)) {
+            ptrdiff_t bad = qn_first_bad_time(path, t, start, stop);
+            if (bad >= 0) return bad;
+        }
+        if (t[stop - 1] >= QN_TIME_LIMIT) return stop - 1;
+        for (ptrdiff_t word = 0; word * 64 < stop - start; word++) {
+            uint64_t bits = bitmap[word];
+            while (bits) {
+                visit(what, start + word * 64 + QN_LOWEST_BIT(bits));
+                bits &= bits - 1;
+            }
+        }
+    }
+    return -1;
+}
+
 #endif

@@ -14,9 +14,6 @@ def difference_histogram(
 def difference_histogram_plainly(
     a: NDArray[np.int64], b: NDArray[np.int64], low_ps: int, bin_ps: int, bins: int
 ) -> NDArray[np.int64]: ...
-def phase_histogram(
-    times: NDArray[np.int64], period_ps: int, bin_ps: int, origin_ps: int = 0
-) -> NDArray[np.int64]: ...
 
 class DifferenceHistogram:
     low_ps: int

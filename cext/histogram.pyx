@@ -1,4 +1,4 @@
-"""Histograms of time differences and of times within a period, integer picoseconds."""
+"""Histograms of time differences, integer picoseconds."""
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from cext._common cimport check_times, checked_array, checked_bound
+from cext._common cimport check_goes_on, check_times, checked_array, checked_bound
 from cext._paths cimport (
     QN_HISTOGRAM,
     qn_first_bad_time,
@@ -22,13 +22,8 @@ from cext._paths cimport (
     qn_verdict,
 )
 
-from cext.paths import PARTS_A_THREAD, checked_threads, in_threads, path_level
-
-cdef extern from "phase.h" nogil:
-    void qn_phase_histogram(
-        const int64_t *t, Py_ssize_t n, int64_t origin, uint64_t period, uint64_t bin,
-        int64_t *counts
-    )
+from cext.paths import path_level
+from cext.threads import checked_threads, in_threads, spans
 
 cdef int default_path = path_level(None)
 cdef int64_t FOREVER = -(<int64_t>1 << 62) - (<int64_t>1 << 62)
@@ -45,14 +40,15 @@ def difference_histogram(a, b, low_ps, bin_ps, bins, *, threads=1, path=None):
     cdef int level = default_path if path is None else path_level(path)
     check_bins("difference_histogram", low_ps, bin_ps, bins)
     threads = checked_threads("difference_histogram", threads, av.shape[0] + bv.shape[0])
-    parts = 1 if threads == 1 else threads * PARTS_A_THREAD
+    parts = spans(max(av.shape[0], bv.shape[0]), threads)
 
     def work(part):
+        start, stop = parts[part]
         counts = np.zeros(bins, dtype=np.int64)
-        add_part("difference_histogram", av, bv, low_ps, bin_ps, counts, level, part, parts)
+        add_part("difference_histogram", av, bv, low_ps, bin_ps, counts, level, start, stop)
         return counts
 
-    return sum_of(in_threads(work, parts, threads))
+    return sum_of(in_threads(work, len(parts), threads))
 
 
 def difference_histogram_plainly(a, b, low_ps, bin_ps, bins):
@@ -69,41 +65,6 @@ def difference_histogram_plainly(a, b, low_ps, bin_ps, bins):
     if av.shape[0] and bv.shape[0]:
         with nogil:
             qn_two_cursors(&av[0], 0, av.shape[0], &bv[0], bv.shape[0], &first, &sink)
-    return counts
-
-
-def phase_histogram(times, period_ps, bin_ps, origin_ps=0):
-    """Counts of (time - origin) modulo the period, int64[ceil(period / bin)].
-
-    Bin k holds [k bin, (k+1) bin) ps after the start of a period; the last one ends with the period.
-    For a lifetime or a pulse shape under a steady pulse train. The times need not ascend, so the
-    histograms of the chunks of a stream just add up. Raises ValueError for a time beyond +-2^62 ps.
-    """
-    cdef const int64_t[::1] tv = checked_array("phase_histogram", "times", times, np.int64)
-    cdef int64_t origin = checked_bound("phase_histogram", "origin_ps", origin_ps)
-    cdef int64_t limit = (<int64_t>1) << 62
-    cdef Py_ssize_t k, n = tv.shape[0], bad = -1
-    cdef uint64_t period, width
-    if not (0 < period_ps < 2**62 and 0 < bin_ps <= period_ps):
-        raise ValueError(
-            f"phase_histogram: found period {period_ps} ps and bin {bin_ps} ps, "
-            "expected 0 < bin_ps <= period_ps < 2^62"
-        )
-    period, width = period_ps, bin_ps
-    with nogil:
-        for k in range(n):
-            if tv[k] <= -limit or tv[k] >= limit:
-                bad = k
-                break
-    if bad >= 0:
-        raise ValueError(
-            f"phase_histogram: times[{bad}] is {tv[bad]} ps, expected values within +-2^62 ps"
-        )
-    counts = np.zeros(-(-period_ps // bin_ps), dtype=np.int64)
-    cdef int64_t[::1] out = counts
-    if n:
-        with nogil:
-            qn_phase_histogram(&tv[0], n, origin, period, width, &out[0])
     return counts
 
 
@@ -145,34 +106,36 @@ cdef class DifferenceHistogram:
         """Add the pairs that the next times of a and of b make; nothing changes if it raises."""
         cdef const int64_t[::1] av = checked_array("DifferenceHistogram", "a", a, np.int64)
         cdef const int64_t[::1] bv = checked_array("DifferenceHistogram", "b", b, np.int64)
-        cdef Py_ssize_t n = av.shape[0], m = bv.shape[0]
+        cdef Py_ssize_t n = av.shape[0], m = bv.shape[0], bad_a, bad_b
         cdef const int64_t *pa = &av[0] if n else NULL
         cdef const int64_t *pb = &bv[0] if m else NULL
         cdef qn_sink sink
-        if self.any_a and n and av[0] < self.last_a:
-            raise ValueError(step_back("a", av[0], self.last_a))
-        if self.any_b and m and bv[0] < self.last_b:
-            raise ValueError(step_back("b", bv[0], self.last_b))
+        check_goes_on("DifferenceHistogram", "a", av, self.any_a, self.last_a)
+        check_goes_on("DifferenceHistogram", "b", bv, self.any_b, self.last_b)
         # Room and order first, so that a failure leaves everything as it was.
         if qn_tail_reserve(&self.tail_a, n) or qn_tail_reserve(&self.tail_b, m):
             raise MemoryError("DifferenceHistogram: no memory for the tags that wait for partners")
         if self.threads == 1 or n + m < 100_000:
-            if qn_first_bad_time(self.level, pa, 0, n) >= 0:
+            with nogil:
+                bad_a = qn_first_bad_time(self.level, pa, 0, n)
+                bad_b = qn_first_bad_time(self.level, pb, 0, m)
+            if bad_a >= 0:
                 check_times("DifferenceHistogram", "a", av)
-            if qn_first_bad_time(self.level, pb, 0, m) >= 0:
+            if bad_b >= 0:
                 check_times("DifferenceHistogram", "b", bv)
             add_part(
                 "DifferenceHistogram", av, bv, self.low_ps, self.bin_ps, self.counts, self.level,
-                0, 1,
+                0, max(n, m),
             )
         else:
             self.counts += difference_histogram(
                 a, b, self.low_ps, self.bin_ps, self.bins, threads=self.threads
             )
         fill_sink(&sink, self.low_ps, self.bin_ps, self.totals)
-        qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
-        sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
-        qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
+        with nogil:
+            qn_tail_pairs(self.level, &self.tail_a, pb, m, &sink)
+            sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
+            qn_tail_pairs(self.level, &self.tail_b, pa, n, &sink)
         if n:
             self.last_a, self.any_a = av[n - 1], True
         if m:
@@ -195,7 +158,7 @@ cdef int fill_sink(qn_sink *sink, low_ps, bin_ps, int64_t[::1] counts) except -1
 
 cdef int add_part(
     str kernel, const int64_t[::1] a, const int64_t[::1] b, low_ps, bin_ps, int64_t[::1] counts,
-    int level, Py_ssize_t part, Py_ssize_t parts
+    int level, Py_ssize_t start, Py_ssize_t stop
 ) except -1:
     """Add the pairs of one part of the tags; the longer array goes into the lanes."""
     cdef qn_sink sink
@@ -203,7 +166,6 @@ cdef int add_part(
     cdef const int64_t[::1] lanes = b if swapped else a
     cdef const int64_t[::1] others = a if swapped else b
     cdef Py_ssize_t n = lanes.shape[0], m = others.shape[0]
-    cdef Py_ssize_t start = n * part // parts, stop = n * (part + 1) // parts
     cdef Py_ssize_t start_b = 0, stop_b = m
     cdef const int64_t *pa = &lanes[0] if n else NULL
     cdef const int64_t *pb = &others[0] if m else NULL
@@ -212,9 +174,9 @@ cdef int add_part(
     if swapped:
         sink.low, sink.high, sink.mirrored = -sink.high, -sink.low, 1
     with nogil:
-        if part > 0:
+        if start > 0:
             start_b = qn_gallop(pb, 0, m, pa[start] + sink.low)
-        if part + 1 < parts:
+        if stop < n:
             stop_b = qn_gallop(pb, 0, m, pa[stop] + sink.low)
         verdict = qn_join(level, pa, start, stop, pb, m, start_b, stop_b, &sink)
     if verdict.bad_a >= 0 or verdict.bad_b >= 0:
@@ -238,11 +200,3 @@ def sum_of(parts):
     for part in parts[1:]:
         parts[0] += part
     return parts[0]
-
-
-def step_back(name, found, last):
-    """The message for a chunk that begins before the one ahead of it ended."""
-    return (
-        f"DifferenceHistogram: {name} must ascend, but {name}[0] = {found} ps of this chunk lies "
-        f"before {last} ps, the end of the one ahead of it"
-    )

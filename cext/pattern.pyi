@@ -21,6 +21,8 @@ def classify_attempts(
     attempts_per_clock: int = 1,
     until_ps: int | None = None,
     state: State = ...,
+    *,
+    threads: int = 1,
 ) -> tuple[
     NDArray[np.int64],
     NDArray[np.uint8],

@@ -11,6 +11,9 @@ cimport cython
 import numpy as np
 
 from cext._common cimport check_times, checked_array, checked_bound
+from cext._streams cimport check_stream
+
+from cext.threads import checked_threads, in_threads, spans
 
 NO_HERALD = 0
 PSI_PLUS = 1
@@ -22,6 +25,13 @@ cdef enum:
     PLACES = 4
 
 cdef int64_t LIMIT_PS = (<int64_t>1) << 62
+
+ctypedef struct attempt_state:
+    int64_t attempt, last_click, end
+    uint8_t pattern
+    int repeated
+
+DTYPES = (np.int64, np.uint8, np.uint8, np.int64)
 
 START = (0, 0, False, 0, 0, -(2**62), -(2**62), 0)
 """The state before the first tag: the open attempt, its pattern, whether a place repeated, its last
@@ -76,6 +86,8 @@ def classify_attempts(
     attempts_per_clock=1,
     until_ps=None,
     state=START,
+    *,
+    threads=1,
 ):
     """Attempts that were heralded: (attempt int64[m], outcome uint8[m], pattern uint8[m],
     herald_ps int64[m], counts, state).
@@ -92,8 +104,9 @@ def classify_attempts(
     click), each attempt counted when it ends.
 
     An attempt ends with a click in a later one, or once the stream has reached its end, by its tags
-    or by `until_ps`, before which no tag is to come. Pass `state` of one call to the next: the result does not depend, to the
-    bit, on how the stream is cut. ValueError, with the index, for times that step back.
+    or by `until_ps`, before which no tag is to come. Pass `state` of one call to the next: the
+    result does not depend, to the bit, on how the stream is cut, nor on `threads`. ValueError, with
+    the index, for times that step back.
     """
     kernel = "classify_attempts"
     cdef const int64_t[::1] tv = checked_array(kernel, "time_ps", time_ps, np.int64)
@@ -101,10 +114,7 @@ def classify_attempts(
     cdef const uint8_t[::1] ov = checked_array(kernel, "outcomes", outcomes, np.uint8)
     cdef int64_t period = checked_bound(kernel, "period_ps", period_ps)
     cdef Py_ssize_t n = tv.shape[0]
-    if cv.shape[0] != n:
-        raise ValueError(
-            f"{kernel}: found {n} times and {cv.shape[0]} channels, expected one channel a time"
-        )
+    check_stream(kernel, tv, cv)
     check_times(kernel, "time_ps", tv)
     check_tables(kernel, places, windows_ps, outcomes, period_ps)
     cdef const int64_t[:, ::1] pv = places
@@ -116,34 +126,129 @@ def classify_attempts(
             f"{kernel}: found clock channel {clock_channel} and {attempts_per_clock} attempts a "
             "clock, expected a channel 0 to 255 and from 1 to 2^31 - 1 attempts"
         )
-    cdef int64_t attempt = state[0], last_click = state[3], end = state[4], reached = state[5]
-    cdef int64_t origin = state[6], first = state[7]
-    cdef uint8_t pattern = state[1]
-    cdef bint repeated = state[2]
-    if clock < 0:
-        origin = checked_bound(kernel, "start_ps", start_ps)
+    reached = state[5]
     if n and tv[0] < reached:
         raise ValueError(
             f"{kernel}: the stream goes on at {tv[0]} ps, which lies before the {int(reached)} ps "
             "that it had reached"
         )
-    cdef int64_t until = reached
     if until_ps is not None:
-        until = max(checked_bound(kernel, "until_ps", until_ps), until)
-    cdef int64_t[::1] av
-    cdef uint8_t[::1] rv, qv
-    cdef int64_t[::1] hv
-    out_attempt = np.empty(n + 1, dtype=np.int64)
-    out_outcome = np.empty(n + 1, dtype=np.uint8)
-    out_pattern = np.empty(n + 1, dtype=np.uint8)
-    out_time = np.empty(n + 1, dtype=np.int64)
-    av, rv, qv, hv = out_attempt, out_outcome, out_pattern, out_time
+        reached = max(checked_bound(kernel, "until_ps", until_ps), reached)
+    if n:
+        reached = max(int(tv[n - 1]), reached)
+    threads = checked_threads(kernel, threads, n)
+    parts = spans(n, threads)
+    clocks = [(state[6] if clock >= 0 else checked_bound(kernel, "start_ps", start_ps), state[7])]
+    if len(parts) > 1 and clock >= 0:
+        seen = in_threads(lambda part: clocks_in(tv, cv, clock, *parts[part]), len(parts), threads)
+        for count, last in seen:
+            origin, first = clocks[len(clocks) - 1]
+            count -= origin == -LIMIT_PS and count > 0
+            clocks.append((last if last > -LIMIT_PS else origin, first + count * per_clock))
+    else:
+        clocks *= len(parts)
+
+    def work(part):
+        start, stop = parts[part]
+        return classify_part(
+            tv, cv, start, stop, pv, wv, ov, period, clock, per_clock, clocks[part]
+        )
+
+    found = in_threads(work, len(parts), threads)
+    heralds = _SideBySide(outcomes, state[:5] if state[1] else None)
+    for head, inner, tail, _, _ in found:
+        heralds.take(head, inner, tail)
+    if heralds.open is not None and reached >= heralds.open[4]:
+        heralds.close()
+    counts = tuple(sum(part[3][k] for part in found) for k in range(3))
+    return (
+        *heralds.arrays(),
+        (counts[0], counts[1], counts[2] + heralds.closed),
+        (*(heralds.open or START[:5]), reached, *found[len(found) - 1][4]),
+    )
+
+
+class _SideBySide:
+    """Puts the attempts of parts side by side; one that a cut went through is whole again.
+
+    An attempt is (number, pattern, whether a place repeated, last click, end).
+    """
+
+    def __init__(self, outcomes, open):
+        self.open = open
+        self.closed = 0
+        self._outcomes = outcomes
+        self._parts = [tuple(np.empty(0, dtype) for dtype in DTYPES)]
+
+    def take(self, head, inner, tail):
+        """The first attempt of a part, the heralds after it, the last one if that is another."""
+        if head is None:
+            return
+        before = self.open
+        if before is not None and before[0] == head[0]:
+            both = before[1] & head[1]
+            head = head[0], before[1] | head[1], before[2] or head[2] or both != 0, *head[3:]
+        elif before is not None:
+            self.close()
+        self.open = head
+        if tail is not None:
+            self.close()
+            self._parts.append(inner)
+            self.open = tail
+
+    def close(self):
+        """The open attempt ends."""
+        attempt, pattern, repeated, last_click, _ = self.open
+        self.open = None
+        self.closed += 1
+        outcome = AMBIGUOUS if repeated else self._outcomes[pattern]
+        if outcome:
+            values = attempt, outcome, pattern, last_click
+            self._parts.append(
+                tuple(np.array([v], dtype) for v, dtype in zip(values, DTYPES, strict=True))
+            )
+
+    def arrays(self):
+        """Attempt, outcome, pattern and time of the heralds."""
+        return tuple(np.concatenate(column) for column in zip(*self._parts, strict=True))
+
+
+def clocks_in(
+    const int64_t[::1] times, const uint8_t[::1] channels, int clock, Py_ssize_t start,
+    Py_ssize_t stop
+):
+    """Number of tags of the clock in a part and the time of the last, or -2^62; internal."""
+    cdef Py_ssize_t k, count = 0
+    cdef int64_t last = -LIMIT_PS
+    with nogil:
+        for k in range(start, stop):
+            if channels[k] == clock:
+                count += 1
+                last = times[k]
+    return count, last
+
+
+cdef tuple classify_part(
+    const int64_t[::1] tv, const uint8_t[::1] cv, Py_ssize_t start, Py_ssize_t stop,
+    const int64_t[:, ::1] pv, const int64_t[:, ::1] wv, const uint8_t[::1] ov, int64_t period,
+    int clock, int64_t per_clock, clocks
+):
+    """A part on its own: (first attempt, arrays of the heralds after it, last attempt, counts,
+    (last clock, attempt that starts there)). None for attempts that are not there; the last is
+    None too where it is the first."""
+    cdef int64_t origin = clocks[0], first = clocks[1]
+    arrays = [np.empty(stop - start, dtype) for dtype in DTYPES]
+    cdef int64_t[::1] av = arrays[0], hv = arrays[3]
+    cdef uint8_t[::1] rv = arrays[1], qv = arrays[2]
     cdef Py_ssize_t k, w, m = 0, windows = wv.shape[0]
     cdef int64_t clicks = 0, outside = 0, attempts = 0, offset, phase, place
+    cdef int groups = 0
+    cdef attempt_state now, head
     cdef uint8_t outcome, bit
     cdef bint watched
+    now.pattern = 0
     with nogil:
-        for k in range(n):
+        for k in range(start, stop):
             if cv[k] == clock:
                 if origin > -LIMIT_PS:
                     first += per_clock
@@ -169,41 +274,38 @@ def classify_attempts(
                 continue
             clicks += 1
             offset += first
-            if pattern and offset != attempt:
-                attempts += 1
-                outcome = <uint8_t>REPEATED if repeated else ov[pattern]
-                if outcome:
-                    av[m], rv[m], qv[m], hv[m] = attempt, outcome, pattern, last_click
-                    m += 1
-                pattern = 0
-                repeated = False
-            attempt = offset
-            end = tv[k] - phase + period
+            if now.pattern and offset != now.attempt:
+                if groups == 0:
+                    head = now
+                    groups = 1
+                else:
+                    attempts += 1
+                    outcome = <uint8_t>REPEATED if now.repeated else ov[now.pattern]
+                    if outcome:
+                        av[m], rv[m], qv[m], hv[m] = (
+                            now.attempt, outcome, now.pattern, now.last_click
+                        )
+                        m += 1
+                now.pattern = 0
+            if not now.pattern:
+                now.repeated = False
             bit = 1 << place
-            repeated = repeated or (pattern & bit) != 0
-            pattern |= bit
-            last_click = tv[k]
-        if n and tv[n - 1] > until:
-            until = tv[n - 1]
-        if pattern and until >= end:
-            attempts += 1
-            outcome = <uint8_t>REPEATED if repeated else ov[pattern]
-            if outcome:
-                av[m], rv[m], qv[m], hv[m] = attempt, outcome, pattern, last_click
-                m += 1
-            pattern = 0
-            repeated = False
+            now.attempt = offset
+            now.end = tv[k] - phase + period
+            now.repeated = now.repeated or (now.pattern & bit) != 0
+            now.pattern |= bit
+            now.last_click = tv[k]
     av, rv, qv, hv = None, None, None, None
-    for array in (out_attempt, out_outcome, out_pattern, out_time):
-        array.resize(m, refcheck=False)
+    inner = tuple([array[:m] for array in arrays])
+    last = listed(&now) if now.pattern else None
+    if groups == 0:
+        head_of, tail_of = last, None
+    else:
+        head_of, tail_of = listed(&head), last
+    return head_of, inner, tail_of, (clicks, outside, attempts), (origin, first)
+
+
+cdef tuple listed(const attempt_state *attempt):
     return (
-        out_attempt,
-        out_outcome,
-        out_pattern,
-        out_time,
-        (int(clicks), int(outside), int(attempts)),
-        (
-            int(attempt), int(pattern), bool(repeated), int(last_click), int(end), int(until),
-            int(origin), int(first),
-        ),
+        attempt.attempt, attempt.pattern, attempt.repeated != 0, attempt.last_click, attempt.end
     )

@@ -46,6 +46,27 @@ class Until:
         return message
 
 
+@dataclass(frozen=True, slots=True)
+class EitherEnd:
+    """Lines that end with CR or LF or both, as one instrument has them on its several ports.
+
+    Empty lines are passed over.
+    """
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`."""
+        while buffer and buffer[0] in b"\r\n":
+            del buffer[0]
+        ends = [at for at in (buffer.find(b"\r"), buffer.find(b"\n")) if at >= 0]
+        if not ends:
+            if len(buffer) > MAX_FRAME_BYTES:
+                raise ProtocolError(f"no end of line in {len(buffer)} bytes", bytes(buffer))
+            return None
+        message = bytes(buffer[: min(ends)])
+        del buffer[: min(ends) + 1]
+        return message
+
+
 LINE_CRLF = Until(b"\r\n")
 LINE_LF = Until(b"\n")
 ETB = Until(b"\x17")
@@ -65,6 +86,41 @@ class Anything:
         message = bytes(buffer[:whole])
         del buffer[:whole]
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One message of a link that carries messages (ZeroMQ, HTTP, WebSocket, SNMP): u32
+    little-endian length, payload.
+
+    On the wire such a message is bounded by its own protocol; this form exists between the link and
+    its transport, and on `mem://`.
+    """
+
+    max_bytes: int = MAX_FRAME_BYTES
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`; an empty message is b""."""
+        if len(buffer) < 4:
+            return None
+        (length,) = struct.unpack_from("<I", buffer)
+        if length > self.max_bytes:
+            raise ProtocolError(
+                f"a message of {length} bytes, the limit is {self.max_bytes}", bytes(buffer[:16])
+            )
+        if len(buffer) < 4 + length:
+            return None
+        with memoryview(buffer) as view:
+            payload = bytes(view[4 : 4 + length])
+        del buffer[: 4 + length]
+        return payload
+
+    def wrap(self, payload: bytes) -> bytes:
+        """The bytes that carry this message through a link."""
+        return struct.pack("<I", len(payload)) + payload
+
+
+PACKET = Packet()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from drivers.framing import Framing
 from drivers.links.memory import Registry
 from drivers.links.open import make_link, scheme
 from drivers.links.serial import SerialSettings
@@ -21,6 +22,21 @@ GROUP = "qnodeos.drivers"
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """How a person asks an instrument by hand; for those that speak text or self-contained frames.
+
+    `end` is put behind what is sent, `framing` takes out the answer. `identity` is the question
+    who it is, which changes nothing; without one it is never asked unless the driver is named.
+    `reply` is a regular expression for its answer, where that is not the manifest's `identity`.
+    """
+
+    end: bytes
+    framing: Framing
+    identity: bytes = b""
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The face of a plug-in: all that is known before an instrument is touched.
 
@@ -28,7 +44,9 @@ class Manifest:
     `emits` says that the instrument can send out light or bias, so it needs an arming lease.
     `read_only` names the methods that change nothing and may be called at any time.
     `links` are the kinds of link it works on ("tcp", "serial"; "mem" always does), `serial` the
-    line parameters of its serial port.
+    line parameters of its serial port, `tcp_port` the port it listens on from the factory,
+    `http_path` the path on its web server where a resource names none. `asking` lets `qnodeos
+    instrument` ask it by hand.
     """
 
     driver: str
@@ -42,6 +60,9 @@ class Manifest:
     udev_hint: str = ""
     sources: tuple[str, ...] = field(default=())
     serial: SerialSettings = field(default=SerialSettings())
+    tcp_port: int = 0
+    asking: Asking | None = None
+    http_path: str = "/"
 
 
 class UnknownDriver(Exception):
@@ -102,7 +123,9 @@ def make_instrument(
             f"driver '{manifest.driver}' works on {' or '.join(sorted(accepted))}, "
             f"and '{resource}' is {kind}; give another resource or another driver"
         )
-    link = make_link(resource, owner=owner, memory=memory, serial=manifest.serial)
+    link = make_link(
+        resource, owner=owner, memory=memory, serial=manifest.serial, path=manifest.http_path
+    )
     return driver(link, options)
 
 

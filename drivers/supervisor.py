@@ -15,11 +15,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
-from drivers.devices import Identity, Instrument
+from drivers.claims import Claim
+from drivers.devices import Instrument
 from drivers.errors import (
     InstrumentError,
     InstrumentProblem,
@@ -30,49 +31,17 @@ from drivers.errors import (
 )
 from drivers.plugin import wrong_box
 from drivers.safety import ArmingLease
+from drivers.sharing import read_only as only_to_look_at
+from drivers.status import InstrumentStatus, State, SupervisorLimits
 
 _log = logging.getLogger(__name__)
 
-State = Literal["absent", "connecting", "online", "degraded", "fault"]
 Policy = Literal["keep", "reapply", "safe"]
-Reading = float | int | bool | str
 
 _Result = TypeVar("_Result")
 _LINK_PROBLEMS = (NotConnected, Timeout, ProtocolError)
 _LEASE_POLL_S = 0.25
 _LEFT = "left by the node"
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentStatus:
-    """What an operator sees of an instrument.
-
-    `since_s` is the event loop's clock when the state began, `connects` how often the right
-    instrument has been connected. `readings` are the last ones, by name with unit.
-    """
-
-    name: str
-    driver: str
-    state: State
-    since_s: float
-    identity: Identity | None = None
-    reason: str = ""
-    readings: Mapping[str, Reading] = field(default_factory=lambda: MappingProxyType({}))
-    connects: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorLimits:
-    """Time limits and pauses, in seconds."""
-
-    open_s: float = 3.0
-    connect_s: float = 10.0
-    apply_s: float = 60.0
-    ping_s: float = 5.0
-    safe_s: float = 3.0
-    first_back_off_s: float = 0.2
-    last_back_off_s: float = 5.0
-    fault_retry_s: float = 10.0
 
 
 class _Fault(Exception):
@@ -87,6 +56,9 @@ class Supervisor:
     `policy` decides: "reapply" them, "keep" what the instrument has, or put it in its "safe" state
     until `apply_settings`. With a `lease`, an instrument that emits is kept in its safe state while
     the lease is not live. `on_status` hears every change of state, reason or readings.
+
+    `claim` takes the instrument for this program, from the first connection to the end of `run`.
+    With `read_only` nothing is ever set, the safe state included: somebody else is its master.
     """
 
     def __init__(
@@ -100,9 +72,11 @@ class Supervisor:
         policy: Policy = "reapply",
         lease: ArmingLease | None = None,
         on_status: Callable[[InstrumentStatus], None] = lambda _: None,
-        ping_interval_s: float = 2.0,
+        ping_interval_s: float = 0.8,
         limits: SupervisorLimits | None = None,
         driver: str = "",
+        claim: Callable[[], Claim | None] = lambda: None,
+        read_only: bool = False,
     ):
         self.name = name
         self._make = make
@@ -114,6 +88,10 @@ class Supervisor:
         self._on_status = on_status
         self._ping_interval_s = ping_interval_s
         self._limits = limits or SupervisorLimits()
+        self._take_claim = claim
+        self._claim: Claim | None = None
+        self._read_only = read_only
+        self._holds: dict[str, str] = {}
         self._status = InstrumentStatus(name, driver, "absent", 0.0, reason="not tried yet")
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -123,6 +101,7 @@ class Supervisor:
         self._may_emit = False
         # Of the present connection:
         self._instrument: Instrument | None = None
+        self._shown: Instrument | None = None
         self._opened = False
         self._usable = False
         self._settled = False
@@ -136,9 +115,9 @@ class Supervisor:
     @property
     def instrument(self) -> Instrument:
         """The connected driver; raises NotConnected, saying why there is none."""
-        if self._instrument is None or not self._usable:
+        if self._shown is None or not self._usable:
             raise NotConnected(self._in_words(), owner=self.name)
-        return self._instrument
+        return self._shown
 
     @property
     def in_safe_state(self) -> bool:
@@ -161,7 +140,7 @@ class Supervisor:
 
         `instrument` is the driver that raised it; a problem of an earlier connection is ignored.
         """
-        if not self._usable or instrument not in (None, self._instrument):
+        if not self._usable or not (instrument is None or instrument is self._shown):
             return
         self._reported = problem
         self._wake.set()
@@ -169,10 +148,27 @@ class Supervisor:
     async def apply_settings(self) -> None:
         """Apply the settings now, on an operator's word; raises InstrumentProblem."""
         instrument = self.instrument
+        if self._holds:
+            raise Refused(self.held, owner=self.name)
         self._note_emission(instrument)
         await instrument.apply(self._settings)
         self._held = ""
         self._tell("online")
+
+    @property
+    def held(self) -> str:
+        """Why it is held in its safe state; "" when it is not."""
+        return "; ".join(self._holds.values())
+
+    def hold_safe(self, key: str, reason: str) -> None:
+        """Bring it to its safe state at once and keep it there until `let_go` of this key."""
+        self._holds[key] = f"in its safe state: {reason}"
+        self._wake.set()
+
+    def let_go(self, key: str) -> None:
+        """Take a hold back; with the last one its settings are applied again."""
+        if self._holds.pop(key, None) is not None:
+            self._wake.set()
 
     async def run(self) -> None:
         """Connect, watch and reconnect until cancelled; then leave the instrument safe."""
@@ -183,19 +179,21 @@ class Supervisor:
                 try:
                     await self._live_once()
                 except _Fault as fault:
-                    self._tell("fault", str(fault))
+                    self._lose("fault", str(fault))
                 except _LINK_PROBLEMS as problem:
-                    self._tell("degraded" if self._opened else "absent", str(problem))
+                    self._lose("degraded" if self._opened else "absent", str(problem))
                     pause_s = self._back_off_s()
                 except Exception as error:
                     reason = f"the driver failed: {error!r}"
                     if reason != self._status.reason:
                         _log.exception("%s: the driver failed", self.name)
-                    self._tell("fault", reason)
+                    self._lose("fault", reason)
                 await self._drop()
                 await asyncio.sleep(pause_s)
         finally:
             await self._leave()
+            if self._claim is not None:
+                self._claim.release()
 
     async def _live_once(self) -> None:
         """One connection from its beginning to its end, which is always an exception."""
@@ -204,8 +202,10 @@ class Supervisor:
         self._reported = None
         self._wake.clear()
         self._instrument = instrument = self._make()
-        instrument.armed = lambda: self._lease is not None and self._lease.live
+        self._shown = only_to_look_at(instrument) if self._read_only else instrument
+        instrument.armed = self._may_arm
         self._status = replace(self._status, driver=instrument.manifest.driver)
+        self._hold_claim()
         await instrument.link.open(timeout_s=self._limits.open_s)
         self._opened = True
         if self._status.state == "absent":
@@ -222,6 +222,7 @@ class Supervisor:
         if self._settled:
             self._tell("online", self._held)
         while True:
+            self._hold_claim()
             await self._look(instrument)
             self._failures = 0
             await self._pause(instrument)
@@ -233,10 +234,13 @@ class Supervisor:
         """
         limit_s = self._limits.apply_s
         try:
-            if self._lease_missing(instrument):
+            if self._read_only:
+                self._settled = True
+                return
+            if barred := self._barred(instrument):
                 await self._make_safe(instrument)
                 self._settled = False
-                self._tell("degraded", "in its safe state: there is no live arming lease")
+                self._tell("degraded", barred)
                 return
             if self._applied and self._policy == "safe":
                 await self._make_safe(instrument)
@@ -251,7 +255,7 @@ class Supervisor:
                 self._applied = True
             self._settled = True
         except (InstrumentError, Refused) as problem:
-            if self._usable and self._lease_turned(instrument):
+            if self._usable and self._turned(instrument):
                 return  # The lease ended in between; the next look makes it safe.
             raise _Fault(f"it does not take its settings: {problem}") from problem
 
@@ -261,14 +265,14 @@ class Supervisor:
 
     async def _look(self, instrument: Instrument) -> None:
         """The lease, one ping, and the readings; an instrument that says no stays connected."""
-        if self._lease_turned(instrument):
+        if self._turned(instrument):
             await self._settle(instrument, found=False)
         limit_s = self._limits.ping_s
         try:
-            await self._limited(instrument.ping, limit_s, "ping")
-            readings = await self._limited(instrument.readings, limit_s, "readings")
+            await self._looked(instrument, instrument.ping, limit_s, "ping")
+            readings = await self._looked(instrument, instrument.readings, limit_s, "readings")
         except (InstrumentError, Refused) as problem:
-            self._tell("degraded", str(problem))
+            self._lose("degraded", str(problem))
             return
         if self._settled:
             self._tell("online", self._held)
@@ -280,7 +284,7 @@ class Supervisor:
         """Until the next look is due, the lease turns, or a report; raises what breaks a link."""
         clock = asyncio.get_running_loop().time
         due_s = clock() + self._ping_interval_s * (0.95 + 0.1 * self._rng.random())
-        while (left_s := due_s - clock()) > 0 and not self._lease_turned(instrument):
+        while (left_s := due_s - clock()) > 0 and not self._turned(instrument):
             try:
                 async with asyncio.timeout(min(left_s, self._lease_wait_s(instrument))):
                     await self._wake.wait()
@@ -295,13 +299,14 @@ class Supervisor:
     async def _drop(self) -> None:
         """Let go of the connection, without touching what the instrument does."""
         instrument, self._instrument, self._usable = self._instrument, None, False
+        self._shown = None
         if instrument is not None:
             await _close(instrument, self._limits.safe_s)
 
     async def _leave(self) -> None:
         """At the end: an instrument goes dark, over a new link when ours is out of step."""
         instrument, known = self._instrument, self._usable
-        self._instrument, self._usable = None, False
+        self._instrument, self._shown, self._usable = None, None, False
         if instrument is not None:
             if known and instrument.link.usable and self._ours(instrument):
                 await self._leave_safe(instrument, last=False)
@@ -331,13 +336,36 @@ class Supervisor:
 
     def _ours(self, instrument: Instrument) -> bool:
         """What emits without our lease was switched on by somebody who may still need it."""
-        return self._lease is not None or not instrument.manifest.emits
+        return not self._read_only and (self._lease is not None or not instrument.manifest.emits)
 
-    def _lease_missing(self, instrument: Instrument) -> bool:
-        return self._lease is not None and instrument.manifest.emits and not self._lease.live
+    def _barred(self, instrument: Instrument) -> str:
+        """Why it has to be in its safe state; "" when it may do what its settings say."""
+        if self._read_only:
+            return ""
+        if self._holds:
+            return self.held
+        if self._lease is not None and instrument.manifest.emits and not self._lease.live:
+            return "in its safe state: there is no live arming lease"
+        return ""
 
-    def _lease_turned(self, instrument: Instrument) -> bool:
-        return self._lease_missing(instrument) == self._settled
+    def _turned(self, instrument: Instrument) -> bool:
+        return bool(self._barred(instrument)) == self._settled
+
+    def _may_arm(self) -> bool:
+        held = self._lease is not None and self._lease.live
+        return held and not self._holds and not self._read_only
+
+    def _hold_claim(self) -> None:
+        """Take it, or renew it; raises NotConnected when somebody else has it."""
+        if self._claim is None:
+            self._claim = self._take_claim()
+            return
+        try:
+            self._claim.renew()
+        except NotConnected:
+            self._claim.release()
+            self._claim = None
+            raise
 
     def _lease_wait_s(self, instrument: Instrument) -> float:
         if self._lease is None or not instrument.manifest.emits:
@@ -366,9 +394,42 @@ class Supervisor:
                 f"not done within {limit_s:g} s", owner=self.name, command=command
             ) from None
 
+    async def _looked(
+        self,
+        instrument: Instrument,
+        call: Callable[[], Awaitable[_Result]],
+        limit_s: float,
+        command: str,
+    ) -> _Result:
+        """As `_limited`, but not while another's question or action is on its way."""
+        loop = asyncio.get_running_loop()
+        ours = asyncio.current_task()
+        timer = loop.call_later(0.99 * limit_s, lambda: look_again())
+
+        def look_again() -> None:
+            nonlocal timer
+            if instrument.busy or instrument.link.user not in (None, ours):
+                scope.reschedule(loop.time() + limit_s)
+                timer = loop.call_later(0.99 * limit_s, look_again)
+
+        try:
+            async with asyncio.timeout(limit_s) as scope:
+                return await call()
+        except TimeoutError:
+            raise Timeout(
+                f"not done within {limit_s:g} s", owner=self.name, command=command
+            ) from None
+        finally:
+            timer.cancel()
+
     def _in_words(self) -> str:
         status = self._status
         return f"it is {status.state}" + (f" ({status.reason})" if status.reason else "")
+
+    def _lose(self, state: State, reason: str) -> None:
+        """As `_tell`, where the readings are no longer true."""
+        self._status = replace(self._status, readings=MappingProxyType({}))
+        self._tell(state, reason)
 
     def _tell(self, state: State, reason: str = "") -> None:
         """Set the status; say so and wake those who wait, only when it changes."""

@@ -102,7 +102,8 @@ class HeraldStream:
 
     Attempt k starts at start_ps + k period_ps; or, with `clock_channel`, attempts are counted from
     that channel's tags, `attempts_per_clock` a tag. `clicks` and `outside` count the clicks in and
-    outside the windows, `attempts` those that ended with at least one click.
+    outside the windows, `attempts` those that ended with at least one click. `threads` share large
+    pieces.
     """
 
     def __init__(
@@ -113,12 +114,14 @@ class HeraldStream:
         start_ps: int = 0,
         clock_channel: int | None = None,
         attempts_per_clock: int = 1,
+        threads: int = 1,
     ) -> None:
         self.clicks = 0
         self.outside = 0
         self.attempts = 0
         self._pattern = pattern
         self._count = period_ps, start_ps, clock_channel, attempts_per_clock
+        self._threads = threads
         self._state = START
 
     def feed(self, time_ps: TimesPs, channel: Channels, until_ps: int | None = None) -> Heralds:
@@ -133,6 +136,7 @@ class HeraldStream:
             *self._count,
             until_ps,
             self._state,
+            threads=self._threads,
         )
         self.clicks += counts[0]
         self.outside += counts[1]

@@ -23,8 +23,15 @@ Basis = Literal["Z", "X", "Y"]
 Outcome = Annotated[int, Meta(ge=0, le=1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What an array of numpy or a database can hold."""
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Instant = Annotated[int, Meta(gt=-(2**62), lt=2**62)]
+"""Picoseconds on a tagger's timescale, with room for sums."""
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Finite = Annotated[float, Meta(gt=-1e18, lt=1e18)]
+
+MOST_REPORT_BYTES = 1_000_000
+"""Packed tags of one report; a message of the wire holds 48 576 bytes more."""
 
 
 class ErrorCode(enum.Enum):
@@ -182,19 +189,60 @@ class BasisTurned(Struct, frozen=True, tag="basis-turned"):
 class TagReport(Struct, frozen=True, tag="tag-report"):
     """Time stamps of one batch, without outcomes: the basis-blind form that QKD permits.
 
-    `times` are little-endian int64 picoseconds on the sender's timescale; `epoch` is that of the
-    analyzer for the whole batch, or -1 while it was turning. `lost`: tags are missing since the
-    batch before; `stream` changes when the sender's timescale starts anew.
+    `tags` are packed tags (docs/packed-tags.md) of one channel, 0, on the sender's timescale;
+    docs/tag-exchange.md says what may be in them. Those in [start, sent_until) are all there, those
+    from there to before `stop` were left out to keep to the sender's bandwidth. `epoch` is that of
+    the analyzer for the whole batch, or -1 while it was turning. `lost`: tags are missing since the
+    batch before; `stream` changes when the sender's timescale starts anew; `sequence` counts on
+    within a stream.
     """
 
     link: str
     stream: Int64
-    sequence: Int64
-    start_ps: Int64
-    stop_ps: Int64
+    sequence: Count
+    start_ps: Instant
+    sent_until_ps: Instant
+    stop_ps: Instant
     epoch: Int64
-    times: bytes
+    tags: Annotated[bytes, Meta(max_length=MOST_REPORT_BYTES)]
     lost: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.start_ps <= self.sent_until_ps <= self.stop_ps:
+            raise ValueError(
+                f"a tag report of [{self.start_ps}, {self.stop_ps}) ps sent until "
+                f"{self.sent_until_ps} ps"
+            )
+
+
+class KeepTime(Struct, frozen=True, tag="keep-time"):
+    """Asks the far end, by either end, to keep the clocks of a link in step for a while.
+
+    The link then tags and tracks even if nobody asks for pairs. `afresh`: the clocks are to be
+    found anew, whatever is believed of them.
+    """
+
+    link: str
+    for_s: Annotated[float, Meta(gt=0, le=86400)]
+    afresh: bool = False
+
+
+class ClockReport(Struct, frozen=True, tag="clock-report"):
+    """What the leading end knows of the two clocks.
+
+    Its time = the receiver's + offset_whole + offset + skew (the receiver's - epoch), picoseconds;
+    `uncertainty_ps` is one standard deviation of that now, a second at most. None where the clock
+    is not known.
+    """
+
+    link: str
+    stream: Int64
+    state: Literal["acquiring", "tracking", "holdover", "lost"]
+    epoch_ps: Instant | None = None
+    offset_whole_ps: Instant = 0
+    offset_ps: Finite = 0.0
+    skew: Annotated[float, Meta(gt=-1e-2, lt=1e-2)] = 0.0
+    uncertainty_ps: Annotated[float, Meta(ge=0, le=1e12)] | None = None
 
 
 class TagUse(enum.IntEnum):
@@ -265,6 +313,8 @@ Message = (
     | TurnBasis
     | BasisTurned
     | TagReport
+    | KeepTime
+    | ClockReport
     | MatchReport
     | TestOutcomes
     | LinkQuality

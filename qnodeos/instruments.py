@@ -7,13 +7,18 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from drivers.claims import Claims
+from drivers.conditions import parse_condition
 from drivers.devices import Instrument
 from drivers.errors import InstrumentProblem
+from drivers.interlocks import Interlock, InterlockState
 from drivers.plugin import UnknownDriver, load_driver, make_instrument
 from drivers.safety import ArmingLease, GuardEntry, keep_armed
-from drivers.supervisor import InstrumentStatus, Supervisor
+from drivers.status import InstrumentStatus
+from drivers.supervisor import Supervisor
+from qnodeos.acknowledging import ACKNOWLEDGE_EVERY_S, Desk
 from qnodeos.bus import Bus
-from qnodeos.config import InstrumentTable, NodeConfig
+from qnodeos.config import InstrumentTable, InterlockTable, NodeConfig
 from qnodeos.errors import UserError
 from qnodeos.store import Store
 
@@ -32,8 +37,10 @@ class Rack:
         rng: random.Random,
         store: Store,
         bus: Bus,
+        claims: Claims | None = None,
     ):
         self._config = config
+        self._claims = claims or Claims()
         self._store, self._bus = store, bus
         self._lease = ArmingLease(clock)
         self._told: dict[str, tuple[str, str]] = {}
@@ -41,6 +48,7 @@ class Rack:
         self.supervisors = {
             name: self._supervise(name, table, rng) for name, table in config.instruments.items()
         }
+        self.interlocks = {name: self._interlock(name, t) for name, t in config.interlocks.items()}
 
     async def run(self) -> None:
         """Supervise until cancelled; then every armed instrument is in its safe state."""
@@ -56,12 +64,22 @@ class Rack:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                if self.interlocks:
+                    tasks.create_task(self._listen_for_acknowledgements(), name="acknowledgements")
                 for name, supervisor in self.supervisors.items():
                     tasks.create_task(supervisor.run(), name=f"supervisor {name}")
         finally:
             # Only now may the guard go home: the supervisors have made all safe.
             guard.cancel()
             await asyncio.gather(guard, return_exceptions=True)
+
+    async def _listen_for_acknowledgements(self) -> None:
+        desk = Desk(self._config.node.data_dir)
+        while True:
+            for name, interlock in self.interlocks.items():
+                if desk.asked(name):
+                    desk.answer(name, interlock.acknowledge())
+            await asyncio.sleep(ACKNOWLEDGE_EVERY_S)
 
     def _supervise(self, name: str, table: InstrumentTable, rng: random.Random) -> Supervisor:
         make = self._maker(name, table)
@@ -81,6 +99,8 @@ class Rack:
             lease=self._lease if table.arm else None,
             on_status=self._status_changed,
             driver=table.driver,
+            claim=partial(self._claims.take, table.resource, f"{self._config.node.name}/{name}"),
+            read_only=table.read_only,
         )
 
     def _maker(self, name: str, table: InstrumentTable) -> Callable[[], Instrument]:
@@ -112,7 +132,27 @@ class Rack:
             ) from error
         return make
 
+    def _interlock(self, name: str, table: InterlockTable) -> Interlock:
+        return Interlock(
+            name,
+            parse_condition(table.when),
+            table.of,
+            [self.supervisors[each] for each in table.makes_safe],
+            on_change=partial(self._interlock_changed, name),
+        )
+
+    def _interlock_changed(self, name: str, state: InterlockState, reason: str) -> None:
+        self._bus.publish("interlocks", name, state)
+        self._store.event("interlock", {"name": name, "state": state, "reason": reason})
+        if reason:
+            self._bus.alarm(f"interlock-{name}", reason)
+        else:
+            self._bus.clear_alarm(f"interlock-{name}")
+
     def _status_changed(self, status: InstrumentStatus) -> None:
+        for interlock in self.interlocks.values():
+            if interlock.of == status.name:
+                interlock.hear(status)
         group = f"instrument-{status.name}"
         self._bus.publish(group, "state", status.state)
         for reading, value in status.readings.items():

@@ -16,9 +16,11 @@ from drivers.supervisor import Supervisor
 from link_layer.messages import (
     Accept,
     BasisTurned,
+    ClockReport,
     Create,
     ErrorCode,
     Finish,
+    KeepTime,
     LinkQuality,
     MatchReport,
     Message,
@@ -76,6 +78,7 @@ class PhotonicLink:
         self._context = context
         self._wanted = asyncio.Event()
         self._wanted_s = 0.0
+        self._kept_until_s = 0.0
         self._analyzer = TurningAnalyzer(analyzer, context.clock)
         self._role = (
             Leader(
@@ -91,7 +94,15 @@ class PhotonicLink:
             if self.leads
             else Follower(name, config, context, self._analyzer, self.desk, self.counters)
         )
-        self._source = TagSource(tagger, self._analyzer, self._wanted, context, self.counters)
+        self._source = TagSource(
+            tagger,
+            self._analyzer,
+            self._wanted,
+            context,
+            self.counters,
+            delay_ps=dict(zip(config.outcome_channels, config.outcome_delays_ps, strict=True)),
+            dead_time_ps=config.dead_time_ps,
+        )
 
     def handle(self, peer: str, message: Message) -> None:
         """Take a message of the far end."""
@@ -107,8 +118,11 @@ class PhotonicLink:
                 | BasisTurned()
                 | TestOutcomes()
                 | LinkQuality()
+                | ClockReport()
             ):
                 self._role.handle(message)
+            case KeepTime():
+                self._keep_in_step(message)
             case _:
                 self.counters["stale_messages"] += 1
 
@@ -116,6 +130,7 @@ class PhotonicLink:
         """The far end appeared, vanished, or is a new process."""
         if peer == self.config.peer and (not up or restarted):
             reason = f"{peer} {'has restarted' if up else 'was lost'}"
+            self._kept_until_s = 0.0
             self._role.reset(reason)
             self.desk.end_all(ErrorCode.OTHER, reason)
 
@@ -123,6 +138,28 @@ class PhotonicLink:
     def ready(self) -> bool:
         """A request can be made: the far end is there. Light is found out by measuring."""
         return self._context.peer_up(self.config.peer)
+
+    def keep_time(self, for_s: float, *, afresh: bool = False) -> bool:
+        """Keep the clocks of both ends in step for so long, though nobody asks for pairs.
+
+        Either end may ask; `afresh` to find the clocks anew. False: the far end is away. Raises
+        ValueError beyond a day.
+        """
+        if not 0 < for_s <= 86400:
+            raise ValueError(f"keep_time: found {for_s} s, expected more than 0, at most a day")
+        ask = KeepTime(self.name, for_s, afresh)
+        if not self._tell_peer(ask):
+            return False
+        self._keep_in_step(ask)
+        return True
+
+    def _keep_in_step(self, ask: KeepTime) -> None:
+        self._kept_until_s = max(self._kept_until_s, self._context.clock() + ask.for_s)
+        self._wanted_s = self._context.clock()
+        self._wanted.set()
+        self.counters["clocks_asked_for"] += 1
+        if ask.afresh:
+            self._role.find_clock_afresh()
 
     def status(self) -> Status:
         """How the link is, for bus and journal."""
@@ -145,7 +182,7 @@ class PhotonicLink:
         while True:
             await asyncio.sleep(TICK_S)
             self.desk.expire()
-            if len(self.desk.queue):
+            if len(self.desk.queue) or self._context.clock() < self._kept_until_s:
                 self._wanted_s = self._context.clock()
             elif self._context.clock() > self._wanted_s + REST_AFTER_S:
                 self._wanted.clear()

@@ -35,6 +35,7 @@ from qnodeos.analysis import TURNING, TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.measured import MeasuredPairs
+from qnodeos.outcome_delay import OutcomeDelays
 from qnodeos.rates import Rates
 from qnodeos.requests import Desk
 from qnodeos.status import Status
@@ -45,6 +46,7 @@ from timing.tags import TagBatch
 TURN_LIMIT_S = 10.0
 RETRY_S = 0.5
 ESTIMATE_EVERY_S = 0.5
+TELL_CLOCK_S = 0.5
 BASES: tuple[Basis, ...] = ("Z", "X", "Y")
 EPOCHS_KEPT = 64
 TESTS_KEPT = 2000
@@ -58,11 +60,15 @@ class AwaitedTests:
     basis: Basis
     outcomes: NDArray[np.uint8]
     accidental: NDArray[np.bool_]
+    apart_ps: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Pairs whose far tags lie in one report; arrays of shape (n,), `outcomes` are ours."""
+    """Pairs whose far tags lie in one report; arrays of shape (n,), `outcomes` are ours.
+
+    `apart_ps` is our tag's time less the far one's.
+    """
 
     basis: Basis
     sequence: int
@@ -70,6 +76,7 @@ class Entries:
     tags: NDArray[np.int64]
     use: NDArray[np.uint8]
     outcomes: NDArray[np.uint8]
+    apart_ps: NDArray[np.float64]
 
     def first(self, count: int) -> Entries:
         """At most so many of them."""
@@ -106,16 +113,18 @@ class Leader:
         self._next_pair = context.rng.getrandbits(30) << 32
         self._estimate: FidelityEstimate | None = None
         self._rates = Rates()
+        self._delays = OutcomeDelays()
 
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Take a batch of our own tagger."""
-        self._synchroniser.local(stream, self._outcomes_only(batch), epoch)
+        self._synchroniser.local(stream, batch, epoch)
         self._match()
 
     def handle(self, message: Message) -> None:
         """Take a message of the following end."""
         match message:
             case TagReport():
+                self._counters["reports_thinned"] += message.sent_until_ps < message.stop_ps
                 self._synchroniser.remote(message)
                 self._match()
             case TestOutcomes():
@@ -132,9 +141,14 @@ class Leader:
         # Nobody will answer the turn under way.
         self._far_turned(BasisTurned(self._link, self._epoch, ok=False, reason=reason))
 
+    def find_clock_afresh(self) -> None:
+        """Forget what is known of the clocks: an end asks for it."""
+        self._synchroniser.reset("asked to be found afresh")
+
     async def run(self, wanted: asyncio.Event) -> None:
         """Turn bases and acquire clocks while the link is wanted, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell_clock(wanted))
             tasks.create_task(self._synchroniser.run())
             tasks.create_task(self._keep_estimate())
             while True:
@@ -148,6 +162,7 @@ class Leader:
             **self._counters,
             **self._synchroniser.status(),
             **self._rates.status(),
+            **self._delays.status(),
         }
         estimate = self._estimate
         if estimate is not None:
@@ -202,20 +217,6 @@ class Leader:
 
     # Pairs.
 
-    def _outcomes_only(self, batch: TagBatch) -> TagBatch:
-        mine = np.isin(batch.channel, self._config.outcome_channels)
-        if mine.all():
-            return batch
-        return TagBatch(
-            batch.time_ps[mine],
-            batch.channel[mine],
-            batch.start_ps,
-            batch.stop_ps,
-            batch.overflow,
-            batch.lost,
-            batch.lost_tags,
-        )
-
     def _match(self) -> None:
         for overlap in self._synchroniser.overlaps():
             # Wider while the clock is less sure, but clear of the windows for accidentals.
@@ -252,7 +253,7 @@ class Leader:
             if not sent:
                 continue
             self._awaited[entry.first_pair] = AwaitedTests(
-                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL
+                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL, entry.apart_ps
             )
             while len(self._awaited) > TESTS_KEPT:
                 self._awaited.popitem(last=False)
@@ -300,6 +301,9 @@ class Leader:
                 continue
             count = int(np.count_nonzero(chosen))
             outcomes = overlap.local.channel[local[chosen]] == reflected
+            apart_ps = (
+                overlap.local.time_ps[local[chosen]] - overlap.remote_mapped_ps[remote[chosen]]
+            )
             yield Entries(
                 basis=basis,
                 sequence=int(sequence),
@@ -307,6 +311,7 @@ class Leader:
                 tags=overlap.remote.index[remote[chosen]],
                 use=use[chosen],
                 outcomes=outcomes.astype(np.uint8),
+                apart_ps=apart_ps.astype(np.float64),
             )
             self._next_pair += count
 
@@ -327,6 +332,15 @@ class Leader:
             ),
         )
 
+    async def _tell_clock(self, wanted: asyncio.Event) -> None:
+        """Let the following end know what we know of the clocks."""
+        while True:
+            await wanted.wait()
+            report = self._synchroniser.report()
+            if report is not None:
+                self._context.send(self._config.peer, report)
+            await asyncio.sleep(TELL_CLOCK_S)
+
     # Fidelity.
 
     def _far_outcomes(self, message: TestOutcomes) -> None:
@@ -335,8 +349,10 @@ class Leader:
         if awaited is None or len(theirs) != len(awaited.outcomes) or np.any(theirs > 1):
             self._counters["tests_malformed"] += 1
             return
+        true = ~awaited.accidental
+        self._delays.add(awaited.apart_ps[true], awaited.outcomes[true], theirs[true])
         joint = 2 * awaited.outcomes.astype(np.int64) + theirs
-        counts = np.bincount(joint[~awaited.accidental], minlength=4).reshape(2, 2)
+        counts = np.bincount(joint[true], minlength=4).reshape(2, 2)
         delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
         self._tests.add_counts(
             awaited.basis, self._bell_state, counts, delayed, windows=len(DELAYS_PS)

@@ -7,6 +7,7 @@ A package offers its driver under the entry-point group `qnodeos.drivers`.
 
 from __future__ import annotations
 
+from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
 from drivers.devices import (
     Analyzer,
     Attenuator,
@@ -36,6 +37,7 @@ from drivers.devices import (
     TimeTagger,
     Tunable,
 )
+from drivers.draining import drain
 from drivers.errors import (
     InstrumentError,
     InstrumentProblem,
@@ -44,11 +46,46 @@ from drivers.errors import (
     Refused,
     Timeout,
 )
-from drivers.framing import ETB, LINE_CRLF, LINE_LF, Anything, Framing, LengthCrc, Until
+from drivers.framing import (
+    ETB,
+    LINE_CRLF,
+    LINE_LF,
+    Anything,
+    EitherEnd,
+    Framing,
+    LengthCrc,
+    Until,
+)
 from drivers.links.base import Link, Transport
 from drivers.links.open import make_link
-from drivers.plugin import GROUP, Manifest, UnknownDriver, driver_names, load_driver
-from drivers.testing import FarEnd, ScriptedTransport, expected_exchange, memory_link
+from drivers.links.serial import SerialSettings
+from drivers.plugin import (
+    GROUP,
+    Asking,
+    Manifest,
+    UnknownDriver,
+    driver_names,
+    load_driver,
+    make_instrument,
+)
+from drivers.scpi import Lines, Scpi
+from drivers.testing import (
+    Channel,
+    Check,
+    ContractBroken,
+    FarEnd,
+    ScriptedTransport,
+    Session,
+    Subject,
+    checks_for,
+    dial_to,
+    expected_exchange,
+    memory_link,
+    on_tcp,
+    replayed,
+)
+from drivers.waiting import becomes
+from timing.loop import run_virtual
 from timing.tags import TagBatch
 
 __all__ = [
@@ -58,17 +95,22 @@ __all__ = [
     "LINE_LF",
     "Analyzer",
     "Anything",
+    "Asking",
     "Attenuator",
     "AvalancheBias",
     "Basis",
     "BellName",
+    "Channel",
+    "Check",
     "CoincidenceCounter",
+    "ContractBroken",
     "Counts",
     "DelayGenerator",
     "Detector",
     "DeviceCapabilities",
     "DeviceHerald",
     "DiodeCurrent",
+    "EitherEnd",
     "FarEnd",
     "Framing",
     "FrequencyReference",
@@ -78,6 +120,7 @@ __all__ = [
     "InstrumentProblem",
     "Laser",
     "LengthCrc",
+    "Lines",
     "Link",
     "Manifest",
     "NanowireBias",
@@ -91,7 +134,12 @@ __all__ = [
     "QuantumDevice",
     "ReferenceStatus",
     "Refused",
+    "Scpi",
     "ScriptedTransport",
+    "SerialSettings",
+    "Session",
+    "Setter",
+    "Subject",
     "TagBatch",
     "TemperatureController",
     "TimeTagger",
@@ -100,9 +148,21 @@ __all__ = [
     "Tunable",
     "UnknownDriver",
     "Until",
+    "apply_in_order",
+    "becomes",
+    "checks_for",
+    "dial_to",
+    "drain",
     "driver_names",
     "expected_exchange",
+    "in_range",
+    "known_options",
     "load_driver",
+    "make_instrument",
     "make_link",
     "memory_link",
+    "number_option",
+    "on_tcp",
+    "replayed",
+    "run_virtual",
 ]

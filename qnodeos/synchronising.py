@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
-import numpy as np
-
 from drivers.supervisor import Supervisor
-from link_layer.messages import TagReport
+from link_layer.messages import ClockReport, TagReport
 from qnodeos.clocks import PULLED, LockWatch, clock_noise
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
+from qnodeos.exchange import MOST_REPORT_TAGS
 from qnodeos.status import Status
 from timing.acquire import Acquisition, NoCorrelation
 from timing.changes import Change
 from timing.clock import ClockState
+from timing.packed import unpack_times
 from timing.sync import Overlap, PairSynchronizer, run_acquisition
-from timing.tags import TagBatch
+from timing.tags import PS_PER_S, TagBatch
 
 ACQUISITION_LIMIT_S = 30.0
 JOURNAL_EVERY_S = 0.25
@@ -68,7 +68,7 @@ class Synchroniser:
             self._sync.reset("remote")
         try:
             self._sync.add_remote(
-                np.frombuffer(report.times, "<i8").astype(np.int64),
+                unpack_times(report.tags, MOST_REPORT_TAGS),
                 report.start_ps,
                 report.stop_ps,
                 report.sequence,
@@ -131,6 +131,24 @@ class Synchroniser:
                 },
             )
             self._tell(self._sync.status().last_failure)
+
+    def report(self) -> ClockReport | None:
+        """What the far end may know of the clocks; None before its first tags."""
+        if self.remote_stream is None:
+            return None
+        status = self._sync.status()
+        if status.model is None:
+            return ClockReport(self._link, self.remote_stream, status.state.value)
+        return ClockReport(
+            self._link,
+            self.remote_stream,
+            status.state.value,
+            status.model.epoch_ps,
+            status.model.offset_whole_ps,
+            status.model.offset_ps,
+            status.model.skew,
+            min(status.uncertainty_ps or 0.0, PS_PER_S),
+        )
 
     def status(self) -> Status:
         """State, offset, skew and their uncertainty."""

@@ -1,17 +1,20 @@
-"""The tagger of a photonic link at one end: batches, each with the epoch of its basis."""
+"""The tagger of a photonic link at one end: blind batches, each with the epoch of its basis."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
+
+import numpy as np
 
 from drivers.devices import TimeTagger
 from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
 from qnodeos.analysis import TurningAnalyzer
 from qnodeos.context import NodeContext
+from timing.blind import BlindStream
 from timing.tags import TagBatch
 
 TakeBatch = Callable[[int, TagBatch, int], None]
@@ -24,7 +27,10 @@ RETRY_S = 0.05
 
 
 class TagSource:
-    """Streams tags while they are wanted; every start of the tagger is a stream of its own."""
+    """Streams tags while they are wanted; every start of the tagger is a stream of its own.
+
+    `delay_ps` names the channels that are wanted, with their delays; see `BlindStream`.
+    """
 
     def __init__(
         self,
@@ -33,9 +39,14 @@ class TagSource:
         wanted: asyncio.Event,
         context: NodeContext,
         counters: Counter[str],
+        *,
+        delay_ps: Mapping[int, int],
+        dead_time_ps: int,
     ):
         self._tagger, self._analyzer, self._wanted = tagger, analyzer, wanted
         self._counters = counters
+        self._delay_ps, self._dead_time_ps = delay_ps, dead_time_ps
+        self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._stream = context.rng.getrandbits(30) << 16
 
     async def run(self, take: TakeBatch) -> None:
@@ -55,11 +66,20 @@ class TagSource:
 
     async def _stream_from(self, tagger: TimeTagger, take: TakeBatch) -> None:
         self._stream += 1
+        blind = BlindStream(
+            self._delay_ps,
+            dead_time_ps=self._dead_time_ps,
+            resolution_ps=tagger.resolution_ps,
+            rng=self._rng,
+        )
         async with aclosing(tagger.stream()) as batches:
             async for batch in batches:
                 self._counters["tags"] += len(batch)
                 self._counters["tag_overflows"] += batch.overflow
                 self._counters["tag_losses"] += batch.lost
-                take(self._stream, batch, self._analyzer.epoch)
+                vetoed = blind.vetoed
+                blinded = blind.feed(batch)
+                self._counters["tags_vetoed"] += blind.vetoed - vetoed
+                take(self._stream, blinded, self._analyzer.epoch)
                 if not self._wanted.is_set():
                     return

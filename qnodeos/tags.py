@@ -4,13 +4,18 @@ All times are integer picoseconds in ascending int64 arrays, as a `TagBatch` or 
 them. The kernels raise ValueError for arrays of another kind and for times that step back.
 
 What a coincidence is has three meanings, named in `Semantics`; `docs/kernels.md` compares them.
-For streams in chunks there are `PairCounter`, `PairMatcher` and `DifferenceHistogram` for two
-channels, `FoldCounter` and `PairHistograms` for up to 64 in one merged stream.
+For streams in chunks there are `PairCounter`, `NearestMatcher`, `PairMatcher` and
+`DifferenceHistogram` for two channels, `FoldCounter`, `FoldFinder` and `PairHistograms` for up to
+64 in one merged stream, `FoldMatcher` for several streams and `PhaseHistogram` for one.
+
+Two recordings of one light by free-running clocks: `synchronise(a, b, Search(...))` finds and
+follows the offset, `examine` says what is wrong with them, `stability` how steady the clocks are.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cext.coincidence import (
+    NearestMatcher,
     PairCounter,
     PairMatcher,
     all_pairs,
@@ -26,8 +32,19 @@ from cext.coincidence import (
     match_pairs,
     nearest_pairs,
 )
-from cext.fold import FoldCounter, PairHistograms, fold_rank, match_folds
-from cext.histogram import DifferenceHistogram, difference_histogram, phase_histogram
+from cext.fold import FoldCounter, fold_rank
+from cext.fold_find import FoldFinder, find_folds
+from cext.fold_match import FoldMatcher, match_folds
+from cext.histogram import DifferenceHistogram
+from cext.pair_histograms import PairHistograms
+from cext.phase import PhaseHistogram, phase_histogram
+from qnodeos.delay_histograms import (
+    DelayHistogram,
+    delay_histogram,
+    delay_histograms,
+    find_single_peak,
+)
+from timing.acquire import Acquisition, NoCorrelation, Search
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -37,20 +54,33 @@ from timing.conditioning import (
     OrderRepair,
     StreamMerge,
 )
+from timing.diagnose import Finding, confirmed_unit, examine, swapped, wide_peak
+from timing.offline import synchronise
+from timing.offline_measure import SyncedFiles, TakeMapped
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
+from timing.stability import StabilityPoint, phase_of_frequency, stability
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
+from timing.time_steps import CombWarning, bin_on_grid, time_step_ps
 
 __all__ = [
+    "DEFAULT_BIN_PS",
     "PS_PER_S",
+    "Acquisition",
     "ChannelDelays",
     "Channels",
+    "CombWarning",
     "DeadTime",
     "DelayHistogram",
     "DifferenceHistogram",
     "DownSelect",
+    "Finding",
     "FoldCounter",
+    "FoldFinder",
+    "FoldMatcher",
     "MarkerGate",
+    "NearestMatcher",
+    "NoCorrelation",
     "OpenCloseGate",
     "OrderRepair",
     "PackedError",
@@ -58,20 +88,30 @@ __all__ = [
     "PairCounter",
     "PairHistograms",
     "PairMatcher",
+    "PhaseHistogram",
     "Recording",
     "RecordingError",
+    "Search",
     "Semantics",
+    "StabilityPoint",
     "StreamMerge",
+    "SyncedFiles",
     "TagBatch",
     "TagPacker",
     "TagUnpacker",
+    "TakeMapped",
     "TimesPs",
     "accidental_coincidences",
     "analyze_pair",
+    "bin_on_grid",
+    "confirmed_unit",
     "count_coincidences",
     "count_with_accidentals",
     "delay_histogram",
+    "delay_histograms",
+    "examine",
     "find_coincidences",
+    "find_folds",
     "find_single_peak",
     "fold_rank",
     "match_coincidences",
@@ -79,7 +119,13 @@ __all__ = [
     "open_recording",
     "pack_tags",
     "phase_histogram",
+    "phase_of_frequency",
+    "stability",
+    "swapped",
+    "synchronise",
+    "time_step_ps",
     "unpack_tags",
+    "wide_peak",
 ]
 
 Semantics = Literal["all", "nearest", "exclusive"]
@@ -90,41 +136,7 @@ tag of b nearest to the middle of its window, which may serve several tags of a.
 match in time order, each tag of a and of b at most once.
 """
 
-# A peak counts as the only one if it leads the next by this many standard deviations.
-PEAK_LEAD_SIGMA = 5.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DelayHistogram:
-    """Counts of b - a over all pairs; bin k holds [low_ps + k bin_ps, low_ps + (k+1) bin_ps).
-
-    The bins are odd in number and the middle one is centred on zero delay. `expected_per_bin` is
-    what two unrelated steady streams of the same rates give: rate_a rate_b bin T.
-    """
-
-    low_ps: int
-    bin_ps: int
-    counts: NDArray[np.int64]
-    expected_per_bin: float
-
-    @property
-    def delay_ps(self) -> NDArray[np.float64]:
-        """Centres of the bins, ps."""
-        starts = self.low_ps + self.bin_ps * np.arange(len(self.counts), dtype=np.float64)
-        return starts + (self.bin_ps - 1) / 2
-
-    @property
-    def g2(self) -> NDArray[np.float64]:
-        """Second-order correlation: counts / (rate_a rate_b bin T), 1 for unrelated light."""
-        return self.counts / self.expected_per_bin
-
-    @property
-    def g2_error(self) -> NDArray[np.float64]:
-        """Standard error of `g2`: Poisson, sqrt(counts) / expected; of an empty bin, one count's.
-
-        The rates are taken as known: their own error, 1/sqrt(tags), is common to all bins.
-        """
-        return np.sqrt(np.maximum(self.counts, 1)) / self.expected_per_bin
+DEFAULT_BIN_PS = 100
 
 
 def count_coincidences(
@@ -140,27 +152,32 @@ def count_coincidences(
     """Pairs with |b - a - delay_ps| <= window_ps // 2, both edges included.
 
     `window_ps` is the full width. What counts says `semantics`; `exclusive=True` is short for that
-    one. `threads` share the counting of all pairs.
+    one. `threads` share the work.
     """
     low, high = _window(window_ps, delay_ps)
     if semantics == "all" and not exclusive:
         return count_pairs(a, b, low, high, threads=threads)
-    return len(
-        find_coincidences(a, b, window_ps, delay_ps, "exclusive" if exclusive else semantics)[0]
-    )
+    meant: Semantics = "exclusive" if exclusive else semantics
+    return len(find_coincidences(a, b, window_ps, delay_ps, meant, threads=threads)[0])
 
 
 def find_coincidences(
-    a: TimesPs, b: TimesPs, window_ps: int, delay_ps: int = 0, semantics: Semantics = "all"
+    a: TimesPs,
+    b: TimesPs,
+    window_ps: int,
+    delay_ps: int = 0,
+    semantics: Semantics = "all",
+    *,
+    threads: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices into a and b of the coincidences that `count_coincidences` counts, ascending in a."""
     low, high = _window(window_ps, delay_ps)
     if semantics == "all":
-        return all_pairs(a, b, low, high)
+        return all_pairs(a, b, low, high, threads=threads)
     if semantics == "nearest":
-        return nearest_pairs(a, b, low, high)
+        return nearest_pairs(a, b, low, high, threads=threads)
     if semantics == "exclusive":
-        return match_pairs(a, b, low, high)
+        return match_pairs(a, b, low, high, threads=threads)
     raise ValueError(
         f"find_coincidences: no semantics {semantics!r}, expected all, nearest or exclusive"
     )
@@ -210,50 +227,6 @@ def accidental_coincidences(tags_a: int, tags_b: int, window_ps: int, span_ps: i
     return tags_a * tags_b * (window_ps // 2 * 2 + 1) / span_ps
 
 
-def delay_histogram(
-    a: TimesPs, b: TimesPs, range_ps: int, bin_ps: int, span_ps: int, *, same: bool = False
-) -> DelayHistogram:
-    """Histogram of b - a over +-range_ps (rounded up to whole bins) of tags that span `span_ps`.
-
-    `same` says that both are one channel: the pairs of each tag with itself are left out. Raises
-    ValueError for an empty array or a width, range or span below 1 ps.
-    """
-    if len(a) == 0 or len(b) == 0:
-        raise ValueError("delay_histogram: an array holds no tags, so nothing can be normalised")
-    if bin_ps < 1 or range_ps < 1 or span_ps < 1:
-        raise ValueError(
-            f"delay_histogram: found bin {bin_ps} ps, range {range_ps} ps, span {span_ps} ps, "
-            "expected at least 1 ps of each"
-        )
-    each_side = -(-range_ps // bin_ps)
-    low_ps = -each_side * bin_ps - bin_ps // 2
-    counts = difference_histogram(a, b, low_ps, bin_ps, 2 * each_side + 1)
-    if same:
-        counts[each_side] -= len(a)
-    return DelayHistogram(low_ps, bin_ps, counts, len(a) * len(b) * bin_ps / span_ps)
-
-
-def find_single_peak(histogram: DelayHistogram, window_ps: int) -> int | None:
-    """Delay (ps) of the one peak that stands out, or None if there is none or several alike.
-
-    The sum over a window must lead every sum of a window apart from it by five standard deviations,
-    which refuses pulse trains and flat or antibunched light. The delay is the peak's mean.
-    """
-    width = min(max(1, window_ps // histogram.bin_ps), len(histogram.counts))
-    sums = np.convolve(histogram.counts, np.ones(width, dtype=np.int64), mode="valid")
-    best = int(np.argmax(sums))
-    # A peak wider than the window spills into its neighbours; those are no rivals.
-    rivals = np.concatenate((sums[: max(0, best - 2 * width)], sums[best + 2 * width + 1 :]))
-    if len(rivals) == 0:
-        return None
-    top, next_best = int(sums[best]), int(rivals.max())
-    if top - next_best <= PEAK_LEAD_SIGMA * math.sqrt(top + next_best):
-        return None
-    inside = slice(best, best + width)
-    above = np.clip(histogram.counts[inside] - histogram.expected_per_bin, 0, None)
-    return round(float(np.average(histogram.delay_ps[inside], weights=above)))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PairAnalysis:
     """Coincidences and g2 of two channels of one recording.
@@ -285,22 +258,36 @@ def analyze_pair(
     channel_b: int,
     *,
     window_ps: int,
-    bin_ps: int,
+    bin_ps: int | None = None,
     range_ps: int,
     delay_ps: int | None = None,
+    threads: int = 1,
 ) -> PairAnalysis:
     """Coincidences and g2 of two channels, or of one with itself; delays are b - a.
 
     Without `delay_ps` the window is put on the one peak that stands out, else on zero delay.
-    Raises ValueError where a channel holds no tags or a width is below 1 ps.
+    Without `bin_ps` bins are about 100 ps wide, on the recording's time steps; one given that is
+    off them brings a CombWarning. Raises ValueError where a channel holds no tags or a width is
+    below 1 ps.
     """
+    grid_ps = recording.bin_grid_ps
+    if bin_ps is None:
+        bin_ps = bin_on_grid(DEFAULT_BIN_PS, grid_ps)
+    elif bin_ps % grid_ps:
+        warnings.warn(
+            f"bins of {bin_ps} ps hold unequal numbers of the time steps of {recording.path}, "
+            f"which shows as a comb; expected a multiple of {grid_ps} ps, such as "
+            f"{bin_on_grid(bin_ps, grid_ps)} ps",
+            CombWarning,
+            stacklevel=2,
+        )
     same = channel_a == channel_b
     a, b = recording.of(channel_a), recording.of(channel_b)
     span_ps = recording.stop_ps - recording.start_ps
-    histogram = delay_histogram(a, b, range_ps, bin_ps, span_ps, same=same)
+    histogram = delay_histogram(a, b, range_ps, bin_ps, span_ps, same=same, threads=threads)
     peak = find_single_peak(histogram, window_ps) if delay_ps is None and not same else None
     delay = delay_ps if delay_ps is not None else peak or 0
-    coincidences = count_coincidences(a, b, window_ps, delay)
+    coincidences = count_coincidences(a, b, window_ps, delay, threads=threads)
     if same and abs(delay) <= window_ps // 2:
         coincidences -= len(a)
     return PairAnalysis(

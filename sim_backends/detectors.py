@@ -48,6 +48,11 @@ class DetectorBank:
         self._last_click: list[int | None] = [None] * config.channels
         self._later: list[Times] = [np.empty(0, np.int64)] * config.channels
 
+    @property
+    def full_bias_ua(self) -> float:
+        """The bias at which efficiency and dark counts are those of the configuration."""
+        return self._config.full_bias_ua
+
     def efficiency(self, channel: int) -> float:
         """Probability that a photon at channel (from 0) clicks: a sigmoid of the bias."""
         if not self._counts(channel):

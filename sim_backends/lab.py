@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sim_backends.lab_file import LabError, build, read_toml
 
@@ -151,40 +151,42 @@ class MidpointConfig(_Table):
         return self
 
 
-_OF_SECTIONS = {
-    "tdc1": ("taggers",),
-    "dlcpro": ("lasers",),
-    "pm100d": ("lasers",),
-    "websq": ("detectors",),
-    "ell14": ("analyzers",),
-    "quantum-device": ("memories", "midpoints"),
-}
-_REACHED_BY = {
-    "tdc1": ("pty",),
-    "dlcpro": ("port",),
-    "pm100d": ("port",),
-    "websq": ("port", "counts_port"),
-    "ell14": ("pty",),
-    "quantum-device": ("port",),
-}
+_PORTS = (
+    "port",
+    "counts_port",
+    "monitor_port",
+    "dlt_port",
+    "tags1_port",
+    "tags2_port",
+    "tags3_port",
+    "tags4_port",
+)
+_ADDRESSES = ("pty", *_PORTS)
 
 
 class InstrumentConfig(_Table):
     """How one thing of the lab is reached; `of` is `<section>.<name>`.
 
-    `pty` is a name in the run directory; `port` and `counts_port` are TCP ports.
+    An instrument that shows nothing of the lab, as a switch, has no `of`. `pty` is a name in the
+    run directory; the others, as `port` and `counts_port`, are ports of the lab's host.
     """
 
-    type: Literal["tdc1", "dlcpro", "pm100d", "websq", "ell14", "quantum-device"]
-    of: Annotated[str, Field(pattern=r"^[a-z]+\.[^.]+$")]
+    type: str
+    of: Annotated[str, Field(pattern=r"^([a-z]+\.[^.]+)?$")] = ""
     serial: Annotated[str, Field(max_length=80)] = ""
     pty: PtyName | None = None
     port: Port | None = None
     counts_port: Port | None = None
+    monitor_port: Port | None = None
+    dlt_port: Port | None = None
+    tags1_port: Port | None = None
+    tags2_port: Port | None = None
+    tags3_port: Port | None = None
+    tags4_port: Port | None = None
 
     @property
     def of_section(self) -> str:
-        """The section of the thing it gives access to, e.g. "taggers"."""
+        """The section of the thing it gives access to, e.g. "taggers"; "" for none."""
         return self.of.partition(".")[0]
 
     @property
@@ -192,21 +194,43 @@ class InstrumentConfig(_Table):
         """The name of that thing in its section."""
         return self.of.partition(".")[2]
 
+    @property
+    def addresses(self) -> dict[str, str | int]:
+        """What is given of `pty` and the ports."""
+        given = {name: getattr(self, name) for name in _ADDRESSES}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_type(cls, value: str) -> str:
+        # Late, as the instruments are made of models that are configured by this module.
+        from sim_backends.catalogue import CATALOGUE
+
+        if value not in CATALOGUE:
+            raise ValueError(f"found {value!r}; expected one of {', '.join(sorted(CATALOGUE))}")
+        return value
+
     @model_validator(mode="after")
     def _is_reached_as_its_type_is(self) -> Self:
-        if self.of_section not in _OF_SECTIONS[self.type]:
+        from sim_backends.catalogue import CATALOGUE
+
+        kind = CATALOGUE[self.type]
+        if kind.of and self.of_section not in kind.of:
+            found = f"of = {self.of!r}" if self.of else "of is missing"
             raise ValueError(
-                f"of = {self.of!r}; a {self.type} is expected to be of "
-                + " or ".join(f"{section}.<name>" for section in _OF_SECTIONS[self.type])
+                f"{found}; a {self.type} is expected to be of "
+                + " or ".join(f"{section}.<name>" for section in kind.of)
             )
-        for field in ("pty", "port", "counts_port"):
-            given, wanted = getattr(self, field) is not None, field in _REACHED_BY[self.type]
-            if wanted and not given:
+        if self.of and not kind.of:
+            raise ValueError(f"of = {self.of!r}; a {self.type} shows nothing of the lab: remove it")
+        for field in kind.reached_by:
+            if field not in self.addresses:
                 raise ValueError(f"{field} is missing; a {self.type} is reached by it")
-            if given and not wanted:
+        for field, value in self.addresses.items():
+            if field not in kind.mounts:
                 raise ValueError(
-                    f"{field} = {getattr(self, field)!r}; a {self.type} is expected to have only "
-                    + " and ".join(_REACHED_BY[self.type])
+                    f"{field} = {value!r}; a {self.type} is expected to have only "
+                    + " and ".join(kind.mounts)
                 )
         return self
 
@@ -296,15 +320,14 @@ def _check_references(config: LabConfig, path: Path) -> None:
             linked[end] = name
     used: dict[str, str] = {}
     for name, instrument in config.instruments.items():
-        known(f"instruments.{name}.of", instrument.of_name, instrument.of_section)
-        for field in ("pty", "port", "counts_port"):
-            value = getattr(instrument, field)
+        if instrument.of:
+            known(f"instruments.{name}.of", instrument.of_name, instrument.of_section)
+        for field, value in instrument.addresses.items():
             address = f"{'pty' if field == 'pty' else 'port'} {value}"
-            if value is not None and address in used:
+            if address in used:
                 raise LabError(
                     path,
                     f"instruments.{name}.{field}",
                     f"found {address}, taken by instruments.{used[address]}; expected a free one",
                 )
-            if value is not None:
-                used[address] = name
+            used[address] = name

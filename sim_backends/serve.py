@@ -8,24 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
 
-from sim_backends.instruments.dlcpro import DlcPro
-from sim_backends.instruments.ell14 import Ell14Bus
-from sim_backends.instruments.pm100d import Pm100d
-from sim_backends.instruments.quantum_device import QuantumDeviceServer
-from sim_backends.instruments.tdc1 import Tdc1
-from sim_backends.instruments.websq import WebSq
+from sim_backends.catalogue import CATALOGUE, MESSAGE_KINDS, Context, Sockets, Stepped
 from sim_backends.lab import InstrumentConfig, LabConfig, load_lab
-from sim_backends.mount import (
-    Connect,
-    MemoryPort,
-    MountError,
-    PtyMount,
-    TcpMount,
-    listen_on,
-    open_memory,
-)
+from sim_backends.mount import MemoryPort, MountError, open_memory
+from sim_backends.mount_messages import in_packets
+from sim_backends.places import PLACES, Place, PtyPlace
 from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog
 from sim_backends.world import World
@@ -44,10 +33,6 @@ class ServeError(Exception):
         super().__init__(f"{where}: {what}: {found}; {do}")
 
 
-class _Stepped(Protocol):
-    def poll(self) -> None: ...
-
-
 class Bench:
     """A world and the byte machines of all its instruments, on the running event loop.
 
@@ -64,38 +49,44 @@ class Bench:
         self._config = config
         self._truth = truth
         self._unix_s = unix_s or _wall_clock(loop)
-        self._stepped: list[_Stepped] = []
+        self._stepped: list[Stepped] = []
         self._herald_timer: asyncio.TimerHandle | None = None
         self._herald_due_s: float | None = None
         self._step_s: float | None = None
         self.world = World(config, now_s=self._now_s, truth=truth)
-        self.sockets: dict[str, dict[str, Connect]] = {
+        self.sockets: dict[str, Sockets] = {
             name: self._machine(name, item) for name, item in config.instruments.items()
         }
 
     def memory(self, instrument: str, field: str = "port") -> MemoryPort:
         """A new client of an instrument, connected in memory."""
-        return open_memory(self.sockets[instrument][field])
+        connect = self.sockets[instrument][field]
+        kind = CATALOGUE[self._config.instruments[instrument].type].mounts[field]
+        return open_memory(in_packets(connect) if kind in MESSAGE_KINDS else connect)
 
     async def run(self) -> None:
         """Let the lab live, until cancelled."""
         steps = 0
         next_s = self._loop.time()
         while True:
-            # One instant for the whole step: what reads the world again finds it up to date.
-            self._step_s = self._loop.time()
-            try:
-                self.world.advance()
-                for machine in self._stepped:
-                    machine.poll()
-            finally:
-                self._step_s = None
+            self.step()
             steps += 1
             if steps % _FLUSH_STEPS == 0:
                 self._truth.flush()
             # A late step is not made up for: the world then takes a longer one.
             next_s = max(next_s + STEP_S, self._loop.time())
             await asyncio.sleep(next_s - self._loop.time())
+
+    def step(self) -> None:
+        """Bring the world up to now and let every instrument do what is due; `run` does it."""
+        # One instant for the whole step: what reads the world again finds it up to date.
+        self._step_s = self._loop.time()
+        try:
+            self.world.advance()
+            for machine in self._stepped:
+                machine.poll()
+        finally:
+            self._step_s = None
 
     def close(self) -> None:
         """End timers and write out the truth; call it once, after `run`."""
@@ -121,32 +112,19 @@ class Bench:
         self.world.fire_due()
         self._arm()
 
-    def _machine(self, name: str, item: InstrumentConfig) -> dict[str, Connect]:
-        world, of = self.world, item.of_name
-        match item.type:
-            case "tdc1":
-                tagger = Tdc1(world.taggers[of], item.serial)
-                self._stepped.append(tagger)
-                return {"pty": tagger.connect}
-            case "ell14":
-                bus = Ell14Bus(world.analyzers[of], item.serial)
-                self._stepped.append(bus)
-                return {"pty": bus.connect}
-            case "dlcpro":
-                laser = DlcPro(world.lasers[of], item.serial, advance=world.advance)
-                return {"port": laser.connect}
-            case "pm100d":
-                rng = generator(self._config.lab.seed, f"instruments.{name}")
-                return {"port": Pm100d(world.lasers[of], item.serial, rng).connect}
-            case "websq":
-                box = WebSq(world.detectors[of], advance=world.advance, unix_s=self._unix_s)
-                return {"port": box.connect_control, "counts_port": box.connect_counts}
-            case "quantum-device":
-                device = (
-                    world.memories[of] if item.of_section == "memories" else world.midpoints[of]
-                )
-                server = QuantumDeviceServer(device, item.serial, changed=self._arm)
-                return {"port": server.connect}
+    def _machine(self, name: str, item: InstrumentConfig) -> Sockets:
+        things: dict[str, Any] = getattr(self.world, item.of_section) if item.of else {}
+        context = Context(
+            of=things.get(item.of_name),
+            serial=item.serial,
+            rng=generator(self._config.lab.seed, f"instruments.{name}"),
+            advance=self.world.advance,
+            now_s=self._now_s,
+            unix_s=self._unix_s,
+            step=self._stepped.append,
+            changed=self._arm,
+        )
+        return CATALOGUE[item.type].make(context)
 
 
 async def serve(
@@ -163,44 +141,29 @@ async def serve(
     path = Path(lab_path)
     config = load_lab(path)
     ended = asyncio.Event() if stop is None else stop
-    host = config.lab.host
-    listeners = {}
-    tcp: list[TcpMount] = []
-    ptys: list[PtyMount] = []
-    lines: list[str] = []
+    places: dict[tuple[str, str], Place] = {}
     bench: Bench | None = None
     signals = _end_on_signal(ended)
     try:
-        # The ports first: a lab that is already being served must not lose its truth to this one.
-        for name, field, port in _tcp_fields(config):
+        # The addresses first: a lab that is already being served must not lose its truth to this
+        # one.
+        for name, field in _sockets(config):
             with _place(path, name, field):
-                listeners[name, field] = listen_on(host, port)
+                places[name, field] = _take(config, name, field)
         bench = Bench(config, _truth_log(config, path))
-        for name, item in config.instruments.items():
-            for field, connect in bench.sockets[name].items():
-                if field == "pty" and item.pty is not None:
-                    pty = PtyMount(connect, config.lab.run_dir / item.pty)
-                    with _place(path, name, field):
-                        pty.start()
-                    ptys.append(pty)
-                    lines.append(f"{name} {item.type} serial://{pty.link}")
-                else:
-                    listener = listeners.pop((name, field))
-                    mount = TcpMount(connect)
-                    port = listener.getsockname()[1]
-                    await mount.start(listener)
-                    tcp.append(mount)
-                    lines.append(f"{name} {item.type} tcp://{host}:{port}")
+        for (name, field), place in places.items():
+            with _place(path, name, field):
+                await place.start(bench.sockets[name][field])
+        lines = [
+            f"{name} {config.instruments[name].type} {place.resource}"
+            for (name, _), place in places.items()
+        ]
         if ready is not None:
             ready(lines)
         await _run_until(bench, ended)
     finally:
-        for listener in listeners.values():
-            listener.close()
-        for pty in ptys:
-            pty.stop()
-        for mount in tcp:
-            await mount.stop()
+        for place in places.values():
+            await place.stop()
         if bench is not None:
             bench.close()
         for number in signals:
@@ -232,13 +195,23 @@ async def _run_until(bench: Bench, ended: asyncio.Event) -> None:
         await asyncio.gather(life, end, return_exceptions=True)
 
 
-def _tcp_fields(config: LabConfig) -> list[tuple[str, str, int]]:
+def _sockets(config: LabConfig) -> list[tuple[str, str]]:
+    """Instrument and field of everything that is reached."""
     return [
-        (name, field, port)
+        (name, field)
         for name, item in config.instruments.items()
-        for field, port in (("port", item.port), ("counts_port", item.counts_port))
-        if port is not None
+        for field in CATALOGUE[item.type].mounts
+        if field in item.addresses
     ]
+
+
+def _take(config: LabConfig, name: str, field: str) -> Place:
+    """Take the address of one socket. Raises MountError."""
+    item = config.instruments[name]
+    kind, address = CATALOGUE[item.type].mounts[field], item.addresses[field]
+    if kind == "pty":
+        return PtyPlace(config.lab.run_dir / str(address))
+    return PLACES[kind](config.lab.host, int(address))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Conditioning of tag streams that come in pieces; whichever way they are cut, the result is one.
 
 Each class takes pieces by `feed` and gives back what is settled, and by `finish`, where it has
-that, what is left. Times are int64 picoseconds, channels uint8, as in a `TagBatch`.
+that, what is left. Times are int64 picoseconds, channels uint8, as in a `TagBatch`. Large pieces
+are shared out to `threads`, with the same result.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class OrderRepair:
     of them in the stream or -1, `worst_ps` the farthest that any tag lay behind.
     """
 
-    def __init__(self, bound_ps: int) -> None:
+    def __init__(self, bound_ps: int, *, threads: int = 1) -> None:
+        self._threads = threads
         self.steps_back = 0
         self.late = 0
         self.first_late = -1
@@ -67,7 +69,7 @@ class OrderRepair:
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that nothing to come can overtake, ascending."""
         steps_back, late, first_late, worst_ps, keep, self._latest_ps = find_disorder(
-            time_ps, self._bound_ps, self._previous_ps, self._latest_ps
+            time_ps, self._bound_ps, self._previous_ps, self._latest_ps, threads=self._threads
         )
         self.steps_back += steps_back
         self.worst_ps = max(self.worst_ps, worst_ps)
@@ -78,7 +80,7 @@ class OrderRepair:
         if len(time_ps):
             self._previous_ps = int(time_ps[-1])
         if keep is not None:
-            time_ps, channel = select_tags(time_ps, channel, keep)
+            time_ps, channel = select_tags(time_ps, channel, keep, threads=self._threads)
         if len(self._held[0]):
             time_ps = np.concatenate((self._held[0], time_ps))
             channel = np.concatenate((self._held[1], channel))
@@ -99,21 +101,24 @@ class OrderRepair:
 class ChannelDelays:
     """Adds a delay to each channel and puts the stream, which must ascend, back in order."""
 
-    def __init__(self, delay_ps: Mapping[int, int]) -> None:
+    def __init__(self, delay_ps: Mapping[int, int], *, threads: int = 1) -> None:
+        self._threads = threads
         self._delay_ps = by_channel(delay_ps)
-        self._order = OrderRepair(int(self._delay_ps.max() - self._delay_ps.min()))
+        spread_ps = int(self._delay_ps.max() - self._delay_ps.min())
+        self._order = OrderRepair(spread_ps, threads=threads)
         self._latest_ps = NEVER_PS
 
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that nothing to come can overtake; ValueError where the input steps back."""
         steps_back, *_, self._latest_ps = find_disorder(
-            time_ps, 0, self._latest_ps, self._latest_ps
+            time_ps, 0, self._latest_ps, self._latest_ps, threads=self._threads
         )
         if steps_back:
             raise ValueError(
                 f"ChannelDelays: the stream steps back at {steps_back} tags; repair its order first"
             )
-        return self._order.feed(delay_channels(time_ps, channel, self._delay_ps), channel)
+        moved_ps = delay_channels(time_ps, channel, self._delay_ps, threads=self._threads)
+        return self._order.feed(moved_ps, channel)
 
     def finish(self) -> Tags:
         """What is left."""
@@ -127,7 +132,8 @@ class StreamMerge:
     stream has nothing before this time to come, so that a dark one does not hold up the rest.
     """
 
-    def __init__(self, streams: int) -> None:
+    def __init__(self, streams: int, *, threads: int = 1) -> None:
+        self._threads = threads
         self._held = [no_tags() for _ in range(streams)]
         self._until_ps = [NEVER_PS] * streams
 
@@ -151,7 +157,7 @@ class StreamMerge:
             np.concatenate((held[0], time_ps)),
             np.concatenate((held[1], channel)),
         )
-        return merge([self._take(k) for k in range(len(self._held))])
+        return merge([self._take(k) for k in range(len(self._held))], threads=self._threads)
 
     def _take(self, stream: int) -> Tags:
         """The tags of one stream that no other can precede, ties included."""
@@ -168,14 +174,16 @@ class StreamMerge:
     def finish(self) -> Tags:
         """What is left of all streams."""
         left, self._held = self._held, [no_tags() for _ in self._held]
-        return merge(left)
+        return merge(left, threads=self._threads)
 
 
-def merge(streams: Sequence[Tags]) -> Tags:
+def merge(streams: Sequence[Tags], *, threads: int = 1) -> Tags:
     """Ascending streams as one; of equal times those of the stream named first come first."""
     left = list(streams) or [no_tags()]
     while len(left) > 1:
-        pairs = [merge_two(*left[k], *left[k + 1]) for k in range(0, len(left) - 1, 2)]
+        pairs = [
+            merge_two(*left[k], *left[k + 1], threads=threads) for k in range(0, len(left) - 1, 2)
+        ]
         left = pairs + left[2 * len(pairs) :]
     return left[0]
 
@@ -186,7 +194,10 @@ class DeadTime:
     `extended`: each tag starts the dead time anew, also one left out, as after-pulse trains need.
     """
 
-    def __init__(self, dead_time_ps: Mapping[int, int], *, extended: bool = False) -> None:
+    def __init__(
+        self, dead_time_ps: Mapping[int, int], *, extended: bool = False, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self.vetoed = 0
         self._dead_time_ps = by_channel(dead_time_ps)
         self._extended = extended
@@ -195,9 +206,14 @@ class DeadTime:
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that remain."""
         keep, self._last_ps = veto_after_clicks(
-            time_ps, channel, self._dead_time_ps, self._last_ps, self._extended
+            time_ps,
+            channel,
+            self._dead_time_ps,
+            self._last_ps,
+            self._extended,
+            threads=self._threads,
         )
-        kept = select_tags(time_ps, channel, keep)
+        kept = select_tags(time_ps, channel, keep, threads=self._threads)
         self.vetoed += len(time_ps) - len(kept[0])
         return kept
 
@@ -205,37 +221,50 @@ class DeadTime:
 class MarkerGate:
     """Keeps markers, and tags from `delay_ps` to before `delay_ps + length_ps` after a marker."""
 
-    def __init__(self, marker_channel: int, delay_ps: int, length_ps: int) -> None:
+    def __init__(
+        self, marker_channel: int, delay_ps: int, length_ps: int, *, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self._gate = marker_channel, delay_ps, length_ps
         self._markers_ps = np.empty(0, np.int64)
 
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that remain."""
-        keep, self._markers_ps = gate_after_marker(time_ps, channel, *self._gate, self._markers_ps)
-        return select_tags(time_ps, channel, keep)
+        keep, self._markers_ps = gate_after_marker(
+            time_ps, channel, *self._gate, self._markers_ps, threads=self._threads
+        )
+        return select_tags(time_ps, channel, keep, threads=self._threads)
 
 
 class OpenCloseGate:
     """Keeps the tags between a marker that opens and the next that closes, and the markers."""
 
-    def __init__(self, open_channel: int, close_channel: int, *, is_open: bool = False) -> None:
+    def __init__(
+        self, open_channel: int, close_channel: int, *, is_open: bool = False, threads: int = 1
+    ) -> None:
+        self._threads = threads
         self.is_open = is_open
         self._channels = open_channel, close_channel
 
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that remain."""
-        keep, self.is_open = gate_between_markers(time_ps, channel, *self._channels, self.is_open)
-        return select_tags(time_ps, channel, keep)
+        keep, self.is_open = gate_between_markers(
+            time_ps, channel, *self._channels, self.is_open, threads=self._threads
+        )
+        return select_tags(time_ps, channel, keep, threads=self._threads)
 
 
 class DownSelect:
     """Keeps one tag in so many of each channel named, and none of the others."""
 
-    def __init__(self, one_in: Mapping[int, int]) -> None:
+    def __init__(self, one_in: Mapping[int, int], *, threads: int = 1) -> None:
+        self._threads = threads
         self._divisors = by_channel(one_in)
         self._counts = by_channel({})
 
     def feed(self, time_ps: TimesPs, channel: Channels) -> Tags:
         """The tags that remain."""
-        keep, self._counts = keep_one_in(channel, self._divisors, self._counts)
-        return select_tags(time_ps, channel, keep)
+        keep, self._counts = keep_one_in(
+            channel, self._divisors, self._counts, threads=self._threads
+        )
+        return select_tags(time_ps, channel, keep, threads=self._threads)

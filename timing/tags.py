@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,3 +59,24 @@ class TagBatch:
         """Times of the tags on the given channels, ascending."""
         wanted: TimesPs = self.time_ps[np.isin(self.channel, channels)]
         return wanted
+
+
+def joined(batches: Sequence[TagBatch]) -> TagBatch:
+    """Batches that follow each other without a gap as one; ValueError where they do not."""
+    if len(batches) == 1:
+        return batches[0]
+    for before, after in itertools.pairwise(batches):
+        if after.start_ps != before.stop_ps:
+            raise ValueError(
+                f"joined: a batch ends at {before.stop_ps} ps, the next begins at "
+                f"{after.start_ps} ps"
+            )
+    return TagBatch(
+        np.concatenate([batch.time_ps for batch in batches]),
+        np.concatenate([batch.channel for batch in batches]),
+        batches[0].start_ps,
+        batches[-1].stop_ps,
+        any(batch.overflow for batch in batches),
+        any(batch.lost for batch in batches),
+        sum(batch.lost_tags for batch in batches),
+    )

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cext import threads as in_parts
 from cext.decode import (
     decode_id900,
     decode_picoquant_t2,
@@ -28,7 +29,7 @@ from cext.decode import (
     decode_tdc2,
 )
 from cext.decode_packed import pack_payload, unpack_payload
-from timing.packed import PackedError, TagUnpacker, pack_tags
+from timing.packed import PackedError, TagUnpacker, pack_tags, pack_times, unpack_times
 from timing.recordings import RecordingError, open_recording
 
 Random = np.random.Generator
@@ -68,16 +69,29 @@ def mutated(random: Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
+def tried(decode: Callable[..., tuple], stream: np.ndarray, start: tuple, threads: int) -> tuple:
+    """(arrays, state), or None and what is refused."""
+    try:
+        return decode(stream, *start, threads=threads)
+    except ValueError as error:
+        return None, str(error)
+
+
 def same_in_pieces(
     random: Random, stream: np.ndarray, width: int, decode: Callable[..., tuple], start: tuple
 ) -> list[np.ndarray] | None:
-    """The whole's arrays, after a check that pieces give the same; None where it is refused.
+    """The whole's arrays, after a check that pieces and threads give the same; None where it is
+    refused.
 
-    `decode(piece, *state)` gives (arrays, state).
+    `decode(piece, *state, threads=1)` gives (arrays, state).
     """
-    try:
-        whole, end = decode(stream, *start)
-    except ValueError:
+    whole, end = tried(decode, stream, start, 1)
+    if random.random() < 0.1:
+        shared, shared_end = tried(decode, stream, start, 2)
+        assert shared_end == end, f"two threads end with {shared_end}, one with {end}"
+        for k, array in enumerate(whole or ()):
+            assert np.array_equal(array, shared[k]), f"array {k} of two threads"
+    if whole is None:
         return None
     cuts = np.sort(random.integers(0, len(stream) // width + 1, int(random.integers(4)))) * width
     parts, state = [], start
@@ -99,8 +113,8 @@ def tdc1(random: Random) -> None:
     """TDC1 words."""
     stream = words(random, np.uint32)
 
-    def decode(piece: np.ndarray, wraps: int, last: int) -> tuple:
-        time_ps, channel, *state = decode_tdc1(piece, wraps, last)
+    def decode(piece: np.ndarray, wraps: int, last: int, threads: int = 1) -> tuple:
+        time_ps, channel, *state = decode_tdc1(piece, wraps, last, threads=threads)
         return (time_ps, channel), tuple(state)
 
     tags = same_in_pieces(random, stream, 1, decode, (int(random.integers(2**24)), 0))
@@ -114,8 +128,8 @@ def tdc2(random: Random) -> None:
     stream = stream[: len(stream) // 2 * 2]
     high_first = bool(random.integers(2))
 
-    def decode(piece: np.ndarray, last: int | None) -> tuple:
-        time_ps, channel, _, state = decode_tdc2(piece, high_first, last)
+    def decode(piece: np.ndarray, last: int | None, threads: int = 1) -> tuple:
+        time_ps, channel, _, state = decode_tdc2(piece, high_first, last, threads=threads)
         return (time_ps, channel), (state,)
 
     tags = same_in_pieces(random, stream, 2, decode, (None,))
@@ -132,11 +146,15 @@ def picoquant(random: Random) -> None:
     period_ps = float(random.choice([1.0, 12500.078, 2.0**39, 3.3e6]))
     t3 = bool(random.integers(2))
 
-    def decode(piece: np.ndarray, base: int) -> tuple:
+    def decode(piece: np.ndarray, base: int, threads: int = 1) -> tuple:
         if t3:
-            *arrays, _, base = decode_picoquant_t3(piece, period_ps, resolution_ps, variant, base)
+            *arrays, _, base = decode_picoquant_t3(
+                piece, period_ps, resolution_ps, variant, base, threads=threads
+            )
         else:
-            *arrays, _, base = decode_picoquant_t2(piece, resolution_ps, variant, base)
+            *arrays, _, base = decode_picoquant_t2(
+                piece, resolution_ps, variant, base, threads=threads
+            )
         return arrays, (base,)
 
     tags = same_in_pieces(random, stream, 1, decode, (int(random.integers(2**20)),))
@@ -161,8 +179,8 @@ def id900(random: Random) -> None:
     if random.random() < 0.7:
         stream &= np.uint64(2**40 - 1)
 
-    def decode(piece: np.ndarray, index: int) -> tuple:
-        time_ps, channel, index = decode_id900(piece, 3, 10**6, index, with_index)
+    def decode(piece: np.ndarray, index: int, threads: int = 1) -> tuple:
+        time_ps, channel, index = decode_id900(piece, 3, 10**6, index, with_index, threads=threads)
         return (time_ps, channel), (index,)
 
     tags = same_in_pieces(random, stream, 1 + with_index, decode, (5,))
@@ -195,6 +213,19 @@ def packed(random: Random) -> None:
         return
     assert data == good, "damage that went unnoticed"
     assert found == len(time_ps)
+
+
+def times(random: Random) -> None:
+    """Times of an exchange, damaged, by a sender who claims what it likes."""
+    time_ps = np.sort(some_tags(random)[0])
+    good = pack_times(time_ps)
+    data = mutated(random, good)
+    try:
+        found = unpack_times(data, int(random.choice([4, 300, 400_000])))
+    except PackedError:
+        return
+    assert data == good or not data, "damage that went unnoticed"
+    assert found.tolist() == (time_ps.tolist() if data else [])
 
 
 def payload(random: Random) -> None:
@@ -263,7 +294,7 @@ def recording(random: Random) -> None:
     assert found.pulses is None or len(found.pulses.sync) == len(found) == len(found.pulses.dtime)
 
 
-TARGETS = [tdc1, tdc2, picoquant, picoquant, id900, packed, payload, recording]
+TARGETS = [tdc1, tdc2, picoquant, picoquant, id900, packed, payload, recording, times]
 
 
 def run_case(seed: int, number: int) -> None:
@@ -274,6 +305,8 @@ def run_case(seed: int, number: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """The command; exit status 1 where a case failed."""
+    # Short streams too are shared out to threads.
+    in_parts.TAGS_A_THREAD = 16
     faulthandler.enable()
     if arguments[:1] == ["--case"]:
         run_case(int(arguments[1]), int(arguments[2]))

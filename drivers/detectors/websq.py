@@ -29,7 +29,7 @@ from drivers.errors import (
 )
 from drivers.framing import ETB, LINE_LF
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class WebSq(Detector, NanowireBias):
         identity=r"NumberOfDetectors \d+",
         links=("tcp",),
         safe_state="bias of all detectors off",
+        tcp_port=12000,
+        asking=Asking(b"", ETB),
         emits=True,
         read_only=("ping", "readings", "enabled", "bias_ua", "trigger_mv", "count_rates_cps"),
         sources=("Single Quantum WebSQControl.py (2016, MIT)", "Qcodes_contrib SingleQuantum.py"),

@@ -75,6 +75,11 @@ class Instrument(ABC):
     async def ping(self) -> None:
         """One cheap read-only exchange that shows the instrument is alive."""
 
+    @property
+    def busy(self) -> bool:
+        """An action is under way that has time limits of its own; a look may wait for its end."""
+        return False
+
     async def readings(self) -> dict[str, float | int | bool | str]:
         """What an operator wants to see of it, by name with unit (`power_mw`); read-only."""
         return {}

@@ -1,4 +1,4 @@
-"""Toptica DLC pro laser controller on its command line, TCP port 1998.
+"""Toptica DLC pro laser controller on its command line, TCP port 1998, and its monitoring line.
 
 Each reply ends with a line end and the prompt "> "; before the value there may be lines of output.
 Keys and forms from the vendor's MIT client (toptica-lasersdk) and a public driver, see
@@ -7,18 +7,20 @@ docs/instruments.md. Unverified: the upper bound used where the firmware tells n
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options
 from drivers.devices import DiodeCurrent, Identity, Laser
-from drivers.errors import InstrumentError, ProtocolError, Refused, Timeout
+from drivers.errors import InstrumentError, ProtocolError, Timeout
 from drivers.framing import Until
+from drivers.lasers.dlcpro_monitor import Change, changes, monitor_resource
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
+from drivers.waiting import becomes
 
 PROMPT = Until(b"\n> ")
 LARGEST_CURRENT_MA = 500.0
@@ -28,19 +30,21 @@ OFF_MA = 1.0
 """Below this a diode current counts as off."""
 
 _ENABLED = "laser1:dl:cc:enabled"
+WATCHED = ("emission", "interlock-open", "frontkey-locked", "emission-button-enabled", _ENABLED)
+"""What tells whether light may come out."""
+
 _ON_LIMIT_S = 6.0  # laser safety rules make some heads wait some seconds before they emit
 _OFF_LIMIT_S = 2.0
-_POLL_S = 0.05
 _ERROR = re.compile(r"^Error:\s*(-?\d+)\s*(.*)", re.DOTALL | re.MULTILINE)
-_OPTIONS = {"max_current_ma", "user_level", "user_password"}
-_SETTINGS = ("current_ma", "emission")
+_OPTIONS = {"max_current_ma", "user_level", "user_password", "monitor_resource"}
 
 
 class DlcPro(Laser, DiodeCurrent):
     """The first laser of a DLC pro. Settings: `current_ma`, `emission`.
 
     Options: `max_current_ma` (a bound below the controller's own clip), `user_password` with
-    `user_level` (1 to 3, default 2), to gain a user level at connect.
+    `user_level` (1 to 3, default 2), to gain a user level at connect, and `monitor_resource`
+    (default port 1999 of the same host), where `changes` come from.
     """
 
     manifest = Manifest(
@@ -49,6 +53,8 @@ class DlcPro(Laser, DiodeCurrent):
         identity=r"(?i)DeCoF Command Line|DLC ?PRO",
         links=("tcp",),
         safe_state="diode current switched off",
+        tcp_port=1998,
+        asking=Asking(b"\n", PROMPT, b"(param-ref 'serial-number)"),
         emits=True,
         read_only=("ping", "readings", "emission", "current_ma", "wavelength_nm"),
         sources=("toptica-lasersdk asyncio/connection.py, client.py", "QMI toptica/dlc.py"),
@@ -56,13 +62,9 @@ class DlcPro(Laser, DiodeCurrent):
 
     def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
         super().__init__(link, options)
-        if unknown := set(self.options) - _OPTIONS:
-            raise ValueError(
-                f"toptica.dlcpro: unknown options {', '.join(sorted(unknown))}; "
-                f"there are {', '.join(sorted(_OPTIONS))}"
-            )
+        known_options("toptica.dlcpro", self.options, *_OPTIONS)
         bound = self.options.get("max_current_ma")
-        if bound is not None and not _is_number(bound, 0.0, math.inf):
+        if bound is not None and not is_number(bound, 0.0, math.inf):
             raise ValueError(f"max_current_ma = {bound!r}, expected a positive number of mA")
         if self.options.get("user_level", 2) not in (1, 2, 3):
             raise ValueError(f"user_level = {self.options['user_level']!r}, expected 1, 2 or 3")
@@ -87,15 +89,11 @@ class DlcPro(Laser, DiodeCurrent):
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
         """Settings: `current_ma` first, then `emission`."""
-        unknown = {key: value for key, value in settings.items() if key not in _SETTINGS}
-        await super().apply(unknown)
-        emission = settings.get("emission")
-        if emission is not None and not isinstance(emission, bool):
-            raise Refused(f"emission = {emission!r}, expected true or false", **self._about())
-        if "current_ma" in settings:
-            await self.set_current_ma(settings["current_ma"])
-        if emission is not None:
-            await self.set_emission(emission)
+        setters: dict[str, Setter] = {
+            "current_ma": (float, self.set_current_ma),
+            "emission": (bool, self.set_emission),
+        }
+        await apply_in_order(settings, setters, self._about())
 
     async def enter_safe_state(self) -> None:
         """Switch the current off and see that it is off."""
@@ -120,6 +118,15 @@ class DlcPro(Laser, DiodeCurrent):
             shown["wavelength_nm"] = await self.wavelength_nm()
         return shown
 
+    def changes(self, *names: str, interval_ms: int = 100) -> AsyncGenerator[Change, None]:
+        """The values of some parameters and then their changes, told by the controller itself.
+
+        By default those that tell whether light may come out. Each call has a connection of its
+        own, which ends with the generator; see `drivers.lasers.dlcpro_monitor` for exceptions.
+        """
+        resource = str(self.options.get("monitor_resource", monitor_resource(self.link.resource)))
+        return changes(self.link.beside(resource), names or WATCHED, interval_ms=interval_ms)
+
     async def set_emission(self, on: bool) -> None:
         """See Laser; refuses with the reason when an interlock forbids light."""
         if not on:
@@ -133,7 +140,7 @@ class DlcPro(Laser, DiodeCurrent):
         if not await self._flag("emission-button-enabled"):
             raise self._forbidden("its emission button is off; press it on the front panel")
         await self._set(_ENABLED, "#t")
-        if not await self._becomes(self.emission, _ON_LIMIT_S):
+        if not await becomes(self.emission, limit_s=_ON_LIMIT_S):
             raise Timeout(
                 f"the laser was switched on but does not emit after {_ON_LIMIT_S:g} s",
                 **self._about(_ENABLED),
@@ -145,12 +152,9 @@ class DlcPro(Laser, DiodeCurrent):
 
     async def set_current_ma(self, current_ma: float) -> None:
         """See Laser; the upper bound is the lower of the option and the controller's clip."""
-        if not _is_number(current_ma, 0.0, self._bound_ma):
-            raise Refused(
-                f"current_ma = {current_ma!r}, accepted are 0 to {self._bound_ma:g} mA",
-                **self._about("laser1:dl:cc:current-set"),
-            )
-        await self._set("laser1:dl:cc:current-set", repr(float(current_ma)))
+        about = self._about("laser1:dl:cc:current-set")
+        value = in_range("current_ma", current_ma, 0.0, self._bound_ma, "mA", about)
+        await self._set("laser1:dl:cc:current-set", repr(value))
 
     async def current_ma(self) -> float:
         """See Laser."""
@@ -167,20 +171,12 @@ class DlcPro(Laser, DiodeCurrent):
             # A second laser of the controller keeps the common flag up: then the current tells.
             return not await self._flag("emission") or await self.current_ma() < OFF_MA
 
-        if not await self._becomes(off, _OFF_LIMIT_S):
+        if not await becomes(off, limit_s=_OFF_LIMIT_S):
             raise Timeout(
                 f"the laser was switched off but is not dark after {_OFF_LIMIT_S:g} s; "
                 "turn the front key",
                 **self._about(_ENABLED),
             )
-
-    async def _becomes(self, ask: Callable[[], Awaitable[bool]], limit_s: float) -> bool:
-        end_s = asyncio.get_running_loop().time() + limit_s
-        while not await ask():
-            if asyncio.get_running_loop().time() >= end_s:
-                return False
-            await asyncio.sleep(_POLL_S)
-        return True
 
     async def _change_level(self, level: int, password: str) -> None:
         escaped = password.replace("\\", "\\\\").replace('"', '\\"')
@@ -205,7 +201,7 @@ class DlcPro(Laser, DiodeCurrent):
     async def _ask(self, command: str, shown: str = "") -> str:
         """The last line of the reply; lines before it are output of the command."""
         raw = await self.link.exchange(
-            command.encode() + b"\n", PROMPT, timeout_s=2.0, command=shown or command
+            command.encode() + b"\n", PROMPT, timeout_s=1.5, command=shown or command
         )
         text = raw.decode("latin-1").strip()
         if failed := _ERROR.search(text):
@@ -246,8 +242,4 @@ class DlcPro(Laser, DiodeCurrent):
         return ProtocolError(reason, text.encode("latin-1"), **self._about(command))
 
     def _about(self, command: str = "") -> dict[str, str]:
-        return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return self.link.about(command)

@@ -12,13 +12,18 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from drivers.errors import NotConnected, ProtocolError, Timeout
 from drivers.framing import Framing
 
 
 class Transport(ABC):
-    """A byte pipe as the operating system gives it. Raises OSError, never an InstrumentProblem."""
+    """A byte pipe as the operating system gives it.
+
+    Raises OSError; a transport that unwraps a protocol of its own (HTTP) also raises ProtocolError
+    without an owner. One that carries messages takes and gives each as a `framing.Packet`.
+    """
 
     resource: str
 
@@ -66,6 +71,7 @@ class Link:
         self._lock = asyncio.Lock()
         self._buffer = bytearray()
         self._usable = False
+        self._user: asyncio.Task[Any] | None = None
 
     @property
     def resource(self) -> str:
@@ -76,6 +82,11 @@ class Link:
     def usable(self) -> bool:
         """Open and not poisoned."""
         return self._usable
+
+    @property
+    def user(self) -> asyncio.Task[Any] | None:
+        """The task whose question is on its way now; None when nobody asks."""
+        return self._user
 
     def beside(self, resource: str) -> Link:
         """A second link, not yet open, of an instrument that has two (a port for its counts)."""
@@ -116,11 +127,15 @@ class Link:
         """
         connection = self._connection
         async with self._lock:
-            with self._poisoning(command or _shown(request), timeout_s, connection):
-                async with asyncio.timeout(timeout_s):
-                    self._drop_unasked()
-                    await self.transport.write(request)
-                    return await self._take(framing, connection)
+            self._user = asyncio.current_task()
+            try:
+                with self._poisoning(command or _shown(request), timeout_s, connection):
+                    async with asyncio.timeout(timeout_s):
+                        self._drop_unasked()
+                        await self.transport.write(request)
+                        return await self._take(framing, connection)
+            finally:
+                self._user = None
 
     async def send(self, request: bytes, *, timeout_s: float = 1.0) -> None:
         """Send a command that has no answer."""
@@ -146,6 +161,10 @@ class Link:
     def poison(self) -> None:
         """Declare the pipe out of step: nothing may be asked before it has been opened again."""
         self._usable = False
+
+    def about(self, command: str = "") -> dict[str, str]:
+        """Whose, where and what, for an exception of `drivers.errors`."""
+        return {"owner": self.owner, "resource": self.resource, "command": command}
 
     def _drop_unasked(self) -> None:
         self.unasked_bytes += len(self._buffer) + len(self.transport.read_nowait())

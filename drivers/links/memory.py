@@ -52,6 +52,10 @@ class Pipe:
         """What is inside already."""
         return self._inbox.take()
 
+    def feed(self, data: bytes) -> None:
+        """Put bytes in without waiting for room."""
+        self._inbox.feed(data)
+
     async def write(self, data: bytes) -> None:
         """Send, waiting for room; raises BrokenPipeError when closed."""
         await self._room.wait()

@@ -78,6 +78,11 @@ class TcpTransport(Transport):
         self._pipe: _Pipe | None = None
         self._transport: asyncio.Transport | None = None
 
+    @property
+    def ended(self) -> bool:
+        """The far end is known to have closed, or nothing is open."""
+        return self._pipe is None or self._pipe.inbox.ended
+
     async def open(self) -> None:
         """Connect; raises OSError."""
         loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ from drivers.errors import InstrumentError, InstrumentProblem, ProtocolError, Re
 from drivers.framing import LINE_CRLF
 from drivers.links.base import Link
 from drivers.links.serial import SerialSettings
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 
 TOLERANCE_DEG = 0.1
 ANGLES_DEG: dict[Basis, tuple[float, float]] = {
@@ -102,6 +102,7 @@ class WaveplateAnalyzer(Analyzer):
         identity=r"^ELL14\b",
         links=("serial", "tcp"),
         safe_state="stands still: a mount stops by itself after each move",
+        asking=Asking(b"", LINE_CRLF, b"0in", reply=r"^0IN0E[0-9A-F]{28}$"),
         read_only=("ping", "readings", "basis"),
         serial=SerialSettings(baud=9600),
         udev_hint='SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", SYMLINK+="elliptec"',
@@ -157,6 +158,11 @@ class WaveplateAnalyzer(Analyzer):
         serials = dict.fromkeys(mount.serial for mount in found)
         described = ", ".join(f"{m.name} {m.serial} at address {m.address}" for m in found)
         return Identity(f"ELL14 mounts: {described}", "+".join(serials), found[0].firmware)
+
+    @property
+    def busy(self) -> bool:
+        """See Instrument: while a mount moves."""
+        return self._moving
 
     async def enter_safe_state(self) -> None:
         """Wait until both mounts stand still."""

@@ -19,7 +19,7 @@ from drivers.draining import drain
 from drivers.errors import InstrumentError, InstrumentProblem, ProtocolError, Refused, Timeout
 from drivers.framing import LINE_CRLF, Anything
 from drivers.links.base import Link
-from drivers.plugin import Manifest
+from drivers.plugin import Asking, Manifest
 from drivers.taggers.tdc1_words import WordStream
 from timing.tags import PS_PER_S, TagBatch
 
@@ -48,6 +48,7 @@ class Tdc1(TimeTagger):
         identity=r"TDC1",
         links=("serial",),
         safe_state="not streaming",
+        asking=Asking(b"\r\n", LINE_CRLF, b"*IDN?"),
         read_only=("ping", "readings"),
         udev_hint='SUBSYSTEM=="tty", KERNEL=="ttyACM*", GROUP="dialout"',
         sources=("pyS15 S15lib/instruments/usb_counter_fpga.py", "serial_connection.py"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from qnodeos.cli import config, keys, tags
+from qnodeos.cli import config, instrument, keys, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
 from qnodeos.cli.run import run
@@ -29,6 +29,7 @@ app.command()(run)
 app.command()(sim)
 app.command()(demo)
 app.command()(broker)
+app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")

@@ -6,6 +6,7 @@ NumPy, rich and matplotlib are imported where they are used, so that `qnodeos --
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,14 @@ import typer
 from qnodeos.cli.tags_report import (
     check_plot,
     draw,
+    open_or_refuse,
     pair_facts,
     pair_table,
     print_json,
     print_tables,
     recording_facts,
 )
+from qnodeos.cli.tags_sync import sync
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ app = typer.Typer(
     help="Look into recorded tag files (PicoQuant T2, T3 .ptu, S-Fifteen TDC2 .ts, packed).",
 )
 
-DEFAULT_BIN_PS = 100
+app.command()(sync)
+
 MOST_BINS = 1_000_000
 # About a minute of counting; more is a slip in the range far more often than a wish.
 MOST_PAIRS = 2e10
@@ -44,7 +48,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 @app.command()
 def info(file: FileArgument, as_json: JsonOption = False) -> None:
     """Show span, counts and rates, overflows and gaps of a recording."""
-    recording = _open(file)
+    recording = open_or_refuse(file)
     if as_json:
         print_json(recording_facts(recording))
         return
@@ -80,23 +84,25 @@ def analyze(
     """Count coincidences of two channels and compute their g2 histogram."""
     if plot is not None:
         check_plot(plot)
-    recording = _open(file)
+    recording = open_or_refuse(file)
     channel_a, channel_b = _pair(recording, channels)
-    grid_ps = recording.bin_grid_ps
-    width_ps = bin_ps if bin_ps is not None else -(-DEFAULT_BIN_PS // grid_ps) * grid_ps
+    from qnodeos.tags import DEFAULT_BIN_PS, CombWarning, analyze_pair, bin_on_grid
+
+    width_ps = bin_ps if bin_ps is not None else bin_on_grid(DEFAULT_BIN_PS, recording.bin_grid_ps)
     range_ps = _check_widths(recording, (channel_a, channel_b), window_ps, width_ps, range_ns)
     _check_delay(recording, delay_ps)
-    from qnodeos.tags import analyze_pair
-
-    pair = analyze_pair(
-        recording,
-        channel_a,
-        channel_b,
-        window_ps=window_ps,
-        bin_ps=width_ps,
-        range_ps=range_ps,
-        delay_ps=delay_ps,
-    )
+    with warnings.catch_warnings():
+        # The report has a line of its own for it.
+        warnings.simplefilter("ignore", CombWarning)
+        pair = analyze_pair(
+            recording,
+            channel_a,
+            channel_b,
+            window_ps=window_ps,
+            bin_ps=width_ps,
+            range_ps=range_ps,
+            delay_ps=delay_ps,
+        )
     if plot is not None:
         draw(pair, file, plot)
     if as_json:
@@ -105,21 +111,6 @@ def analyze(
     print_tables(recording, pair_table(recording, pair, delay_ps is not None))
     if plot is not None:
         typer.echo(f"g2 drawn in {plot}")
-
-
-def _open(file: Path) -> Recording:
-    from qnodeos.tags import RecordingError, open_recording
-
-    try:
-        return open_recording(file)
-    except RecordingError as error:
-        raise UserError(
-            "cannot read this file as a recording of time tags",
-            where=f"{error.path}, byte {error.at_byte}",
-            found=error.found,
-            expected=error.expected,
-            do=error.do,
-        ) from None
 
 
 def _pair(recording: Recording, text: str | None) -> tuple[int, int]:

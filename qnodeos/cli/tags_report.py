@@ -11,9 +11,26 @@ import typer
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from qnodeos.tags import PairAnalysis, Recording
+
+
+def open_or_refuse(file: Path) -> Recording:
+    """The recording in a file; UserError where there is none."""
+    from qnodeos.tags import RecordingError, open_recording
+
+    try:
+        return open_recording(file)
+    except RecordingError as error:
+        raise UserError(
+            "cannot read this file as a recording of time tags",
+            where=f"{error.path}, byte {error.at_byte}",
+            found=error.found,
+            expected=error.expected,
+            do=error.do,
+        ) from None
 
 
 def recording_facts(recording: Recording) -> dict[str, Any]:
@@ -98,7 +115,7 @@ def print_tables(recording: Recording, pair: Table | None = None) -> None:
 def _recording_table(recording: Recording) -> Table:
     from rich.markup import escape
 
-    table = _facts_table(escape(str(recording.path)))
+    table = facts_table(escape(str(recording.path)))
     table.add_row("format", escape(recording.format))
     table.add_row("instrument", escape(recording.instrument))
     if created := recording.header.get("File_CreatingTime"):
@@ -134,7 +151,7 @@ def pair_table(recording: Recording, pair: PairAnalysis, asked: bool) -> Table:
     middle, highest, lowest = len(g2) // 2, int(g2.argmax()), int(g2.argmin())
     centres_ns = histogram.delay_ps / 1000
     how = "as asked" if asked else "the one clear peak" if pair.delay_found else "no single peak"
-    table = _facts_table(f"channels {pair.channel_a} and {pair.channel_b}, delay = B - A")
+    table = facts_table(f"channels {pair.channel_a} and {pair.channel_b}, delay = B - A")
     table.add_row("window", f"{pair.window_ps} ps about {pair.delay_ps / 1000:.3f} ns ({how})")
     table.add_row(
         "coincidences",
@@ -161,7 +178,8 @@ def pair_table(recording: Recording, pair: PairAnalysis, asked: bool) -> Table:
     return table
 
 
-def _facts_table(title: str) -> Table:
+def facts_table(title: str) -> Table:
+    """A table of names and values without a head."""
     from rich.table import Table
 
     table = Table(title=title, show_header=False)
@@ -212,6 +230,11 @@ def draw(pair: PairAnalysis, file: Path, plot: Path) -> None:
     axes.set_ylabel(f"g2 in bins of {pair.histogram.bin_ps} ps")
     axes.set_title(file.name.replace("$", r"\$"))
     axes.margins(x=0)
+    save_figure(figure, plot)
+
+
+def save_figure(figure: Figure, plot: Path) -> None:
+    """Write a figure; UserError if that cannot be."""
     try:
         figure.savefig(plot, dpi=150)
     except OSError as error:

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -59,6 +60,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Fidelity = Annotated[float, Field(ge=0.5, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
+DelayPs = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
 
@@ -102,7 +104,8 @@ class InstrumentTable(Table):
     """[instruments.NAME]: one instrument, its driver and what to set on it.
 
     `policy` says what an instrument that comes back gets: "reapply" its settings, "keep" what it
-    has, or go to its "safe" state.
+    has, or go to its "safe" state. One that is `read_only` belongs to somebody else: it is looked
+    at and never set.
     """
 
     driver: str = Field(min_length=1)
@@ -112,6 +115,36 @@ class InstrumentTable(Table):
     settings: dict[str, Any] = Field(default_factory=dict)
     arm: bool = False
     policy: Literal["reapply", "keep", "safe"] = "reapply"
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _nothing_to_set_where_only_looked_at(self) -> Self:
+        if self.read_only and (self.arm or self.settings):
+            found = "arm = true" if self.arm else f"settings {', '.join(self.settings)}"
+            raise ValueError(
+                f"read_only: found true with {found}, expected neither `arm` nor `settings` for an "
+                "instrument that is only looked at"
+            )
+        return self
+
+
+class InterlockTable(Table):
+    """[interlocks.NAME]: readings of one instrument that make others safe until acknowledged."""
+
+    when: str
+    of: Name
+    makes_safe: list[Name] = Field(min_length=1)
+
+    @field_validator("when")
+    @classmethod
+    def _is_a_condition(cls, value: str) -> str:
+        from drivers.conditions import parse_condition
+
+        try:
+            parse_condition(value)
+        except ValueError as error:
+            raise ValueError(f"when: found {error}, expected a condition") from error
+        return value
 
 
 class PhotonicLinkTable(Table):
@@ -140,6 +173,12 @@ class PhotonicLinkTable(Table):
     pulse_period_ps: Annotated[float, Field(gt=0.0, le=1e9)] | Literal["estimate"] | None = None
     basis_dwell_s: float = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
+    outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
+    """How much later than light the tags of each outcome channel come: cables, electronics."""
+    dead_time_ps: int = Field(default=100_000, ge=0, le=10_000_000)
+    """The longest dead time of a detector: closer tags would tell that they are of two."""
+    tag_bytes_per_s: int = Field(default=4_000_000, ge=10_000, le=1_000_000_000)
+    """Bandwidth for the tags sent to the peer; above it whole time slices are left out."""
 
     @model_validator(mode="after")
     def _clocks_are_told(self) -> Self:
@@ -249,6 +288,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
+    interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)
     links: dict[Name, LinkTable] = Field(default_factory=dict)
     applications: ApplicationsTable = Field(default_factory=ApplicationsTable)
 

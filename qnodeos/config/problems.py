@@ -151,6 +151,8 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
             model = models.PeerTable
         case ("instruments", _):
             model = models.InstrumentTable
+        case ("interlocks", _):
+            model = models.InterlockTable
         case ("links", name):
             model = _LINKS.get(raw["links"][name].get("kind", ""))
         case ("applications", str(name)):

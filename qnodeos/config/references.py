@@ -15,6 +15,7 @@ def reference_problems(config: NodeConfig, drivers: Collection[str]) -> list[Pro
     return [
         *_identities(config),
         *_drivers(config, drivers),
+        *_interlocks(config),
         *_links(config),
         *_applications(config),
     ]
@@ -66,6 +67,17 @@ def _drivers(config: NodeConfig, drivers: Collection[str]) -> Iterator[Problem]:
             )
 
 
+def _interlocks(config: NodeConfig) -> Iterator[Problem]:
+    for name, interlock in config.interlocks.items():
+        where = ("interlocks", name)
+        if interlock.of not in config.instruments:
+            yield _absent(
+                (*where, "of"), interlock.of, "instrument", "instruments", config.instruments
+            )
+        for each in interlock.makes_safe:
+            yield from _instrument(config, (*where, "makes_safe"), each)
+
+
 def _links(config: NodeConfig) -> Iterator[Problem]:
     for name, link in config.links.items():
         where = ("links", name)
@@ -97,6 +109,14 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
 def _instrument(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:
     if name not in config.instruments:
         yield _absent(where, name, "instrument", "instruments", config.instruments)
+    elif config.instruments[name].read_only:
+        yield Problem(
+            where,
+            "this instrument is only looked at",
+            found=f"'{name}', with read_only = true",
+            expected="an instrument that this node may set",
+            do=f"name another one, or remove `read_only` from [instruments.{name}]",
+        )
 
 
 def _peer(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:

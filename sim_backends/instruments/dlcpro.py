@@ -105,6 +105,13 @@ class DlcPro:
             raise _Refused(_UNKNOWN, f"Unknown parameter '{name}'")
         return self._get[name]()
 
+    def told(self, name: str) -> str:
+        """The value of a parameter as the command line shows it; a line `Error: ..` for none."""
+        try:
+            return _shown(self.read(name))
+        except _Refused as refused:
+            return str(refused)
+
     def write(self, name: str, value: Value) -> None:
         """Set a parameter; raises when there is none, it is read-only, or the value is wrong."""
         self.read(name)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cext.coincidence import count_pairs
 from cext.condition import NEVER_PS, delay_channels, find_disorder, merge_two, select_tags
 from cext.condition_gate import (
     gate_after_marker,
@@ -12,6 +13,7 @@ from cext.condition_gate import (
     keep_one_in,
     veto_after_clicks,
 )
+from cext.fold import FoldCounter
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -210,6 +212,55 @@ def test_markers_that_no_gate_needs_any_more_are_let_go():
     ones = np.ones(len(markers), np.uint8)
     _, left = gate_after_marker(markers, ones, 1, 50, 5, np.empty(0, np.int64))
     assert len(left) <= 7
+
+
+def with_steps_back(steps, behind_ps):
+    """A stream in order, and as a tagger delivers it: that many tags late by up to `behind_ps`."""
+    random = np.random.default_rng(173)
+    times = np.cumsum(random.integers(500, 2000, 40_000))
+    channels = random.integers(1, 3, len(times)).astype(np.uint8)
+    order = np.arange(len(times))
+    for at in np.sort(random.choice(np.arange(20, len(times), 20), steps, replace=False)):
+        moved = int(random.integers(1, 9))
+        while moved > 1 and times[at] - times[at - moved] > behind_ps:
+            moved -= 1
+        order[at - moved : at + 1] = np.roll(order[at - moved : at + 1], -1)
+    return (times, channels), (times[order], channels[order])
+
+
+@pytest.mark.parametrize("cuts", [(), tuple(range(7, 40_000, 977))])
+def test_a_recording_with_173_steps_back_is_repaired_and_never_miscounted(cuts):
+    # As in a public quTAG recording, which is not at hand: steps back, each within a bound.
+    (times, channels), delivered = with_steps_back(173, 16_000)
+    a, b = (times[channels == c] for c in (1, 2))
+    expected = count_pairs(a, b, -3000, 3000)
+    out_of_order = [delivered[0][delivered[1] == c] for c in (1, 2)]
+    with pytest.raises(ValueError, match=r"\[\d+\] = .* lies before"):
+        count_pairs(*out_of_order, -3000, 3000)
+    counter = FoldCounter([1, 2], -3000, 3000)
+    with pytest.raises(ValueError, match=r"times\[\d+\] = .* lies before"):
+        counter.push(*delivered)
+    for threads in (1, 2):
+        repair = OrderRepair(16_000, threads=threads)
+        counter = FoldCounter([1, 2], -3000, 3000)
+        for piece in cut_up(delivered, list(cuts)):
+            counter.push(*repair.feed(*piece))
+        counter.push(*repair.finish())
+        assert (repair.steps_back, repair.late, repair.first_late) == (173, 0, -1)
+        assert 0 < repair.worst_ps <= 16_000
+        assert counter.pairs[0, 1] == expected
+    # With too small a bound some are late: told, counted, left out, and nothing is miscounted.
+    repair = OrderRepair(2000)
+    left = fed(repair, delivered, cuts)
+    assert 0 < repair.late <= 173
+    assert repair.steps_back == 173
+    assert len(left) == len(times) - repair.late
+    kept = in_order(left)
+    counter = FoldCounter([1, 2], -3000, 3000)
+    counter.push(*kept)
+    a, b = (kept[0][kept[1] == c] for c in (1, 2))
+    assert counter.pairs[0, 1] == count_pairs(a, b, -3000, 3000) < expected
+    assert delivered[0][repair.first_late] < delivered[0][: repair.first_late].max() - 2000
 
 
 T, C = stream([(1, 1), (5, 2), (3, 1)])

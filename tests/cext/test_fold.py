@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cext.fold import FoldCounter, PairHistograms, fold_rank, match_folds
+from cext.fold import FoldCounter, fold_rank
+from cext.fold_match import match_folds
+from cext.pair_histograms import PairHistograms
 from cext.paths import available_paths
 
 PATHS = available_paths()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cext import threads
+
 TOOL = Path(__file__).parents[2] / "tools" / "fuzz_decoders.py"
 SEEDS = [1, 20240, 4294967295]
 CASES = 5000
@@ -19,6 +21,7 @@ def fuzz():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_and_mutated_bytes_give_tags_or_the_decoders_own_error(fuzz, seed):
+def test_random_and_mutated_bytes_give_tags_or_the_decoders_own_error(fuzz, seed, monkeypatch):
+    monkeypatch.setattr(threads, "TAGS_A_THREAD", 16)
     for number in range(CASES):
         fuzz.run_case(seed, number)

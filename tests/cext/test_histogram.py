@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cext.histogram import DifferenceHistogram, difference_histogram, phase_histogram
+from cext.histogram import DifferenceHistogram, difference_histogram
 from cext.paths import available_paths
+from cext.phase import phase_histogram
 from timing.recordings import open_recording
 
 PATHS = available_paths()

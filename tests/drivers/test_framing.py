@@ -14,6 +14,7 @@ from drivers.framing import (
     LINE_LF,
     MAX_FRAME_BYTES,
     Anything,
+    EitherEnd,
     Framing,
     LengthCrc,
     Until,
@@ -56,6 +57,21 @@ def test_lines_round_trip(lines: list[bytes], framing: Until, at: list[int]) -> 
     assert take_all(framing, cut(stream, at)) == lines
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abc", min_size=1, max_size=9).map(str.encode),
+            st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\r\n"]),
+        ),
+        max_size=6,
+    ),
+    st.lists(st.integers(0, 999), max_size=9),
+)
+def test_lines_with_either_end(lines: list[tuple[bytes, bytes]], at: list[int]) -> None:
+    stream = b"".join(line + end for line, end in lines)
+    assert take_all(EitherEnd(), cut(stream, at)) == [line for line, _ in lines]
+
+
 @given(st.binary(max_size=50), st.lists(st.integers(0, 999), max_size=9))
 def test_anything_gives_whole_words_only(data: bytes, at: list[int]) -> None:
     messages = take_all(Anything(size=4), cut(data, at))
@@ -84,6 +100,11 @@ def test_a_frame_that_is_too_long_is_refused_at_once() -> None:
         LengthCrc().take(bytearray(b"\xff\xff\xff\xff"))
     with pytest.raises(ProtocolError, match="announces 11 bytes, the limit is 10"):
         LengthCrc(max_bytes=10).take(bytearray(b"\x0b\x00\x00\x00"))
+
+
+def test_an_endless_line_of_either_end_is_garbage() -> None:
+    with pytest.raises(ProtocolError, match="no end of line"):
+        EitherEnd().take(bytearray(b"x" * (MAX_FRAME_BYTES + 1)))
 
 
 def test_an_endless_line_is_garbage() -> None:

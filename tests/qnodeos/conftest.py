@@ -496,10 +496,11 @@ async def _network(
     minimum_useful_fidelity: float = 0.6667,
     basis_dwell_s: float = 0.6,
     ready: bool = True,
+    link: dict[str, Any] | None = None,
     **numbers: Any,
 ) -> AsyncIterator[Network]:
-    """A lab with alice and bob, and a station unless photonic. `numbers` change those of the lab;
-    `ready`: wait until all links are. Fails if any service crashed."""
+    """A lab with alice and bob, and a station unless photonic. `numbers` change those of the lab,
+    `link` the entries of the link; `ready`: wait until all links are. Fails if one crashed."""
     text = (
         PHOTONIC_LAB.format(**(PHOTONIC_NUMBERS | {"seed": seed} | numbers))
         if photonic
@@ -511,7 +512,13 @@ async def _network(
     life = asyncio.create_task(bench.run())
     wire = Wire(seed)
     options: dict[str, Any] = (
-        {"photonic": {"test_fraction": test_fraction, "basis_dwell_s": basis_dwell_s}}
+        {
+            "photonic": {
+                "test_fraction": test_fraction,
+                "basis_dwell_s": basis_dwell_s,
+                **(link or {}),
+            }
+        }
         if photonic
         else {
             "memory": {

@@ -49,7 +49,7 @@ def test_help_names_every_command_and_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 0
-    for word in ("run", "sim", "demo", "broker", "tags", "keys", "config"):
+    for word in ("run", "sim", "demo", "broker", "instrument", "tags", "keys", "config"):
         assert f" {word} " in done.stdout
     assert "HEAVY []" in done.stdout
 

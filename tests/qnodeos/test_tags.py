@@ -4,15 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnodeos.tags import (
+    CombWarning,
     accidental_coincidences,
     analyze_pair,
+    bin_on_grid,
     count_coincidences,
     count_with_accidentals,
     delay_histogram,
+    delay_histograms,
     find_coincidences,
     find_single_peak,
     match_coincidences,
     open_recording,
+    time_step_ps,
 )
 
 SPAN_PS = 10**12
@@ -102,13 +106,17 @@ def write_tdc2(path, ticks, pattern):
     path.write_bytes(events.astype("<u8").tobytes())
 
 
-def test_analyze_pair_of_a_recording(tmp_path):
+def a_recording(folder):
     random = np.random.default_rng(6)
     first = np.sort(random.integers(0, 256 * 10**7, 2000))
     second = first + 256 * 40
-    path = tmp_path / "pair.ts"
+    path = folder / "pair.ts"
     write_tdc2(path, np.concatenate((first, second)), np.repeat([1, 8], 2000))
-    recording = open_recording(path)
+    return open_recording(path)
+
+
+def test_analyze_pair_of_a_recording(tmp_path):
+    recording = a_recording(tmp_path)
     pair = analyze_pair(recording, 1, 4, window_ps=1000, bin_ps=125, range_ps=100_000)
     assert pair.delay_found
     assert abs(pair.delay_ps - 40_000) < 125
@@ -158,3 +166,46 @@ def test_the_error_of_g2_is_the_scatter_of_g2():
     assert histogram.g2.std() == pytest.approx(histogram.g2_error.mean(), rel=0.2)
     empty = delay_histogram(np.array([0]), np.array([10**9]), 10, 1, SPAN_PS)
     assert (empty.g2_error == 1 / empty.expected_per_bin).all()
+
+
+def test_bins_off_the_time_steps_bring_a_warning_and_none_given_are_on_them(tmp_path):
+    recording = a_recording(tmp_path)
+    on_steps = analyze_pair(recording, 1, 4, window_ps=1000, range_ps=10_000)
+    assert on_steps.histogram.bin_ps == recording.bin_grid_ps == 125
+    with pytest.warns(CombWarning, match="bins of 130 ps hold unequal .* such as 250 ps"):
+        analyze_pair(recording, 1, 4, window_ps=1000, bin_ps=130, range_ps=10_000)
+
+
+def test_the_time_step_of_live_streams():
+    assert time_step_ps(np.array([7, 87, 247]), np.array([3, 3 + 400])) == 80
+    assert time_step_ps(np.array([5]), np.array([], np.int64)) == 0
+    assert [bin_on_grid(width, 80) for width in (1, 80, 81, 160)] == [80, 80, 160, 160]
+    with pytest.raises(ValueError, match="step 0 ps"):
+        bin_on_grid(100, 0)
+
+
+def test_g2_of_several_pairs_at_once_is_that_of_each():
+    a, b, c = poisson(4000, 1), poisson(3000, 2), poisson(2000, 3)
+    time_ps = np.concatenate((a, b, c))
+    channel = np.repeat(np.array([5, 7, 9], np.uint8), [4000, 3000, 2000])
+    order = np.argsort(time_ps, kind="stable")
+    stream = time_ps[order], channel[order]
+    of = {5: a, 7: b, 9: c}
+    pairs = [(5, 7), (9, 5), (7, 7)]
+    for threads in (1, 2):
+        found = delay_histograms(*stream, pairs, 10**9, 10**7, SPAN_PS, threads=threads)
+        assert list(found) == pairs
+        for (p, q), histogram in found.items():
+            alone = delay_histogram(of[p], of[q], 10**9, 10**7, SPAN_PS, same=p == q)
+            assert histogram.counts.tolist() == alone.counts.tolist()
+            assert histogram.low_ps == alone.low_ps
+            assert np.array_equal(histogram.g2, alone.g2)
+            assert np.array_equal(histogram.g2_error, alone.g2_error)
+    # Unrelated light: g2 of 1 within its errors.
+    pull = (found[5, 7].g2 - 1) / found[5, 7].g2_error
+    assert abs(pull.mean()) < 0.5
+    assert 0.7 < pull.std() < 1.3
+    with pytest.raises(ValueError, match="channel 8 holds no tags"):
+        delay_histograms(*stream, [(5, 8)], 10**9, 10**7, SPAN_PS)
+    with pytest.raises(ValueError, match="bin 0 ps"):
+        delay_histograms(*stream, [(5, 7)], 10**9, 0, SPAN_PS)

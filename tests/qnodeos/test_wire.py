@@ -10,6 +10,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from link_layer.messages import MOST_REPORT_BYTES, TagReport
 from qnodeos import UserError
 from qnodeos.config import WireTable
 from qnodeos.envelope import PROTOCOL_VERSION, Envelope
@@ -28,7 +29,7 @@ class Pong(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
-Message = Ping | Pong
+Message = Ping | Pong | TagReport
 
 
 def free_ports(count: int) -> list[int]:
@@ -149,6 +150,14 @@ async def test_messages_arrive_in_order_with_the_name_of_their_sender(net: Net):
     assert alice.peers["bob"].counters.sent == 200
     assert bob.peers["alice"].counters.received == 200
     assert bob.peers["alice"].counters.missed == 0
+
+
+async def test_the_longest_tag_report_and_the_shortest_pass_as_they_are(net: Net):
+    alice, bob = await net.connected()
+    for tags in (bytes(MOST_REPORT_BYTES), b""):
+        report = TagReport("photonic", 1, 2, -(2**61), 0, 2**61, -1, tags, lost=True)
+        assert alice.send("bob", report)
+        assert (await received(bob)).message == report
 
 
 async def test_heartbeats_alone_keep_a_peer_up(net: Net):

@@ -71,7 +71,8 @@ def test_wavelength_limits_long_forms_and_case() -> None:
     meter = make_meter()
     assert float(ask(*meter, "SENS:CORR:WAV? MIN")) == 400.0
     assert float(ask(*meter, "SENS:CORR:WAV? MAX")) == 1100.0
-    assert ask(*meter, ":sense:correction:wavelength 532nm;WAV?") == ""
+    # The standard: after `;` a header goes on where the one before it stood.
+    assert float(ask(*meter, ":sense:correction:wavelength 532nm;WAV?")) == 532.0
     assert float(ask(*meter, "SENSe:CORRection:WAVelength?")) == 532.0
     assert float(ask(*meter, "SENS:CORR:WAV MIN", "SENS:CORR:WAV?")) == 400.0
 

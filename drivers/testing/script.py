@@ -1,4 +1,4 @@
-"""For authors of drivers: a driver on a scripted link, and links in memory.
+"""A driver on a scripted link: the bytes of the manual, in order, and nothing else.
 
 async with expected_exchange(MyLaser, [(b"emission?\\n", b"0\\n")]) as laser:
     assert not await laser.emission()
@@ -6,7 +6,6 @@ async with expected_exchange(MyLaser, [(b"emission?\\n", b"0\\n")]) as laser:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -14,8 +13,6 @@ from typing import Any, TypeVar
 from drivers.devices import Instrument
 from drivers.links.base import Link, Transport
 from drivers.links.inbox import Inbox
-from drivers.links.memory import Pipe, pipe_pair
-from drivers.links.open import make_link
 
 AnyInstrument = TypeVar("AnyInstrument", bound=Instrument)
 
@@ -105,59 +102,3 @@ async def expected_exchange(
     # Said again here in case the driver met the first complaint in a task of its own.
     if transport.problem or transport.missing():
         raise AssertionError(transport.problem or transport.missing())
-
-
-class FarEnd:
-    """The instrument's side of a link in memory."""
-
-    def __init__(self, reader: Pipe, writer: Pipe):
-        self._reader = reader
-        self._writer = writer
-        self._ahead = bytearray()
-
-    async def read(self) -> bytes:
-        """What the driver sent next; b"" when it has closed."""
-        if self._ahead:
-            data = bytes(self._ahead)
-            self._ahead.clear()
-            return data
-        return await self._reader.read()
-
-    async def expect(self, data: bytes, *, timeout_s: float = 10.0) -> None:
-        """Wait until the driver has sent exactly these bytes next; raises AssertionError."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while len(self._ahead) < len(data):
-                    more = await self._reader.read()
-                    if not more:
-                        break
-                    self._ahead += more
-        except TimeoutError:
-            pass
-        got = bytes(self._ahead[: len(data)])
-        del self._ahead[: len(data)]
-        if got != data:
-            raise AssertionError(f"the driver sent {got!r}, expected was {data!r}")
-
-    async def write(self, data: bytes) -> None:
-        """Send to the driver."""
-        await self._writer.write(data)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._reader.close()
-        self._writer.close()
-
-
-@asynccontextmanager
-async def memory_link(name: str = "instrument") -> AsyncIterator[tuple[Link, FarEnd]]:
-    """An open link and its far end, on whatever clock the event loop has."""
-    near, far = pipe_pair()
-    link = make_link(f"mem://{name}", owner="test", memory={name: lambda: near})
-    await link.open()
-    far_end = FarEnd(*far)
-    try:
-        yield link, far_end
-    finally:
-        await link.close()
-        far_end.close()

@@ -1,0 +1,1 @@
+"""What keeps time and gives pulses: delay generators, references, controllers."""

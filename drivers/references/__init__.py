@@ -1,0 +1,1 @@
+"""Clocks that others follow, one file an instrument."""

@@ -1,0 +1,1 @@
+"""acme.dimmer for qnodeos."""

@@ -1,0 +1,47 @@
+"""`acknowledge`: close an interlock that has tripped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qnodeos.errors import UserError
+
+_LIMIT_S = 5.0
+
+
+def acknowledge(
+    node: Annotated[Path, typer.Argument(metavar="NODE", help="The node's TOML file.")],
+    name: Annotated[str, typer.Argument(metavar="INTERLOCK", help="The interlock's name.")],
+) -> None:
+    """Close a tripped interlock of a running node; its instruments get their settings again."""
+    from qnodeos.acknowledging import Desk
+    from qnodeos.config import load_node
+
+    config = load_node(node)
+    if name not in config.interlocks:
+        raise UserError(
+            "there is no such interlock",
+            where=f"{config.path}: interlocks",
+            found=f"'{name}'",
+            expected=f"one of {', '.join(config.interlocks) or 'none is there'}",
+            do="correct the name",
+        )
+    try:
+        problem = Desk(config.node.data_dir).ask(name, timeout_s=_LIMIT_S)
+    except OSError as error:
+        raise UserError(
+            f"the node '{config.node.name}' does not answer",
+            where=str(config.node.data_dir),
+            found=str(error),
+            do="is it running, and on this machine?",
+        ) from error
+    if problem:
+        raise UserError(
+            f"interlock '{name}' stays tripped",
+            found=problem,
+            do="remove the reason, then acknowledge again",
+        )
+    typer.echo(f"interlock '{name}' is closed")

@@ -1,0 +1,1 @@
+"""Files that commands write for their users, with `@name@` where something is filled in."""

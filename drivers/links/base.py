@@ -172,9 +172,10 @@ class Link:
 
     async def _take(self, framing: Framing, connection: int) -> bytes:
         while True:
-            message = framing.take(self._buffer)
-            if message is not None:
-                return message
+            if self._buffer:
+                message = framing.take(self._buffer)
+                if message is not None:
+                    return message
             data = await self.transport.read()
             if connection != self._connection:
                 raise ConnectionAbortedError("the link was closed meanwhile")

@@ -50,7 +50,8 @@ class _Pipe(asyncio.Protocol):
 
     async def room(self) -> None:
         """Wait until the send buffer has drained; raises OSError when the connection is gone."""
-        await self._room.wait()
+        if not self._room.is_set():
+            await self._room.wait()
         if self.inbox.ended or self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the far end closed the connection")
 

@@ -94,10 +94,12 @@ class RecordingTransport(Transport):
         self._clock = clock
         self._start_s = clock()
         self._secrets = secrets
+        self._opened = False
 
     async def open(self) -> None:
         """See Transport."""
         await self._inner.open()
+        self._opened = True
         self._note("open")
 
     async def read(self) -> bytes:
@@ -121,7 +123,8 @@ class RecordingTransport(Transport):
     async def close(self) -> None:
         """See Transport."""
         await self._inner.close()
-        if not self._file.closed:
+        if self._opened and not self._file.closed:
+            self._opened = False
             self._note("close")
 
     def _note(self, what: What, data: bytes = b"") -> None:
@@ -147,11 +150,12 @@ def record(instrument: Instrument, resource: str, file: TextIO, clock: Callable[
 
 
 def read_transcript(path: Path) -> Transcript:
-    """Read a file; raises BadTranscript with the line that is wrong, or OSError."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    """Read a file; raises BadTranscript with the place that is wrong, or OSError."""
+    # Not splitlines(): bytes of an instrument may be what that takes for an end of line.
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
     events: list[Event] = []
     try:
-        header = msgspec.json.decode(lines[0] if lines else "", type=Header)
+        header = msgspec.json.decode(lines[0], type=Header)
         for line in lines[1:]:
             event = msgspec.json.decode(line, type=Event)
             event.data.encode("latin-1")

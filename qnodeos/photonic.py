@@ -58,6 +58,7 @@ class PhotonicLink:
         peer_id: int,
         tagger: Supervisor,
         analyzer: Supervisor,
+        reference: Supervisor | None = None,
         executor: Executor | None = None,
     ):
         self.name = name
@@ -80,7 +81,16 @@ class PhotonicLink:
         self._kept_until_s = 0.0
         self._analyzer = TurningAnalyzer(analyzer, context.clock)
         self._role = (
-            Leader(name, config, context, self._analyzer, self.desk, self.counters, executor)
+            Leader(
+                name,
+                config,
+                context,
+                self._analyzer,
+                self.desk,
+                self.counters,
+                executor,
+                reference=reference,
+            )
             if self.leads
             else Follower(name, config, context, self._analyzer, self.desk, self.counters)
         )

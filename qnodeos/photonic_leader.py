@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InstrumentProblem
+from drivers.supervisor import Supervisor
 from link_layer.fidelity import FidelityEstimate, estimate_fidelity
 from link_layer.matching import DELAYS_PS, Matches, match_tags
 from link_layer.messages import (
@@ -96,11 +97,13 @@ class Leader:
         desk: Desk[MeasuredPairs],
         counters: Counter[str],
         executor: Executor | None,
+        *,
+        reference: Supervisor | None = None,
     ):
         self._link, self._config, self._context = link, config, context
         self._analyzer, self._desk, self._counters = analyzer, desk, counters
         self._bell_state = BellState[config.bell_state]
-        self._synchroniser = Synchroniser(link, config, context, executor)
+        self._synchroniser = Synchroniser(link, config, context, executor, reference)
         self._tests = RecentTests(context.clock)
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._epoch = context.rng.getrandbits(40) << 16
@@ -216,8 +219,12 @@ class Leader:
 
     def _match(self) -> None:
         for overlap in self._synchroniser.overlaps():
+            # Wider while the clock is less sure, but clear of the windows for accidentals.
+            most_ps = max(self._config.window_ps, min(abs(delay) for delay in DELAYS_PS))
             matches = match_tags(
-                overlap.local.time_ps, overlap.remote_mapped_ps, self._config.window_ps
+                overlap.local.time_ps,
+                overlap.remote_mapped_ps,
+                min(overlap.window_ps, most_ps),
             )
             self._rates.add(overlap, matches)
             request = self._served()

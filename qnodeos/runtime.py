@@ -166,6 +166,7 @@ class Node:
                     peer_id=self.config.wire.peers[table.peer].id,
                     tagger=supervisors[table.tagger],
                     analyzer=supervisors[table.analyzer],
+                    reference=supervisors[table.reference] if table.reference else None,
                     executor=self._executor,
                 )
 

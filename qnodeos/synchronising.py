@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
+from drivers.supervisor import Supervisor
 from link_layer.messages import ClockReport, TagReport
+from qnodeos.clocks import PULLED, LockWatch, clock_noise
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.exchange import MOST_REPORT_TAGS
 from qnodeos.status import Status
 from timing.acquire import Acquisition, NoCorrelation
+from timing.changes import Change
 from timing.clock import ClockState
 from timing.packed import unpack_times
 from timing.sync import Overlap, PairSynchronizer, run_acquisition
@@ -34,14 +36,18 @@ class Synchroniser:
         config: PhotonicLinkTable,
         context: NodeContext,
         executor: Executor | None,
+        reference: Supervisor | None = None,
     ):
         self._link, self._config, self._context = link, config, context
         self._executor = executor
         self._sync = PairSynchronizer(
             window_ps=config.window_ps,
-            # The configuration gives one clock's noise; here it is that of their difference.
-            clock_noise_1s=math.sqrt(2) * config.clock_noise_1s,
+            noise=clock_noise(config, locked=False),
+            estimate_noise=config.estimate_clock_noise,
+            period_ps=config.pulse_period_ps,
         )
+        self._lock = None if reference is None else LockWatch(reference, self._lock_changed)
+        self._change: Change | None = None
         self._local_stream: int | None = None
         self.remote_stream: int | None = None
         self._told: ClockState | None = None
@@ -86,11 +92,18 @@ class Synchroniser:
         if spans and self._context.clock() >= self._journal_s + JOURNAL_EVERY_S:
             self._journal_s = self._context.clock()
             self._journal(spans[-1])
+            self._tell_change()
         self._tell("")
         return spans
 
     async def run(self) -> None:
         """Acquire whenever the clock is unknown and there is enough data, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._lock is not None:
+                tasks.create_task(self._lock.run())
+            await self._acquire()
+
+    async def _acquire(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_TICK_S)
             request = self._sync.acquisition_input()
@@ -144,6 +157,7 @@ class Synchroniser:
             "clock": status.state.value,
             "acquisitions": status.acquisitions,
             "clock_losses": status.losses,
+            "clock_recoveries": status.recoveries,
             "reports_malformed": self._malformed,
         }
         if status.model is not None:
@@ -155,8 +169,15 @@ class Synchroniser:
                 "clock_bound_ps": status.statistics.bound_ps,
                 "clock_residual_ps": status.statistics.residual_ps,
                 "jitter_ps": status.statistics.jitter_ps,
+                "jitter_tail_ps": status.statistics.tail_ps,
                 "coincidence_rate_cps": status.statistics.pair_rate_cps,
             }
+        if status.change is not None:
+            said |= {"clock_change": status.change.kind, "clock_step_ps": status.change.step_ps}
+        if status.comb is not None and not status.comb.told:
+            said["clock_ambiguity"] = status.comb.reason
+        if self._lock is not None:
+            said["clock_locked"] = self._lock.locked
         return said
 
     @contextmanager
@@ -195,6 +216,27 @@ class Synchroniser:
                 "bound_ps": bound_ps,
             },
         )
+
+    def _lock_changed(self, locked: bool) -> None:
+        noise = clock_noise(self._config, locked=locked)
+        self._sync.set_noise(noise, PULLED if locked else 0.0)
+        self._context.store.event("clock-lock", {"link": self._link, "locked": locked})
+
+    def _tell_change(self) -> None:
+        change = self._sync.status().change
+        if change is not None and change != self._change:
+            self._context.store.event(
+                "clock-change",
+                {
+                    "link": self._link,
+                    "kind": change.kind,
+                    "step_ps": change.step_ps,
+                    "skew_step": change.skew_step,
+                    "significance": change.significance,
+                    "reason": change.reason,
+                },
+            )
+        self._change = change
 
     def _tell(self, reason: str) -> None:
         state = self._sync.state

@@ -1,59 +1,54 @@
-"""A remote clock kept in step by the photons: a Kalman filter over offset and skew.
+"""A remote clock kept in step by the photons: a Kalman filter over offset, skew and drift.
 
-The free-running oscillators have white frequency noise s_y at 1 s (Allan deviation), which makes
-the offset a random walk of variance s_y^2 per second, and a slower random walk of frequency.
+Every span of common tags gives the place of the peak (`finder`), which corrects the state
+(`kalman`); the noise of the clocks comes from their class or from the data (`clock_class`,
+`estimate`), the shape of the peak from its pairs (`shapes`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
-import numpy as np
-
-from cext.histogram import difference_histogram
 from timing.acquire import Acquisition
+from timing.changes import Change, ChangeWatch
 from timing.clock import ClockModel, ClockState
-from timing.peak import LineFit, fit_line, log_tail
+from timing.clock_class import ProcessNoise, white_noise
+from timing.comb import CombAnswer
+from timing.estimate import NoiseEstimate
+from timing.finder import FoundPeak, PeakFinder
+from timing.kalman import ClockFilter
+from timing.pulsed import Pulsed
+from timing.score import Score, TrackStatistics
+from timing.shapes import JitterEstimate, PeakFit
 from timing.tags import PS_PER_S, TimesPs
+from timing.verdict import Verdict
 
 _GATE = 5.0
-_OUTLIERS_ALLOWED = 5
 _CHANCE = math.log(1e-4)
-_HISTORY = 200
+_CHANCE_AGAIN = math.log(1e-7)
+_REMEMBERED_CHANGES = 20
 
+STATED = 1.3
+"""Stated over computed standard deviation. A process that wanders about its estimate strays beyond
+three of its own deviations for longer than a second every hour or so; beyond four, not in days."""
 
-@dataclass(frozen=True, slots=True)
-class TrackStatistics:
-    """How well the filter does, over its last batches.
-
-    `innovation_rms_ps` is measured peak minus prediction, measurement noise included;
-    `consistency` the mean of (innovation / predicted deviation)^2, 1 for a filter that knows its
-    clocks; `residual_ps` the filter's own uncertainty times the square root of `consistency` where
-    that exceeds 1: what the clock is off by, as far as the data tell.
-    """
-
-    batches: int
-    missed: int
-    outliers: int
-    pairs: float
-    pair_rate_cps: float
-    jitter_ps: float
-    innovation_rms_ps: float
-    consistency: float
-    residual_ps: float
-    bound_ps: float
+_LONGEST_PS = 5 * PS_PER_S
+_AGAIN_JITTERS = 100.0
+_AGAIN_LIMIT_PS = 1e6
 
 
 class ClockTracker:
     """Follows one remote clock from an acquisition on; fed by overlap spans in time order.
 
     `window_ps` is the full coincidence window: the clock is lost when three standard deviations
-    exceed its half. `clock_noise_1s` is the white frequency noise of the difference of the two
-    clocks at 1 s (two equal ones: sqrt(2) times one's). `drift_1s` is the random walk of the
-    frequency over 1 s, by default a hundredth of it. After `patience_s` without a peak although
-    both ends count as usual, the clock is lost too.
+    exceed its half. `noise` is the process noise of the difference of the two clocks; without it
+    `clock_noise_1s`, the white frequency noise of the difference at 1 s (two equal ones: sqrt(2)
+    times one's), and `drift_1s`, the random walk of the frequency over 1 s, by default a hundredth
+    of it. With `estimate_noise` these are where the estimate from the data begins. After
+    `patience_s` without a peak although both ends count as usual, the clock is lost too.
+    `pulsed` watches the comb of a pulsed source. `previous` is the tracker of the same two clocks
+    that was lost: its peak shape is kept, and a step since then is judged.
     """
 
     def __init__(
@@ -61,181 +56,210 @@ class ClockTracker:
         acquisition: Acquisition,
         *,
         window_ps: int,
+        noise: ProcessNoise | None = None,
         clock_noise_1s: float = 1.5e-11,
         drift_1s: float | None = None,
+        estimate_noise: bool = False,
         patience_s: float = 2.0,
+        pulsed: Pulsed | None = None,
+        previous: ClockTracker | None = None,
     ):
         self._window_ps = window_ps
-        # Variance of the offset, ps^2, that one picosecond adds; and of the skew.
-        self._walk = clock_noise_1s**2 * PS_PER_S
-        self._drift = (clock_noise_1s / 100 if drift_1s is None else drift_1s) ** 2 / PS_PER_S
-        self._jitter_ps = acquisition.jitter_ps
-        self._rate_cps = acquisition.pair_rate_cps
-        self._noise_1s = clock_noise_1s
-        self._pairs = acquisition.pairs
-        self._history: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
-        self._batches = self._missed = self._outliers = self._outliers_in_a_row = 0
-        self._missed_in_a_row = 0
-        self._unexplained_ps = 0
-        self._patience_ps = round(patience_s * PS_PER_S)
-        self._singles_cps = (0.0, 0.0)
-        self._in_doubt = False
-        self._state = ClockState.TRACKING
-        self._model = _with_clock_noise(acquisition, self._walk)
+        self._noise = white_noise(clock_noise_1s, drift_1s) if noise is None else noise
+        self._jitter = JitterEstimate(acquisition.jitter_ps)
+        self._score = Score(acquisition.pairs, acquisition.pair_rate_cps)
+        self._estimate = NoiseEstimate() if estimate_noise else None
+        self._verdict = Verdict(round(patience_s * PS_PER_S))
+        self._finder = PeakFinder(_CHANCE)
+        self._finder_again = PeakFinder(_CHANCE_AGAIN)
+        self._watch = ChangeWatch()
+        self._changes: deque[Change] = deque(maxlen=_REMEMBERED_CHANGES)
+        self._pulsed = pulsed
+        self._filter = ClockFilter.of(_with_clock_noise(acquisition, self._noise), self._noise)
+        self._now = self._filter
+        if previous is not None:
+            self._succeed(previous)
 
     @property
     def model(self) -> ClockModel:
-        """The clock now; its epoch is the middle of the last batch."""
-        return self._model
+        """The clock now; its epoch is the middle of the last batch, its uncertainty as stated."""
+        return self._stated(self._now)
 
     @property
     def state(self) -> ClockState:
-        """Tracking, holdover or lost; lost is final."""
-        return self._state
+        """Tracking, holdover or lost; only `look_again` leads back from lost."""
+        return self._verdict.state
 
     @property
     def trusted(self) -> bool:
-        """Not lost, and not in doubt since a gap: coincidences found with this clock are good."""
-        return self._state is not ClockState.LOST and not self._in_doubt
+        """Coincidences found with this clock are good: it is not lost, not in doubt since a gap,
+        and on a known peak of a pulsed source."""
+        told = self._pulsed is None or self._pulsed.told
+        return not self._verdict.lost and not self._verdict.in_doubt and told
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Steps of path or clock, the oldest first; the last few."""
+        return tuple(self._changes)
+
+    @property
+    def comb(self) -> CombAnswer | None:
+        """What the side peaks of a pulsed source last said; None for others, or too early."""
+        return None if self._pulsed is None else self._pulsed.answer
+
+    @property
+    def noise(self) -> ProcessNoise:
+        """The process noise in use."""
+        return self._filter.noise
+
+    @property
+    def jitter_ps(self) -> float:
+        """Standard deviation of local minus mapped remote time of true pairs."""
+        return self._jitter.shape.rms_ps
+
+    def lit(self, singles: tuple[int, int], span_ps: int) -> bool:
+        """Both ends count as many tags (local, remote) as they do while pairs come, or half."""
+        return self._score.lit(singles, span_ps)
 
     def doubt(self) -> None:
         """Tags were lost at one end: the next two batches must show the peak, or it is lost."""
-        if self._state is not ClockState.LOST:
-            self._state = ClockState.HOLDOVER
-            self._in_doubt = True
-            self._missed_in_a_row = 0
+        self._verdict.doubt()
+        self._finder.drop()
+
+    def set_noise(self, noise: ProcessNoise, pulled: float = 0.0) -> None:
+        """An end's clock has locked to a reference, or lost it: it wanders differently from now.
+
+        `pulled` is how far its frequency may have changed by that, one standard deviation.
+        """
+        self._noise = noise
+        self._filter = self._filter.with_noise(noise, pulled)
+        self._now = self._now.with_noise(noise, pulled)
+        if self._estimate is not None:
+            self._estimate.clear()
 
     def predicted(self, at_ps: int) -> ClockModel:
-        """The clock at a remote instant: moved epoch, grown uncertainty."""
-        model = self._model.rebased(at_ps)
-        ahead_ps = abs(float(at_ps - self._model.epoch_ps))
-        (offset, cross), (_, skew) = model.covariance
-        drifted = self._drift * ahead_ps
-        offset += self._walk * ahead_ps + drifted * ahead_ps**2 / 3
-        cross += math.copysign(drifted * ahead_ps / 2, at_ps - self._model.epoch_ps)
-        covariance = ((offset, cross), (cross, skew + drifted))
-        return model.adjusted(0.0, 0.0, covariance)
+        """The clock at a remote instant: moved epoch, grown uncertainty, as stated."""
+        return self._stated(self._filter.predicted(at_ps))
 
     def uncertainty_ps(self, at_ps: int) -> float:
-        """One standard deviation of mapped times at a remote instant, clock noise included."""
-        return self.predicted(at_ps).uncertainty_ps(at_ps)
+        """One stated standard deviation of mapped times at a remote instant."""
+        return self._filter.predicted(at_ps).sigma_ps * self._widening
+
+    def window_ps(self, at_ps: int) -> int:
+        """Full coincidence window to use at a remote instant: the configured one, widened.
+
+        It keeps the share of pairs within as the peak is smeared by what the clock may be off; at
+        most three standard deviations are added at either side.
+        """
+        sigma_ps = self.uncertainty_ps(at_ps)
+        smeared = math.hypot(1.0, sigma_ps / max(self.jitter_ps, 1.0))
+        return round(self._window_ps * min(smeared, 1 + 6 * sigma_ps / self._window_ps))
 
     def update(
         self, local_ps: TimesPs, remote_ps: TimesPs, start_ps: int, stop_ps: int
-    ) -> LineFit | None:
+    ) -> PeakFit | None:
         """Take in the tags of one overlap span, [start, stop) remote; returns its peak, if any.
 
-        Ascending int64 arrays, each on its own timescale.
+        Ascending int64 arrays, each on its own timescale. In little light the peak is that of
+        several spans, returned with the last.
         """
-        at_ps, span_ps = (start_ps + stop_ps) // 2, stop_ps - start_ps
-        if self._state is ClockState.LOST:
+        if self._verdict.lost:
             return None
-        ahead = self.predicted(at_ps)
-        sigma_ps = ahead.uncertainty_ps(at_ps)
-        self._batches += 1
-        peak = self._peak(local_ps, ahead.to_local(remote_ps), sigma_ps)
-        singles = (len(local_ps), len(remote_ps))
-        if peak is None:
-            self._miss(sigma_ps, singles, span_ps)
-        else:
-            self._take(ahead, peak, sigma_ps)
-            self._follow_rates(peak.pairs, singles, span_ps)
-        return peak
-
-    def _miss(self, sigma_ps: float, singles: tuple[int, int], span_ps: int) -> None:
-        self._missed += 1
-        self._missed_in_a_row += 1
-        usual = self._singles_cps
-        if all(n > rate * span_ps / PS_PER_S / 2 for n, rate in zip(singles, usual, strict=True)):
-            self._unexplained_ps += span_ps
-        lost = (
-            3 * sigma_ps > self._window_ps / 2
-            or (self._in_doubt and self._missed_in_a_row >= 2)
-            # The light is there, its pairs are not where they should be: the clock has jumped.
-            or self._unexplained_ps >= self._patience_ps
-        )
-        self._state = ClockState.LOST if lost else ClockState.HOLDOVER
-
-    def _follow_rates(self, pairs: float, singles: tuple[int, int], span_ps: int) -> None:
-        span_s = max(span_ps, 1) / PS_PER_S
-        share = min(1.0, span_s / 2)
-        self._rate_cps += share * (pairs / span_s - self._rate_cps)
-        old_local, old_remote = self._singles_cps
-        self._singles_cps = (
-            old_local + share * (singles[0] / span_s - old_local),
-            old_remote + share * (singles[1] / span_s - old_remote),
-        )
-
-    def _take(self, ahead: ClockModel, peak: LineFit, sigma_ps: float) -> None:
-        self._missed_in_a_row = self._unexplained_ps = 0
-        noise = float(peak.covariance[0, 0])
-        total = sigma_ps**2 + noise
-        if peak.position**2 > _GATE**2 * total:
-            self._outliers += 1
-            self._outliers_in_a_row += 1
-            # One odd batch is a burst; several are a clock or a path that has moved.
-            moved = self._outliers_in_a_row >= _OUTLIERS_ALLOWED or self._in_doubt
-            self._state = ClockState.LOST if moved else ClockState.HOLDOVER
-            return
-        (offset, cross), (_, skew) = ahead.covariance
-        gain_offset, gain_skew = offset / total, cross / total
-        self._model = ahead.adjusted(
-            gain_offset * peak.position,
-            gain_skew * peak.position,
-            (
-                (offset * noise / total, cross * noise / total),
-                (cross * noise / total, skew - gain_skew * cross),
-            ),
-        )
-        self._outliers_in_a_row = 0
-        self._in_doubt = False
-        self._state = ClockState.TRACKING
-        self._pairs += peak.pairs
-        self._history.append((peak.position, total))
-
-    def _peak(self, local_ps: TimesPs, mapped_ps: TimesPs, sigma_ps: float) -> LineFit | None:
-        """The peak near the prediction, if it is more than chance."""
-        jitter_ps = self._jitter_ps
+        at_ps = (start_ps + stop_ps) // 2
+        ahead = self._filter.predicted(at_ps)
+        sigma_ps = ahead.sigma_ps * self._widening
+        self._score.batches += 1
+        jitter_ps = self.jitter_ps
         half_ps = max(8 * jitter_ps, 4 * jitter_ps + _GATE * sigma_ps)
         half_ps = max(20.0, min(half_ps, 4.0 * self._window_ps + 8 * jitter_ps))
-        bin_ps = max(1, int(jitter_ps / 8))
-        bins = 2 * math.ceil(half_ps / bin_ps)
-        low_ps = -(bins // 2) * bin_ps
-        counts = difference_histogram(mapped_ps, local_ps, low_ps, bin_ps, bins)
-        total = int(counts.sum())
-        if total < 3:
-            return None
-        wide = min(bins, max(1, round(3 * jitter_ps / bin_ps)))
-        running = np.concatenate(([0], np.cumsum(counts)))
-        boxes = running[wide:] - running[:-wide]
-        at = int(np.argmax(boxes))
-        best = int(boxes[at])
-        # The singles give the chance of accidental pairs; the rest of the window may show more.
-        span_ps = float(max(1, min(_length(local_ps), _length(mapped_ps))))
-        by_singles = len(local_ps) * len(mapped_ps) / span_ps * wide * bin_ps
-        by_window = (total - best) / max(1, bins - wide) * wide
-        if math.log(bins) + log_tail(best, max(by_singles, by_window)) > _CHANCE:
-            return None
-        centres = low_ps + (np.arange(bins, dtype=np.float64) + 0.5) * bin_ps - 0.5
-        return fit_line(
-            centres,
-            np.zeros(bins),
-            width=float(bins * bin_ps),
-            position=float(centres[at : at + wide].mean()),
-            sigma=jitter_ps,
-            weights=counts.astype(np.float64),
-            fit_slope=False,
-            fit_sigma=False,
+        found = self._finder.add(
+            local_ps,
+            remote_ps,
+            (start_ps, stop_ps),
+            ahead.model,
+            half_ps,
+            self._jitter.table,
+            self._steady_ps(ahead),
         )
+        if found is None:
+            self._now = ahead
+            self._score.missed += 1
+            self._verdict.missed(
+                stop_ps - start_ps,
+                self._score.wait_ps,
+                lit=self.lit((len(local_ps), len(remote_ps)), stop_ps - start_ps),
+                too_unsure=self._too_unsure(sigma_ps),
+            )
+        else:
+            self._take(found)
+            self._now = self._filter.predicted(at_ps)
+            self._watch_comb(local_ps, remote_ps)
+        return None if found is None else found.fit
+
+    def look_again(
+        self, local_ps: TimesPs, remote_ps: TimesPs, start_ps: int, stop_ps: int
+    ) -> bool:
+        """After a loss: look near where the clock should be, wider than tracking does.
+
+        True when it was found; it is in doubt then, until a second span shows it.
+        """
+        ahead = self._filter.predicted((start_ps + stop_ps) // 2)
+        self._now = ahead
+        jitter_ps, sigma_ps = self.jitter_ps, ahead.sigma_ps * self._widening
+        half_ps = max(_AGAIN_JITTERS * jitter_ps, 8 * jitter_ps + _GATE * sigma_ps)
+        found = self._finder_again.add(
+            local_ps,
+            remote_ps,
+            (start_ps, stop_ps),
+            ahead.model,
+            min(half_ps, max(_AGAIN_LIMIT_PS, 8 * jitter_ps)),
+            self._jitter.table,
+            PS_PER_S,
+        )
+        if found is None:
+            return False
+        ahead, innovation_ps = self._against(found)
+        spread = ahead.covariance[0, 0] * self._widening**2 + found.fit.variance
+        if innovation_ps**2 > _GATE**2 * spread:
+            span_s = max(stop_ps - start_ps, 1) / PS_PER_S
+            self._step(ahead, innovation_ps, found, 0.3 * jitter_ps / PS_PER_S / span_s)
+        else:
+            self._filter = ahead.corrected(innovation_ps, found.fit.variance)
+        reach_ps = max(abs(innovation_ps), _GATE * sigma_ps)
+        if self._pulsed is not None and 2 * reach_ps > self._pulsed.period_ps:
+            self._pulsed.doubt(jitter_ps)
+        self._now = self._filter
+        self._verdict.found_again()
+        self._finder.drop()
+        self._score.recoveries += 1
+        return True
 
     def idle(self, at_ps: int) -> None:
         """Time passes without common tags to a remote instant: holdover, and lost in the end."""
-        if self._state is ClockState.LOST:
-            return
-        if 3 * self.uncertainty_ps(at_ps) > self._window_ps / 2:
-            self._state = ClockState.LOST
-        elif at_ps - self._model.epoch_ps > PS_PER_S:
-            self._state = ClockState.HOLDOVER
+        silent_ps = at_ps - self._filter.epoch_ps
+        self._verdict.idle(
+            too_unsure=self._too_unsure(self.uncertainty_ps(at_ps)),
+            silent=silent_ps > max(PS_PER_S, self._score.wait_ps),
+        )
+
+    def observe_reference(
+        self, offset_whole_ps: int, variance: float, at_ps: int, offset_ps: float = 0.0
+    ) -> bool:
+        """A reference says what the clocks differ by at a remote instant; False for an outlier.
+
+        Local minus remote, a whole number of ps and a rest; its variance in ps^2. It knows nothing
+        of the path, so the first one shows the path's delay, and later ones hold the clock while no
+        photons come. Instants before the last batch's are taken as of then.
+        """
+        ahead = self._filter.predicted(max(at_ps, self._filter.epoch_ps))
+        self._watch.reference(offset_whole_ps, offset_ps, variance, ahead.epoch_ps)
+        seen, expected = ahead.reference_innovation(offset_whole_ps, offset_ps, variance)
+        if seen**2 > _GATE**2 * expected:
+            return False
+        self._filter = ahead.referenced(offset_whole_ps, offset_ps, variance)
+        self._now = self._filter
+        self._score.references += 1
+        return True
 
     def bound_ps(self) -> float:
         """Least standard deviation any tracker of these clocks can have, picoseconds.
@@ -244,47 +268,135 @@ class ClockTracker:
         sqrt(sigma s_y / sqrt(R)) (steady state of the Riccati equation P^2 R / sigma^2 = s_y^2;
         sigma and the result in seconds); while few pairs were seen, sigma / sqrt(N) is larger.
         """
-        sigma_s = self._jitter_ps / PS_PER_S
-        walking_s = math.sqrt(sigma_s * self._noise_1s / math.sqrt(max(self._rate_cps, 1e-9)))
-        return max(walking_s * PS_PER_S, self._jitter_ps / math.sqrt(max(self._pairs, 1.0)))
+        walk = self._filter.noise.white_fm
+        rate_cps, pairs = self._score.pair_rate_cps, self._score.pairs
+        walking_ps = (self.jitter_ps**2 * walk / max(rate_cps, 1e-9)) ** 0.25
+        return max(float(walking_ps), self.jitter_ps / math.sqrt(max(pairs, 1.0)))
 
     def statistics(self) -> TrackStatistics:
         """How well it does."""
-        innovations = np.array([entry[0] for entry in self._history])
-        expected = np.array([entry[1] for entry in self._history])
-        some = len(innovations) > 0
-        # Ten imagined batches as predicted keep the first few real ones from swinging the mean.
-        consistency = (float(np.sum(innovations**2 / expected)) + 10) / (len(innovations) + 10)
-        own_ps = self._model.uncertainty_ps(self._model.epoch_ps)
+        score = self._score
         return TrackStatistics(
-            batches=self._batches,
-            missed=self._missed,
-            outliers=self._outliers,
-            pairs=self._pairs,
-            pair_rate_cps=self._rate_cps,
-            jitter_ps=self._jitter_ps,
-            innovation_rms_ps=float(np.sqrt(np.mean(innovations**2))) if some else 0.0,
-            consistency=consistency,
-            residual_ps=own_ps * math.sqrt(max(1.0, consistency)),
+            batches=score.batches,
+            missed=score.missed,
+            outliers=score.outliers,
+            pairs=score.pairs,
+            pair_rate_cps=score.pair_rate_cps,
+            jitter_ps=self.jitter_ps,
+            innovation_rms_ps=score.innovation_rms_ps,
+            consistency=score.consistency,
+            residual_ps=self._now.sigma_ps * math.sqrt(score.excess),
             bound_ps=self.bound_ps(),
+            tail_ps=self._jitter.shape.tail_ps,
+            slips=0 if self._pulsed is None else self._pulsed.slips,
+            recoveries=score.recoveries,
+            references=score.references,
         )
 
+    @property
+    def _widening(self) -> float:
+        return STATED * math.sqrt(self._score.excess)
 
-def _with_clock_noise(acquisition: Acquisition, walk: float) -> ClockModel:
+    def _stated(self, state: ClockFilter) -> ClockModel:
+        model, widening = state.model, self._widening**2
+        (offset, cross), (_, skew) = model.covariance
+        covariance = (
+            (offset * widening, cross * widening),
+            (cross * widening, skew * widening),
+        )
+        return model.adjusted(0.0, 0.0, covariance)
+
+    def _steady_ps(self, ahead: ClockFilter) -> float:
+        """How long the clock stays within half a jitter of a straight line, as far as known."""
+        half_ps = self.jitter_ps / 2
+        walking_s = half_ps**2 / max(ahead.noise.white_fm, 1e-30)
+        turning_s = half_ps / max(math.sqrt(float(ahead.covariance[1, 1])), 1e-30)
+        return min(walking_s, turning_s, _LONGEST_PS / PS_PER_S) * PS_PER_S
+
+    def _too_unsure(self, sigma_ps: float) -> bool:
+        return 3 * sigma_ps > self._window_ps / 2
+
+    def _against(self, found: FoundPeak) -> tuple[ClockFilter, float]:
+        """The prediction for a peak's instant, and where the peak lies from it."""
+        ahead = self._filter.predicted(found.at_ps)
+        line = found.about.rebased(found.at_ps)
+        whole = line.offset_whole_ps - ahead.offset_whole_ps
+        return ahead, whole + line.offset_ps - float(ahead.rest[0]) + found.fit.position_ps
+
+    def _take(self, found: FoundPeak) -> None:
+        ahead, innovation_ps = self._against(found)
+        noise = found.fit.variance
+        total = ahead.covariance[0, 0] + noise
+        widened = float(ahead.covariance[0, 0]) * self._widening**2 + noise
+        if innovation_ps**2 > _GATE**2 * widened:
+            self._score.outliers += 1
+            self._verdict.outlier()
+            return
+        self._filter = ahead.corrected(innovation_ps, noise)
+        self._verdict.good()
+        self._score.take(found, innovation_ps, float(ahead.covariance[0, 0]))
+        # About the filtered clock: about its own peak a batch of few pairs would look too narrow.
+        shift_ps = found.fit.position_ps - innovation_ps * noise / total
+        self._jitter.add(found.counts, shift_ps, found.centres_ps)
+        if (change := self._watch.look(self._filter, self._widening)) is not None:
+            self._changes.append(change)
+        if self._estimate is not None:
+            self._learn(self._estimate, ahead, innovation_ps, noise)
+
+    def _learn(
+        self, estimate: NoiseEstimate, ahead: ClockFilter, innovation_ps: float, variance: float
+    ) -> None:
+        offset_ps = float(ahead.rest[0]) + innovation_ps
+        estimate.add(ahead.epoch_ps, ahead.offset_whole_ps, offset_ps, variance)
+        if estimate.due:
+            self._filter = self._filter.with_noise(estimate.estimate(self._noise))
+
+    def _step(
+        self, ahead: ClockFilter, step_ps: float, found: FoundPeak, skew_sigma: float
+    ) -> None:
+        sigma_ps = math.hypot(ahead.sigma_ps * self._widening, math.sqrt(found.fit.variance))
+        self._watch.stepped(ahead, found.at_ps, step_ps, sigma_ps, self._verdict.interrupted)
+        self._filter = ahead.moved(step_ps, math.sqrt(found.fit.variance), skew_sigma)
+        self._score.consistency = self._score.excess = 1.0
+        if self._estimate is not None:
+            self._estimate.clear()
+
+    def _succeed(self, previous: ClockTracker) -> None:
+        self._changes.extend(previous.changes)
+        self._jitter = previous._jitter
+        self._score.recoveries = previous._score.recoveries
+        self._watch, at_ps = previous._watch, self._filter.epoch_ps
+        self._watch.restarted()
+        before = previous._filter.predicted(at_ps)
+        whole = self._filter.offset_whole_ps - before.offset_whole_ps
+        step_ps = whole + float(self._filter.rest[0] - before.rest[0])
+        sigma_ps = math.hypot(self._filter.sigma_ps, before.sigma_ps) * self._widening
+        if abs(step_ps) > _GATE * sigma_ps:
+            self._watch.stepped(before, at_ps, step_ps, sigma_ps, previous._verdict.interrupted)
+
+    def _watch_comb(self, local_ps: TimesPs, remote_ps: TimesPs) -> None:
+        if self._pulsed is None or self.state is not ClockState.TRACKING:
+            return
+        mapped_ps = self._now.model.to_local(remote_ps)
+        moved_ps = self._pulsed.look(local_ps, mapped_ps, self.jitter_ps)
+        if moved_ps:
+            # The whole peak was the wrong one: what is known of skew and spread stays.
+            self._filter = self._filter.displaced(moved_ps)
+            self._now = self._now.displaced(moved_ps)
+
+
+def _with_clock_noise(acquisition: Acquisition, noise: ProcessNoise) -> ClockModel:
     """The acquired clock at the end of its record, with what clock noise did to the straight line.
 
     A line fitted over a random walk of duration T errs by about walk T in offset at its end and
     6/5 walk / T in skew.
     """
-    span_ps = float(acquisition.remote_stop_ps - acquisition.remote_start_ps)
+    span_s = (acquisition.remote_stop_ps - acquisition.remote_start_ps) / PS_PER_S
     model = acquisition.model.rebased(acquisition.remote_stop_ps)
     (offset, cross), (_, skew) = model.covariance
+    walked = noise.white_fm + noise.random_walk_fm * span_s**2 / 3
     covariance = (
-        (offset + walk * span_ps, cross),
-        (cross, skew + 1.2 * walk / span_ps),
+        (offset + walked * span_s, cross),
+        (cross, skew + 1.2e-24 * walked / span_s),
     )
     return model.adjusted(0.0, 0.0, covariance)
-
-
-def _length(times_ps: TimesPs) -> int:
-    return int(times_ps[-1] - times_ps[0]) if len(times_ps) else 0

@@ -28,6 +28,7 @@ from qnodeos.config.places import (
     checked_listen,
     checked_tcp,
 )
+from timing.clock_class import ClockName
 
 
 def _path(value: Any, info: ValidationInfo) -> Any:
@@ -147,7 +148,14 @@ class InterlockTable(Table):
 
 
 class PhotonicLinkTable(Table):
-    """Pairs measured directly (type M), heralded by matching the two ends' tags."""
+    """Pairs measured directly (type M), heralded by matching the two ends' tags.
+
+    Of the taggers' clocks either `clock_noise_1s` is told, their frequency noise at 1 s, or their
+    class: `clock` ours, `peer_clock` the far end's (by default the same), each one of quartz, ocxo,
+    rubidium, white_rabbit; `locked_clock` is the class of ours while the instrument `reference`
+    says that it is locked. With `estimate_clock_noise` the data correct what was told.
+    `pulse_period_ps` is that of a pulsed pair source, or "estimate" to find it in the tags.
+    """
 
     kind: Literal["photonic"]
     peer: Name
@@ -156,7 +164,13 @@ class PhotonicLinkTable(Table):
     outcome_channels: Annotated[tuple[OutcomeChannel, OutcomeChannel], Field(strict=False)]
     bell_state: BellName = "PHI_PLUS"
     window_ps: int = Field(ge=1, le=1_000_000)
-    clock_noise_1s: float = Field(gt=0.0, le=1e-4)
+    clock_noise_1s: float | None = Field(default=None, gt=0.0, le=1e-4)
+    clock: ClockName | None = None
+    peer_clock: ClockName | None = None
+    locked_clock: ClockName | None = None
+    reference: Name | None = None
+    estimate_clock_noise: bool = False
+    pulse_period_ps: Annotated[float, Field(gt=0.0, le=1e9)] | Literal["estimate"] | None = None
     basis_dwell_s: float = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
@@ -165,6 +179,26 @@ class PhotonicLinkTable(Table):
     """The longest dead time of a detector: closer tags would tell that they are of two."""
     tag_bytes_per_s: int = Field(default=4_000_000, ge=10_000, le=1_000_000_000)
     """Bandwidth for the tags sent to the peer; above it whole time slices are left out."""
+
+    @model_validator(mode="after")
+    def _clocks_are_told(self) -> Self:
+        if (self.clock_noise_1s is None) == (self.clock is None):
+            found = "neither" if self.clock is None else "both"
+            raise ValueError(
+                f"clock_noise_1s, clock: found {found}, expected one of them: the frequency noise "
+                "of the taggers' clocks at 1 s, or their class"
+            )
+        if self.clock is None and (self.peer_clock or self.locked_clock):
+            raise ValueError(
+                "clock: found nothing, expected the class of this end's clock beside peer_clock "
+                "or locked_clock"
+            )
+        if (self.reference is None) != (self.locked_clock is None):
+            raise ValueError(
+                "reference, locked_clock: found one of them, expected both: the instrument that "
+                "says whether our clock is locked, and its class while it is"
+            )
+        return self
 
     @model_validator(mode="after")
     def _two_channels(self) -> Self:

@@ -85,6 +85,8 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
             case PhotonicLinkTable():
                 yield from _instrument(config, (*where, "tagger"), link.tagger)
                 yield from _instrument(config, (*where, "analyzer"), link.analyzer)
+                if link.reference is not None:
+                    yield from _instrument(config, (*where, "reference"), link.reference)
                 yield from _peer(config, (*where, "peer"), link.peer)
             case MemoryLinkTable():
                 yield from _instrument(config, (*where, "device"), link.device)

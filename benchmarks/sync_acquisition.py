@@ -166,7 +166,7 @@ def _corner(trials: int) -> list[Row]:
 
 
 def _beside_fpfind(trials: int) -> list[Row]:
-    """fpfind in a process of its own on 9.6 s in files, and ours on the same tags; says so where it is not.
+    """fpfind in a process of its own on 9.6 s in files, and ours on the same tags.
 
     It gets more than ours: the parties in the order in which it works, and the skew to 1 ppm.
     """

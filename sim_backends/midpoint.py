@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+from sim_backends.bell_diagonal import BellDiagonal
 from sim_backends.clocks import FreeRunningClock
+from sim_backends.heralding import HeraldOdds
 from sim_backends.lab import MidpointConfig
 from sim_backends.states import BellName
 
@@ -40,43 +42,15 @@ class StoppedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Herald:
-    """A success as it is: `real` is False for one that dark counts made."""
+    """A success as it is: `real` is False for one that was not made by the photons meant for it.
+
+    `pair` is the state it leaves.
+    """
 
     slot: int
     bell_state: BellName
     real: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeraldOdds:
-    """Probabilities an attempt of a true herald and of one with a dark count in it.
-
-    True: both photons click, and linear optics tells half the Bell states: eta_A eta_B / 2. False,
-    to first order in each kind: one photon and a dark count in one of the two detectors that make
-    a valid pattern with it, or no photon and one of the four valid pairs of dark counts.
-    """
-
-    true: float
-    false: float
-
-    @classmethod
-    def of(cls, config: MidpointConfig) -> HeraldOdds:
-        """The odds of a midpoint's own numbers."""
-        first, second = (config.efficiency[end] for end in config.ends)
-        dark = config.dark_probability
-        one = first * (1.0 - second) + second * (1.0 - first)
-        none = (1.0 - first) * (1.0 - second)
-        return cls(0.5 * first * second, 2.0 * dark * one + 4.0 * dark**2 * none)
-
-    @property
-    def total(self) -> float:
-        """Probability of a herald an attempt."""
-        return self.true + self.false
-
-    @property
-    def false_share(self) -> float:
-        """The share of heralds that are false."""
-        return self.false / self.total if self.total > 0.0 else 0.0
+    pair: BellDiagonal | None = None
 
 
 @dataclass(slots=True)
@@ -114,8 +88,7 @@ class Attempts:
     @property
     def initial_fidelity(self) -> float:
         """Mean fidelity of a fresh pair with its heralded Bell state."""
-        share = self.odds.false_share
-        return (1.0 - share) * (1.0 + self.config.visibility) / 2.0 + share / 4.0
+        return self.odds.fidelity
 
     def slot_now(self) -> int:
         """The slot that is under way."""
@@ -131,6 +104,16 @@ class Attempts:
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
         self._draw()
         return first
+
+    def set_odds(self, config: MidpointConfig) -> None:
+        """Go on with other numbers, as another bright-state population, from the next slot on."""
+        self.config = config
+        self.odds = HeraldOdds.of(config)
+        if self._success_slot is not None or set(self._runs) == self._members:
+            first = self.slot_now() + 1
+            for run in self._runs.values():
+                run.first_slot = max(run.first_slot, first)
+            self._draw()
 
     def abort(self, member: str) -> None:
         """Take part no longer."""
@@ -157,10 +140,13 @@ class Attempts:
         slot = self._success_slot
         self._runs.clear()
         self._success_slot = None
+        psi_minus = bool(self._rng.random() >= 0.5)
+        cause = self.odds.drawn(float(self._rng.random()))
         return Herald(
             slot,
-            "PSI_PLUS" if self._rng.random() < 0.5 else "PSI_MINUS",
-            bool(self._rng.random() >= self.odds.false_share),
+            "PSI_MINUS" if psi_minus else "PSI_PLUS",
+            cause.name == "pair",
+            cause.pair(psi_minus),
         )
 
     def _draw(self) -> None:

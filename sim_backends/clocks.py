@@ -1,4 +1,4 @@
-"""A free-running clock: when it was switched on, its skew, and white frequency noise."""
+"""A clock: when it was switched on, its skew, and its noise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from sim_backends.clock_noise import ColouredFrequency, resolved
+from sim_backends.lab_parts import ClockNoise
 
 __all__ = ["FreeRunningClock"]
 
@@ -23,7 +26,8 @@ class FreeRunningClock:
     White frequency noise with Allan deviation `white_fm_1s` at 1 s is a random walk of the phase
     whose variance grows by `white_fm_1s**2` a second, since then
     sigma_y(tau) = white_fm_1s / sqrt(tau) (Riley, NIST SP 1065: sigma_y^2 = h0/(2 tau), and a phase
-    variance of h0 tau / 2). The counter reads zero at `power_on_s` on the lab's time.
+    variance of h0 tau / 2). The counter reads zero at `power_on_s` on the lab's time. `noise` adds
+    the other kinds; of its white frequency noise and `white_fm_1s` the larger counts.
     """
 
     def __init__(
@@ -33,13 +37,30 @@ class FreeRunningClock:
         white_fm_1s: float,
         power_on_s: float,
         rng: np.random.Generator,
+        noise: ClockNoise | None = None,
     ) -> None:
+        kinds = resolved(noise)
+        if noise is not None and kinds.white_fm_1s is not None:
+            white_fm_1s = max(white_fm_1s, kinds.white_fm_1s)
         self._skew = skew_ppm * 1e-6
+        self._aging_per_s = (kinds.aging_per_day or 0.0) / 86_400.0
+        self._white_pm_ps = kinds.white_pm_ps or 0.0
+        self._coloured: ColouredFrequency | None = None
+        if kinds.flicker_fm or kinds.random_walk_fm_1s or self._white_pm_ps:
+            # A generator of its own: the white noise of a clock is the same with and without.
+            self._other = rng.spawn(1)[0]
+            self._coloured = ColouredFrequency(
+                flicker_fm=kinds.flicker_fm or 0.0,
+                random_walk_fm_1s=kinds.random_walk_fm_1s or 0.0,
+                step_s=_KNOT_PS / _PS,
+                rng=self._other,
+            )
         self._power_on_ps = round(power_on_s * _PS)
         self._knot_sigma_ps = white_fm_1s * math.sqrt(_KNOT_PS / _PS) * _PS
         self._rng = rng
         self._first_knot = 0
         self._walk_ps: npt.NDArray[np.float64] = np.zeros(1)
+        self._walked_ps = 0.0  # the last of the walk, without white phase noise
 
     def read_ps(self, lab_ps: int) -> int:
         """The counter at a lab time."""
@@ -49,11 +70,14 @@ class FreeRunningClock:
         """The counter at lab times (int64), rounded to picoseconds; sorted stays sorted."""
         elapsed = lab_ps - self._power_on_ps
         wander = self.phase_noise_ps(lab_ps) + elapsed * self._skew
+        if self._aging_per_s:
+            lab_s = np.maximum(lab_ps, 0) / _PS
+            wander += 0.5 * self._aging_per_s * lab_s**2 * _PS
         return elapsed + np.rint(wander).astype(np.int64)
 
     def phase_noise_ps(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """The random walk alone at lab times, float64 ps; zero before the lab's start."""
-        if self._knot_sigma_ps == 0.0 or lab_ps.size == 0:
+        """The noise alone at lab times, float64 ps; as at the lab's start before it."""
+        if (self._knot_sigma_ps == 0.0 and self._coloured is None) or lab_ps.size == 0:
             return np.zeros(lab_ps.shape)
         self._draw_until(int(lab_ps.max()) // _KNOT_PS + 1)
         knots = lab_ps // _KNOT_PS
@@ -72,12 +96,26 @@ class FreeRunningClock:
             # Nobody looked for a long time: one step of the walk bridges it.
             skipped = knot - last - _BLOCK_KNOTS
             step = self._rng.normal(0.0, self._knot_sigma_ps * math.sqrt(skipped))
-            self._walk_ps = np.array([self._walk_ps[-1] + step])
+            if self._coloured is not None:
+                step += self._coloured.jump_s(skipped) * _PS
+            self._walked_ps += step
+            self._walk_ps = np.array([self._walked_ps])
             self._first_knot = last = last + skipped
         # Whole blocks, so that the walk does not depend on when it is looked at.
         count = -(-(knot - last) // _BLOCK_KNOTS) * _BLOCK_KNOTS
-        steps = self._rng.normal(0.0, self._knot_sigma_ps, count)
-        walk = np.concatenate((self._walk_ps, self._walk_ps[-1] + np.cumsum(steps)))
+        fresh = self._walked_ps + np.cumsum(self._steps_ps(count))
+        self._walked_ps = float(fresh[-1])
+        if self._white_pm_ps:
+            fresh += self._other.normal(0.0, self._white_pm_ps, count)
+        walk = np.concatenate((self._walk_ps, fresh))
         forgotten = max(0, walk.size - max(_KEPT_KNOTS, count + 1))
         self._first_knot += forgotten
         self._walk_ps = walk[forgotten:]
+
+    def _steps_ps(self, count: int) -> npt.NDArray[np.float64]:
+        steps = self._rng.normal(0.0, self._knot_sigma_ps, count)
+        if self._coloured is not None:
+            for start in range(0, count, _BLOCK_KNOTS):
+                part = self._coloured.phase_steps_s(_BLOCK_KNOTS)
+                steps[start : start + _BLOCK_KNOTS] += part * _PS
+        return steps

@@ -82,6 +82,7 @@ class Attempts:
         self._time_s = time_s
         self._rng = rng
         self._runs: dict[str, _Run] = {}
+        self._done: dict[str, int] = {}
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
 
@@ -98,8 +99,14 @@ class Attempts:
         """Whether this device takes part."""
         return member in self._runs
 
+    def made(self, member: str) -> int:
+        """How many attempts this device has made, those of ended runs included."""
+        run = self._runs.get(member)
+        return self._done.get(member, 0) + (0 if run is None else self._slots_of(run))
+
     def start(self, member: str, count: int) -> int:
         """Take part from the next slot on, for `count` slots (0: no limit); returns that slot."""
+        self._end(member)
         first = self.slot_now() + 1
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
         self._draw()
@@ -117,7 +124,7 @@ class Attempts:
 
     def abort(self, member: str) -> None:
         """Take part no longer."""
-        self._runs.pop(member, None)
+        self._end(member)
         self._success_slot = None
 
     def next_event_s(self) -> float | None:
@@ -138,7 +145,8 @@ class Attempts:
             self.abort(ends_first)
             return ends_first, StoppedEvent(last)
         slot = self._success_slot
-        self._runs.clear()
+        for member in list(self._runs):
+            self._end(member)
         self._success_slot = None
         psi_minus = bool(self._rng.random() >= 0.5)
         cause = self.odds.drawn(float(self._rng.random()))
@@ -148,6 +156,16 @@ class Attempts:
             cause.name == "pair",
             cause.pair(psi_minus),
         )
+
+    def _end(self, member: str) -> None:
+        run = self._runs.pop(member, None)
+        if run is not None:
+            self._done[member] = self._done.get(member, 0) + self._slots_of(run)
+
+    def _slots_of(self, run: _Run) -> int:
+        """Slots of a run that are over by now; a herald ends with its slot."""
+        over = math.floor((self._time_s() + _EARLY_S) / self.period_s)
+        return max(0, min(over, run.last_slot + 1) - run.first_slot)
 
     def _draw(self) -> None:
         self._success_slot = None

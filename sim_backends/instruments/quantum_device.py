@@ -277,8 +277,9 @@ def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
 
 
 def _initialise(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    device.initialise(_integer(request, "qubit"), _string(request, "state"))
-    return {}, device.gate_time_s("initialise")
+    qubit = _integer(request, "qubit")
+    device.initialise(qubit, _string(request, "state"))
+    return {}, device.switching_s([qubit]) + device.gate_time_s("initialise")
 
 
 def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
@@ -286,17 +287,19 @@ def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     if not isinstance(qubits, list) or not all(type(qubit) is int for qubit in qubits):
         raise DeviceFault(BAD_REQUEST, f"qubits {qubits!r}; expected a list of one or two numbers")
     device.gate(name, qubits)
-    return {}, device.gate_time_s(name)
+    return {}, device.switching_s(qubits) + device.gate_time_s(name)
 
 
 def _move(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    device.move(_integer(request, "source"), _integer(request, "target"))
-    return {}, device.gate_time_s("move")
+    source, target = _integer(request, "source"), _integer(request, "target")
+    device.move(source, target)
+    return {}, device.switching_s([source, target]) + device.gate_time_s("move")
 
 
 def _measure(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    outcome = device.measure(_integer(request, "qubit"), _string(request, "basis"))
-    return {"outcome": outcome}, device.readout_time_s
+    qubit = _integer(request, "qubit")
+    outcome = device.measure(qubit, _string(request, "basis"))
+    return {"outcome": outcome}, device.switching_s([qubit]) + device.readout_time_s
 
 
 def _release(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:

@@ -89,7 +89,8 @@ class DetectorBank:
             arrivals = list(photons[channel])
             seconds = (end_ps - start_ps) * 1e-12
             light_cps = self.light_cps[channel] * self.efficiency(channel)
-            if self._blinded(sum(times.size for times in arrivals) / seconds + light_cps):
+            lit_cps = sum(times.size for times in arrivals) / seconds + light_cps
+            if self.latched(channel) or self._blinded(lit_cps):
                 self._later[channel] = np.empty(0, np.int64)
                 clicks.append(np.empty(0, np.int64))
                 continue

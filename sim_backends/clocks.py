@@ -18,6 +18,7 @@ _KNOT_PS: Final = 10**9  # the random walk is drawn every millisecond and is str
 _BLOCK_KNOTS: Final = 1000
 _KEPT_KNOTS: Final = 10_000  # 10 s back are remembered; delays in fibre are far shorter
 _JUMP_KNOTS: Final = 1_000_000
+_MANY: Final = 2_000
 
 
 class FreeRunningClock:
@@ -69,17 +70,22 @@ class FreeRunningClock:
     def read_many_ps(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The counter at lab times (int64), rounded to picoseconds; sorted stays sorted."""
         elapsed = lab_ps - self._power_on_ps
-        wander = self.phase_noise_ps(lab_ps) + elapsed * self._skew
+        wander = self.phase_noise_ps(lab_ps)
+        wander += elapsed * self._skew
         if self._aging_per_s:
             lab_s = np.maximum(lab_ps, 0) / _PS
             wander += 0.5 * self._aging_per_s * lab_s**2 * _PS
-        return elapsed + np.rint(wander).astype(np.int64)
+        np.rint(wander, out=wander)
+        elapsed += wander.astype(np.int64)
+        return elapsed
 
     def phase_noise_ps(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The noise alone at lab times, float64 ps; as at the lab's start before it."""
         if (self._knot_sigma_ps == 0.0 and self._coloured is None) or lab_ps.size == 0:
             return np.zeros(lab_ps.shape)
         self._draw_until(int(lab_ps.max()) // _KNOT_PS + 1)
+        if lab_ps.size >= _MANY and bool((lab_ps[1:] >= lab_ps[:-1]).all()):
+            return self._between_knots(lab_ps)
         knots = lab_ps // _KNOT_PS
         part = (lab_ps - knots * _KNOT_PS) / _KNOT_PS
         index = np.clip(knots - self._first_knot, 0, self._walk_ps.size - 2)
@@ -87,6 +93,27 @@ class FreeRunningClock:
         return np.where(
             knots < self._first_knot, self._walk_ps[0], before + part * (after - before)
         )
+
+    def _between_knots(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The same for many sorted times: knot by knot, without a division for each."""
+        noise = np.empty(lab_ps.size)
+        first, last = (int(lab_ps[k]) // _KNOT_PS for k in (0, -1))
+        knots = range(first, last + 1)
+        edges = np.searchsorted(lab_ps, np.array([knot * _KNOT_PS for knot in knots[1:]], np.int64))
+        for knot, begin, end in zip(knots, (0, *edges), (*edges, lab_ps.size), strict=True):
+            if begin == end:
+                continue
+            index = min(max(knot - self._first_knot, 0), self._walk_ps.size - 2)
+            before, after = self._walk_ps[index], self._walk_ps[index + 1]
+            if knot < self._first_knot:
+                noise[begin:end] = self._walk_ps[0]
+                continue
+            part = noise[begin:end]
+            np.subtract(lab_ps[begin:end], knot * _KNOT_PS, out=part)
+            part /= _KNOT_PS
+            part *= after - before
+            part += before
+        return noise
 
     def _draw_until(self, knot: int) -> None:
         last = self._first_knot + self._walk_ps.size - 1

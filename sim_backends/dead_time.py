@@ -7,6 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from cext.condition import NEVER_PS
+from cext.condition_gate import veto_after_clicks
+
 __all__ = ["dead_time_mask", "recovery_mask"]
 
 Times = npt.NDArray[np.int64]
@@ -18,28 +21,13 @@ def dead_time_mask(times_ps: Times, dead_ps: int, last_ps: int | None) -> npt.ND
     `last_ps` is the last click before them. The surviving rate is r / (1 + r dead) (Knoll,
     Radiation Detection and Measurement, 4.VII, nonparalyzable model).
     """
-    kept = np.ones(times_ps.size, dtype=np.bool_)
-    if not times_ps.size:
-        return kept
-    if last_ps is not None and times_ps[0] < last_ps + dead_ps:
-        kept[: np.searchsorted(times_ps, last_ps + dead_ps)] = False
-    alive = np.flatnonzero(kept)
-    while alive.size:
-        times = times_ps[alive]
-        early = np.flatnonzero(times[1:] - times[:-1] < dead_ps)
-        if not early.size:
-            break
-        # A run of early ones begins after a click that is sure; those in its shadow are lost, and
-        # the rest of the run is seen again.
-        first = np.ones(early.size, dtype=np.bool_)
-        first[1:] = np.diff(early) > 1
-        sure = early[first]
-        edges = np.zeros(alive.size + 1, dtype=np.int8)
-        edges[sure + 1] = 1
-        edges[np.searchsorted(times, times[sure] + dead_ps)] = -1
-        lost = np.cumsum(edges[:-1]) > 0
-        kept[alive[lost]] = False
-        alive = alive[~lost]
+    before_ps = NEVER_PS if last_ps is None else last_ps
+    kept, _ = veto_after_clicks(
+        times_ps,
+        np.zeros(times_ps.size, np.uint8),
+        np.full(256, dead_ps, np.int64),
+        np.full(256, before_ps, np.int64),
+    )
     return kept
 
 

@@ -110,8 +110,9 @@ class DetectorBank:
     def _click(self, channel: int, end_ps: int, arrivals: list[Times]) -> Times:
         fresh = np.concatenate(arrivals) if arrivals else np.empty(0, np.int64)
         if fresh.size and (self.latency_ps or self._config.tail):
-            fresh = fresh + self._jitter_ps(fresh.size)
-        times = np.sort(np.concatenate((self._later[channel], fresh)))
+            fresh += self._jitter_ps(fresh.size)
+        times = np.concatenate((self._later[channel], fresh))
+        times.sort()
         due = int(np.searchsorted(times, end_ps))
         self._later[channel], times = times[due:], times[:due]
         times = self._ready(channel, times)
@@ -128,13 +129,15 @@ class DetectorBank:
         return times
 
     def _jitter_ps(self, count: int) -> Times:
-        jitter = self._rng.standard_normal(count) * self._config.jitter_ps
+        jitter = self._rng.standard_normal(count)
+        jitter *= self._config.jitter_ps
         jitter += self.latency_ps
         np.maximum(jitter, 0.0, out=jitter)
         if self._config.tail:
             late = np.flatnonzero(self._rng.random(count) < self._config.tail)
             jitter[late] += self._rng.exponential(self._config.tail_ps, late.size)
-        return np.rint(jitter).astype(np.int64)
+        np.rint(jitter, out=jitter)
+        return jitter.astype(np.int64)
 
     def _ready(self, channel: int, times: Times) -> Times:
         """Those of the sorted times at which the wire is superconducting and biased again."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.frame import Row, benchmark, best_of
-from sim_backends.fast import Chain, FastLink, chain_pairs, estimated_fidelity, heralds, pairs_of
+from benchmarks.frame import Row, benchmark
+from sim_backends.fast import Chain, FastLink, chain_pairs, estimated_fidelity, heralds, kept_pairs
 from sim_backends.heralding import HeraldOdds
 from sim_backends.lab import LabConfig, MidpointConfig
 from sim_backends.preset_files import load_preset
@@ -18,32 +20,44 @@ from sim_backends.world import World
 
 _STEP_S: Final = 0.02
 _SECONDS: Final = 1.0
-_ROUNDS: Final = 50_000
+_BEST_OF: Final = 3
+_ROUNDS: Final = 10_000
 
 
 @benchmark("sim", "the simulated lab: heralds by the hour, tags in real time, chains")
 def sim() -> list[Row]:
     """Measure the lab's physics; CPU time, since the lab shares its machine with the nodes."""
-    hour, hour_s = best_of(3, _hour)
-    second, second_s = best_of(5, _second)
+    hour, hour_s = _best_of(5, _hour)
+    second, second_s = _best_of(5, _second)
     rows = [
         Row("heralds in an hour of sr_2m_stephenson2020", hour, "heralds"),
-        Row("an hour of sr_2m_stephenson2020, wall", hour_s, "s", at_most=0.5),
+        Row("an hour of sr_2m_stephenson2020, CPU time", hour_s, "s", at_most=0.5),
         Row("heralds in 1 s of a 1 km double-click link", second, "heralds"),
-        Row("1 s of a 1 km double-click link, wall", second_s, "s", at_most=0.02),
+        Row("1 s of a 1 km double-click link, CPU time", second_s, "s", at_most=0.02),
     ]
-    rate, share = _tags()
+    rate, share = min((_tags() for _ in range(_BEST_OF)), key=lambda found: found[1])
     rows += [
         Row("tags in full streams", rate / 1e6, "Mtags/s", at_least=10.0),
         Row("of one core, for these in real time", 100.0 * share, "%", at_most=60.0),
     ]
-    short, long = (_chain(nodes) for nodes in (2, 10))
+    short, long, more = _chain(4, 1), _chain(10, 1), _chain(10, 8)
     rows += [
-        Row("2 nodes, a herald", 1e9 * short, "ns"),
+        Row("chain of 4 nodes, a herald", 1e9 * short, "ns"),
         Row("chain of 10 nodes, a herald", 1e9 * long, "ns"),
-        Row("of 10 nodes to 2, a herald", long / short, "times", at_most=2.0),
+        Row("of 10 nodes to 4, a herald", long / short, "times", at_most=1.5),
+        Row("of 8 times the heralds, a herald", more / long, "times", at_most=1.5),
     ]
     return rows
+
+
+def _best_of(repeats: int, work: Callable[[], int]) -> tuple[int, float]:
+    """What the work found and the least CPU time it took, seconds."""
+    least = math.inf
+    for _ in range(repeats):
+        begin = time.process_time()
+        found = work()
+        least = min(least, time.process_time() - begin)
+    return found, least
 
 
 def _hour() -> int:
@@ -51,7 +65,7 @@ def _hour() -> int:
     link = fast_link(preset, preset.points[0])
     rng = np.random.default_rng(1)
     events = heralds(link, 3600.0, rng)
-    estimated_fidelity(pairs_of(link, events), rng)
+    estimated_fidelity(kept_pairs(link), rng, chosen=events.causes)
     return len(events)
 
 
@@ -60,21 +74,21 @@ def _second() -> int:
     link = FastLink(HeraldOdds.of(_midpoint(0.5 * 0.9 * 10**-0.01)), 20e-6)
     rng = np.random.default_rng(1)
     events = heralds(link, 1.0, rng)
-    estimated_fidelity(pairs_of(link, events), rng)
+    estimated_fidelity(kept_pairs(link), rng, chosen=events.causes)
     return len(events)
 
 
-def _chain(nodes: int) -> float:
-    """CPU seconds a herald of a chain of double-click links."""
+def _chain(nodes: int, times: int) -> float:
+    """CPU seconds a herald of a chain of double-click links, the best of five."""
     link = FastLink(HeraldOdds.of(_midpoint(0.05)), 20e-6)
     chain = Chain([link] * (nodes - 1), swap_depolarising=0.01)
-    best = min(_cpu_s(chain) for _ in range(3))
-    return best / (_ROUNDS * (nodes - 1))
+    rounds = _ROUNDS * times
+    return min(_cpu_s(chain, rounds) for _ in range(5)) / (rounds * (nodes - 1))
 
 
-def _cpu_s(chain: Chain) -> float:
+def _cpu_s(chain: Chain, rounds: int) -> float:
     begin = time.process_time()
-    chain_pairs(chain, _ROUNDS, np.random.default_rng(2))
+    chain_pairs(chain, rounds, np.random.default_rng(2))
     return time.process_time() - begin
 
 

@@ -19,6 +19,7 @@ _BLOCK_KNOTS: Final = 1000
 _KEPT_KNOTS: Final = 10_000  # 10 s back are remembered; delays in fibre are far shorter
 _JUMP_KNOTS: Final = 1_000_000
 _MANY: Final = 2_000
+_PIECE: Final = 8_192
 
 
 class FreeRunningClock:
@@ -59,6 +60,7 @@ class FreeRunningClock:
         self._power_on_ps = round(power_on_s * _PS)
         self._knot_sigma_ps = white_fm_1s * math.sqrt(_KNOT_PS / _PS) * _PS
         self._rng = rng
+        self._noisy = self._knot_sigma_ps > 0.0 or self._coloured is not None
         self._first_knot = 0
         self._walk_ps: npt.NDArray[np.float64] = np.zeros(1)
         self._walked_ps = 0.0  # the last of the walk, without white phase noise
@@ -69,22 +71,29 @@ class FreeRunningClock:
 
     def read_many_ps(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The counter at lab times (int64), rounded to picoseconds; sorted stays sorted."""
-        elapsed = lab_ps - self._power_on_ps
-        wander = self.phase_noise_ps(lab_ps)
-        wander += elapsed * self._skew
-        if self._aging_per_s:
-            lab_s = np.maximum(lab_ps, 0) / _PS
-            wander += 0.5 * self._aging_per_s * lab_s**2 * _PS
-        np.rint(wander, out=wander)
-        elapsed += wander.astype(np.int64)
-        return elapsed
+        counter: npt.NDArray[np.int64] = lab_ps - self._power_on_ps
+        if lab_ps.size > _PIECE and self._noisy:
+            self._draw_until(int(lab_ps.max()) // _KNOT_PS + 1)
+        # Piece by piece: large arrays in between cost more than the numbers in them.
+        for start in range(0, lab_ps.size, _PIECE):
+            part = lab_ps[start : start + _PIECE]
+            piece = counter[start : start + _PIECE]
+            wander = self.phase_noise_ps(part)
+            wander += piece * self._skew
+            if self._aging_per_s:
+                lab_s = np.maximum(part, 0) / _PS
+                wander += 0.5 * self._aging_per_s * lab_s**2 * _PS
+            np.rint(wander, out=wander)
+            piece += wander.astype(np.int64)
+        return counter
 
     def phase_noise_ps(self, lab_ps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The noise alone at lab times, float64 ps; as at the lab's start before it."""
-        if (self._knot_sigma_ps == 0.0 and self._coloured is None) or lab_ps.size == 0:
+        if not self._noisy or lab_ps.size == 0:
             return np.zeros(lab_ps.shape)
         self._draw_until(int(lab_ps.max()) // _KNOT_PS + 1)
-        if lab_ps.size >= _MANY and bool((lab_ps[1:] >= lab_ps[:-1]).all()):
+        span = (int(lab_ps[-1]) - int(lab_ps[0])) // _KNOT_PS
+        if lab_ps.size >= _MANY + 100 * span and bool((lab_ps[1:] >= lab_ps[:-1]).all()):
             return self._between_knots(lab_ps)
         knots = lab_ps // _KNOT_PS
         part = (lab_ps - knots * _KNOT_PS) / _KNOT_PS
@@ -109,8 +118,7 @@ class FreeRunningClock:
                 noise[begin:end] = self._walk_ps[0]
                 continue
             part = noise[begin:end]
-            np.subtract(lab_ps[begin:end], knot * _KNOT_PS, out=part)
-            part /= _KNOT_PS
+            np.divide(lab_ps[begin:end] - knot * _KNOT_PS, _KNOT_PS, out=part)
             part *= after - before
             part += before
         return noise

@@ -31,11 +31,13 @@ __all__ = [
     "chain_pairs",
     "estimated_fidelity",
     "heralds",
+    "kept_pairs",
     "mean_fidelity",
     "pairs_of",
 ]
 
 _SIGMAS: Final = 6.0
+_PIECE: Final = 8192  # rounds of a chain at once: larger arrays fall out of the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ def heralds(link: FastLink, seconds: float, rng: np.random.Generator) -> Heralds
     count = slots.size
     limits = np.cumsum([cause.probability for cause in link.odds.causes])
     chance = rng.random(count) * link.odds.total
-    causes = np.searchsorted(limits[:-1], chance, side="right").astype(np.uint8)
+    causes = np.zeros(count, np.uint8)
+    for limit in limits[:-1]:
+        causes += chance >= limit
     return Heralds(slots, rng.random(count) < 0.5, causes)
 
 
@@ -84,24 +88,32 @@ def pairs_of(link: FastLink, events: Heralds) -> Pairs:
 
     A Psi- pair is told by its herald and turned by the phase flip that makes it Psi+.
     """
-    return _kept(link)[events.causes]
+    return kept_pairs(link)[events.causes]
 
 
 def estimated_fidelity(
-    pairs: Pairs, rng: np.random.Generator, readout_error: float = 0.0
+    pairs: Pairs,
+    rng: np.random.Generator,
+    *,
+    chosen: npt.NDArray[np.uint8] | None = None,
+    readout_error: float = 0.0,
 ) -> tuple[float, float]:
     """Fidelity to Psi+ and its standard error from measuring each pair, (n, 4), in XX, YY or ZZ.
 
-    F = (1 + <XX> + <YY> - <ZZ>)/4; the variances (1 - E^2)/N of the correlators add. Raises
-    ValueError for fewer than three pairs.
+    With `chosen` the pairs are `pairs[chosen]`. F = (1 + <XX> + <YY> - <ZZ>)/4; the variances
+    (1 - E^2)/N of the correlators add. Raises ValueError for fewer than three pairs.
     """
-    if len(pairs) < 3:
-        raise ValueError(f"estimated_fidelity: found {len(pairs)} pairs, expected 3 or more")
-    bases = np.arange(len(pairs)) % 3
-    expected = correlators(pairs)[np.arange(len(pairs)), bases] * (1.0 - 2.0 * readout_error) ** 2
-    agree = rng.random(len(pairs)) < (1.0 + expected) / 2.0
-    counts = np.bincount(bases, minlength=3)
-    seen = 2.0 * np.bincount(bases, weights=agree, minlength=3) / counts - 1.0
+    count = len(pairs) if chosen is None else len(chosen)
+    if count < 3:
+        raise ValueError(f"estimated_fidelity: found {count} pairs, expected 3 or more")
+    agreeing = (1.0 + correlators(pairs) * (1.0 - 2.0 * readout_error) ** 2) / 2.0
+    counts, seen = np.zeros(3), np.zeros(3)
+    for basis in range(3):
+        chances = (
+            agreeing[basis::3, basis] if chosen is None else agreeing[:, basis][chosen[basis::3]]
+        )
+        counts[basis] = chances.size
+        seen[basis] = 2.0 * np.mean(rng.random(chances.size) < chances) - 1.0
     variance = (1.0 - seen**2) / counts
     return float((1.0 + seen @ (1.0, 1.0, -1.0)) / 4.0), math.sqrt(float(variance.sum())) / 4.0
 
@@ -123,12 +135,27 @@ def chain_pairs(
 
     Corrections are made in the Pauli frame, so that pairs are with respect to Phi+.
     """
+    if not chain.links:
+        raise ValueError("chain_pairs: found no links, expected one or more")
+    pieces = [
+        _chain_piece(chain, min(_PIECE, rounds - start), rng) for start in range(0, rounds, _PIECE)
+    ]
+    if not pieces:
+        return np.empty(0), np.empty((0, 4))
+    durations, pairs = zip(*pieces, strict=True)
+    return np.concatenate(durations), np.concatenate(pairs)
+
+
+def _chain_piece(
+    chain: Chain, rounds: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], Pairs]:
     waits = np.stack(
         [rng.geometric(min(link.odds.total, 1.0), rounds) * link.period_s for link in chain.links]
     )
     last = waits.max(axis=0)
-    outer: Pairs | None = None
-    for link, wait in zip(chain.links, waits, strict=True):
+    # The unit of the Pauli group: nothing to swap with yet.
+    outer: Pairs = np.broadcast_to(np.array([1.0, 0.0, 0.0, 0.0]), (rounds, 4))
+    for number, (link, wait) in enumerate(zip(chain.links, waits, strict=True)):
         limits = np.cumsum([cause.probability for cause in link.odds.causes])
         causes = np.searchsorted(limits[:-1], rng.random(rounds) * link.odds.total, side="right")
         # With respect to Phi+: a bit flip takes Psi+ there.
@@ -137,19 +164,17 @@ def chain_pairs(
             idle = last - wait
             first_s, second_s = (idle + kept for kept in link.hold_s)
             pairs = stored(pairs, first_s, second_s, *link.holds)
-        outer = pairs if outer is None else swapped(outer, pairs, chain.swap_depolarising)
-    if outer is None:
-        raise ValueError("chain_pairs: found no links, expected one or more")
+        outer = swapped(outer, pairs, chain.swap_depolarising if number else 0.0)
     return last + chain.swap_s, outer
 
 
 def mean_fidelity(link: FastLink) -> float:
     """The fidelity to its Bell state that a kept pair has in the mean, without statistics."""
     shares = np.array([cause.probability for cause in link.odds.causes]) / link.odds.total
-    return float(shares @ fidelity_to(_kept(link), "PSI_PLUS"))
+    return float(shares @ fidelity_to(kept_pairs(link), "PSI_PLUS"))
 
 
-def _kept(link: FastLink) -> Pairs:
+def kept_pairs(link: FastLink) -> Pairs:
     """The pair of each cause after the hold, (causes, 4)."""
     fresh = np.array([cause.psi_plus for cause in link.odds.causes])
     return fresh if link.holds is None else stored(fresh, *link.hold_s, *link.holds)

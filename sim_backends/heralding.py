@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sim_backends.bell_diagonal import BellDiagonal, exchanged
-from sim_backends.interference import WavePackets, visibility
+from sim_backends.interference import WavePackets, share_within, visibility
 from sim_backends.lab import MidpointConfig
+from sim_backends.lab_parts import PhotonConfig
 
 __all__ = ["Cause", "CauseName", "HeraldOdds", "interference_visibility", "single_click_coherence"]
 
@@ -95,19 +96,9 @@ class HeraldOdds:
 
 def interference_visibility(config: MidpointConfig) -> float:
     """`visibility` of the midpoint times the temporal overlap of its photons, where given."""
-    photons = config.photons
-    if photons is None:
+    if config.photons is None:
         return config.visibility
-    packets = WavePackets(
-        lifetime_ns=photons.lifetime_ns,
-        offset_ns=photons.offset_ps * 1e-3,
-        jitter_ns=photons.jitter_ps * 1e-3,
-        detuning_mhz=photons.detuning_mhz,
-        dephasing_mhz=photons.dephasing_mhz,
-        mode_overlap=config.visibility,
-    )
-    window_ns = math.inf if photons.window_ns is None else photons.window_ns
-    return visibility(packets, window_ns)
+    return visibility(_packets(config.photons, config.visibility), _window_ns(config.photons))
 
 
 def single_click_coherence(
@@ -124,7 +115,8 @@ def single_click_coherence(
 
 
 def _double_click(config: MidpointConfig) -> list[Cause]:
-    """Both photons click, and linear optics tells half the Bell states: eta_A eta_B / 2.
+    """Both photons click, and linear optics tells half the Bell states: eta_A eta_B / 2, of which
+    those within the window count.
 
     False ones, to first order in each kind: one photon and a dark count in one of the two detectors
     that make a valid pattern with it, or no photon and one of the four valid pairs of dark counts.
@@ -134,9 +126,12 @@ def _double_click(config: MidpointConfig) -> list[Cause]:
     one = first * (1.0 - second) + second * (1.0 - first)
     none = (1.0 - first) * (1.0 - second)
     right = (1.0 + interference_visibility(config)) / 2.0
+    near = 1.0
+    if config.photons is not None:
+        near = share_within(_packets(config.photons, 1.0), _window_ns(config.photons))
     return [
         Cause("dark", 2.0 * dark * one + 4.0 * dark**2 * none, (0.25, 0.25, 0.25, 0.25)),
-        Cause("pair", 0.5 * first * second, (0.0, 0.0, right, 1.0 - right)),
+        Cause("pair", 0.5 * first * second * near, (0.0, 0.0, right, 1.0 - right)),
     ]
 
 
@@ -178,3 +173,18 @@ def _single_click(config: MidpointConfig) -> list[Cause]:
 def _mixed(pair: BellDiagonal, share: float) -> BellDiagonal:
     a, b, c, d = ((1.0 - share) * weight + share / 4.0 for weight in pair)
     return a, b, c, d
+
+
+def _packets(photons: PhotonConfig, mode_overlap: float) -> WavePackets:
+    return WavePackets(
+        lifetime_ns=photons.lifetime_ns,
+        offset_ns=photons.offset_ps * 1e-3,
+        jitter_ns=photons.jitter_ps * 1e-3,
+        detuning_mhz=photons.detuning_mhz,
+        dephasing_mhz=photons.dephasing_mhz,
+        mode_overlap=mode_overlap,
+    )
+
+
+def _window_ns(photons: PhotonConfig) -> float:
+    return math.inf if photons.window_ns is None else photons.window_ns

@@ -9,7 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["WavePackets", "beam_splitter", "coincidence_probability", "visibility"]
+__all__ = [
+    "WavePackets",
+    "beam_splitter",
+    "coincidence_probability",
+    "share_within",
+    "visibility",
+]
 
 _NODES: Final = 801
 _SIGMAS: Final = 6.0
@@ -46,15 +52,16 @@ def visibility(packets: WavePackets, window_ns: float = math.inf) -> float:
             f"visibility: found a lifetime of {packets.lifetime_ns} ns and a window of "
             f"{window_ns} ns; expected both above 0"
         )
-    offsets, shares = np.array([packets.offset_ns]), np.array([1.0])
-    if packets.jitter_ns > 0.0:
-        steps = np.linspace(-_SIGMAS, _SIGMAS, _NODES)
-        offsets = packets.offset_ns + steps * packets.jitter_ns
-        shares = np.exp(-(steps**2) / 2.0)
-        shares /= shares.sum()
+    offsets, shares = _offsets(packets)
     interfering = np.exp(-np.abs(offsets) / packets.lifetime_ns) * _beat(packets, window_ns)
     seen = _within(offsets, packets.lifetime_ns, window_ns)
     return float(packets.mode_overlap * (shares @ interfering) / (shares @ seen))
+
+
+def share_within(packets: WavePackets, window_ns: float) -> float:
+    """Share of photon pairs whose clicks are at most `window_ns` apart, without interference."""
+    offsets, shares = _offsets(packets)
+    return float(shares @ _within(offsets, packets.lifetime_ns, window_ns))
 
 
 def coincidence_probability(visibility: float) -> float:
@@ -67,6 +74,17 @@ def beam_splitter(rng: np.random.Generator, count: int, visibility: float) -> np
     first = rng.integers(0, 2, count, dtype=np.uint8)
     apart = rng.random(count) < coincidence_probability(visibility)
     return np.stack((first, first ^ apart.astype(np.uint8)), axis=1)
+
+
+def _offsets(
+    packets: WavePackets,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Differences of arrival and the share of each."""
+    if packets.jitter_ns == 0.0:
+        return np.array([packets.offset_ns]), np.array([1.0])
+    steps = np.linspace(-_SIGMAS, _SIGMAS, _NODES)
+    shares = np.exp(-(steps**2) / 2.0)
+    return packets.offset_ns + steps * packets.jitter_ns, shares / shares.sum()
 
 
 def _beat(packets: WavePackets, window_ns: float) -> float:

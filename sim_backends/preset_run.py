@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 
 from sim_backends.bell_diagonal import Hold, depolarised_pair, swapped, werner_pair
-from sim_backends.fast import FastLink, estimated_fidelity, heralds, pairs_of
+from sim_backends.fast import FastLink, estimated_fidelity, heralds, kept_pairs
 from sim_backends.heralding import Cause, HeraldOdds
 from sim_backends.lab import MidpointConfig
 from sim_backends.preset_files import (
@@ -132,7 +132,7 @@ def run_point(
     if seconds is None:
         seconds = HERALDS * link.period_s / link.odds.total
     events = heralds(link, seconds, rng)
-    fidelity, error = estimated_fidelity(pairs_of(link, events), rng)
+    fidelity, error = estimated_fidelity(kept_pairs(link), rng, chosen=events.causes)
     count = len(events)
     parameters = preset.of(point)
     found = [

@@ -202,6 +202,15 @@ def test_overlap_in_time_multiplies_the_visibility() -> None:
     assert HeraldOdds.of(config).fidelity == pytest.approx((1 + 0.9 * math.exp(-0.25)) / 2)
 
 
+def test_a_window_trades_heralds_for_visibility() -> None:
+    photons = {"lifetime_ns": 12.0, "detuning_mhz": 15.0}
+    whole = HeraldOdds.of(midpoint(photons=photons))
+    narrow = HeraldOdds.of(midpoint(photons=photons | {"window_ns": 6.0}))
+    # Two decays of one lifetime differ by a Laplace variable.
+    assert narrow.total == pytest.approx(whole.total * (1 - math.exp(-0.5)))
+    assert narrow.fidelity > whole.fidelity + 0.1
+
+
 def test_the_cause_is_drawn_by_its_share() -> None:
     odds = HeraldOdds.of(single(0.3, 0.3, dark_probability=0.02))
     rng = np.random.default_rng(11)

@@ -88,13 +88,15 @@ class InstrumentType:
 
     `of`: the sections of the lab file whose things it can show; () for one complete in itself.
     `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
-    `also_by`: such fields that may be left out.
+    `also_by`: such fields that may be left out. `drives`: without its power, what it is of goes
+    dark; one that only looks is not missed.
     """
 
     make: Callable[[Context], Sockets]
     reached_by: Mapping[str, MountKind]
     of: tuple[str, ...] = ()
     also_by: Mapping[str, MountKind] = field(default_factory=dict)
+    drives: bool = True
 
     @property
     def mounts(self) -> dict[str, MountKind]:
@@ -234,7 +236,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
     "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
     "fs725": InstrumentType(_fs725, {"pty": "pty"}),
-    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
+    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",), drives=False),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),
     "quantum-device": InstrumentType(

@@ -17,6 +17,10 @@ class FibreChannel:
     def __init__(self, config: ChannelConfig) -> None:
         self._config = config
 
+    def configure(self, config: ChannelConfig) -> None:
+        """Have other losses, or another length, from now on."""
+        self._config = config
+
     @property
     def transmissivity(self) -> float:
         """The share of photons that arrive: 10^(-loss/10)."""

@@ -38,7 +38,8 @@ class MemoryDevice:
     answers. All raise DeviceFault.
 
     Depolarising errors: with the error's probability the qubits end in the maximally mixed state.
-    A move costs its qubit one two-qubit gate's error. `attempts` is None for a device that no
+    A move costs its qubit one two-qubit gate's error. `crosstalk` is the probability that an
+    operation depolarises each qubit that it is not about. `attempts` is None for a device that no
     midpoint serves.
     """
 
@@ -75,6 +76,18 @@ class MemoryDevice:
         self._truth = truth
         self._rng = rng
         self._measured = 0
+        self.crosstalk = 0.0
+        self._set_channels()
+        register.add_device(name, config)
+
+    def configure(self, config: MemoryConfig) -> None:
+        """Have other coherence times and errors from now on; not another number of qubits."""
+        self.config = config
+        self._set_channels()
+        self._register.change_device(self.name, config, self._time_s())
+
+    def _set_channels(self) -> None:
+        config = self.config
         self._channels = {
             gate: depolarised(
                 unitary(matrix),
@@ -83,7 +96,6 @@ class MemoryDevice:
             for gate, matrix in GATES.items()
         }
         self._move = depolarised(np.eye(4, dtype=np.complex128), config.two_qubit_gate_error)
-        register.add_device(name, config)
 
     @property
     def qubits(self) -> int:
@@ -180,6 +192,7 @@ class MemoryDevice:
             self._register.operate(self._channels[name], keys, self._time_s())
         except TooManyEntangled as error:
             raise DeviceFault(DEVICE_FAULT, str(error)) from error
+        self._disturb_others(set(qubits))
 
     def move(self, source: int, target: int) -> None:
         """Move a state to a free qubit, leaving the source free."""
@@ -191,6 +204,7 @@ class MemoryDevice:
         self._register.operate(self._move, [from_key], time_s)
         self._register.rename(from_key, to_key, time_s)
         self._pairs.moved(from_key, to_key)
+        self._disturb_others({target})
 
     def measure(self, qubit: int, basis: str) -> int:
         """Measure in "Z", "X" or "Y" and free the qubit: 0 for the +1 outcome, 1 for the other."""
@@ -216,7 +230,17 @@ class MemoryDevice:
             p_zero=p_zero,
         )
         self._measured += 1
+        self._disturb_others({qubit})
         return outcome
+
+    def _disturb_others(self, used: set[int]) -> None:
+        """An operation on some qubits depolarises the others with probability `crosstalk`."""
+        if self.crosstalk <= 0.0:
+            return
+        channel = depolarised(np.eye(4, dtype=np.complex128), self.crosstalk)
+        for qubit in self.held():
+            if qubit not in used:
+                self._register.operate(channel, [(self.name, qubit)], self._time_s())
 
     def release(self, qubit: int) -> None:
         """Give the qubit up; releasing a free one does nothing."""

@@ -111,6 +111,14 @@ class Attempts:
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
 
+    def configure(self, config: MidpointConfig) -> None:
+        """Have other odds from now on; the period of the attempts stays."""
+        self.config = config
+        self.odds = HeraldOdds.of(config)
+        for run in self._runs.values():
+            run.first_slot = max(run.first_slot, self.slot_now() + 1)
+        self._draw()
+
     @property
     def initial_fidelity(self) -> float:
         """Mean fidelity of a fresh pair with its heralded Bell state."""

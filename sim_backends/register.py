@@ -44,6 +44,13 @@ class QubitRegister:
         """Make known how the qubits of a device decay."""
         self._memory[name] = memory
 
+    def change_device(self, name: str, memory: MemoryConfig, time_s: float) -> None:
+        """Let the qubits of a device decay in another way from now on."""
+        for key in self._group_of:
+            if key[0] == name:
+                self._age(key, time_s)
+        self._memory[name] = memory
+
     def holds(self, key: QubitKey) -> bool:
         """Whether this qubit has a state."""
         return key in self._group_of

@@ -106,6 +106,35 @@ class World:
         }
         self.memories = {name: self._memory(name, item) for name, item in config.memories.items()}
 
+    @property
+    def config(self) -> LabConfig:
+        """The lab as it stands now, changes included; `sim_backends.changing` makes them."""
+        return self._config
+
+    @property
+    def truth(self) -> TruthLog:
+        """Where the truth goes."""
+        return self._truth
+
+    @property
+    def fibres(self) -> dict[str, FibreChannel]:
+        """The channels by name."""
+        return self._fibres
+
+    @property
+    def sources(self) -> dict[str, PairSource]:
+        """The pair sources by name."""
+        return self._sources
+
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """The trigger line of each midpoint."""
+        return self._attempts
+
+    def reconfigured(self, config: LabConfig) -> None:
+        """Take note of a lab that has been changed."""
+        self._config = config
+
     def time_ps(self) -> int:
         """Now, on the lab's true time, from its start."""
         return round((self._now_s() - self._start_s) * _PS)

@@ -52,6 +52,11 @@ class Bench:
             for name, lines in self.lines.items()
         }
 
+    @property
+    def config(self) -> LabConfig:
+        """The lab as its file has it."""
+        return self._config
+
     def memory(self, instrument: str, field: str = "port") -> MemoryPort:
         """A new client of an instrument, connected in memory."""
         connect = self.sockets[instrument][field]

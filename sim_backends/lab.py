@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sim_backends.faults.kinds import PLACES as FAULT_PLACES
+from sim_backends.faults.script import FaultConfig, check_faults
 from sim_backends.lab_file import LabError, build, read_toml
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "LaserConfig",
     "MemoryConfig",
     "MidpointConfig",
+    "NetworkConfig",
     "SourceConfig",
     "TaggerConfig",
     "load_lab",
@@ -33,6 +37,7 @@ Skew = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 PowerOn = Annotated[float, Field(ge=-1e6, le=0.0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 # A bare name, so that a serial port cannot appear outside the run directory.
+NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 PtyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -235,6 +240,13 @@ class InstrumentConfig(_Table):
         return self
 
 
+class NetworkConfig(_Table):
+    """A stretch of network that can go wrong: what connects to `port` reaches `to`, "HOST:PORT"."""
+
+    port: Port
+    to: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$")]
+
+
 class LabConfig(_Table):
     """A whole lab, checked: every name that a table refers to exists."""
 
@@ -248,17 +260,26 @@ class LabConfig(_Table):
     memories: dict[str, MemoryConfig] = {}
     midpoints: dict[str, MidpointConfig] = {}
     instruments: dict[str, InstrumentConfig] = {}
+    network: dict[NetworkName, NetworkConfig] = {}
+    faults: list[FaultConfig] = []
+
+    @property
+    def things(self) -> dict[str, list[str]]:
+        """The names of all that something can go wrong with, by section."""
+        return {section: list(getattr(self, section)) for section in FAULT_PLACES}
 
 
-def load_lab(path: Path | str) -> LabConfig:
+def load_lab(path: Path | str, *, network: Collection[str] = ()) -> LabConfig:
     """Read and check a lab file; `run_dir` and `truth` become absolute, relative to the file.
 
     `${NAME}` and `${NAME:-default}` in strings are taken from the environment.
+    `network` names what faults of the network can be of, where it is not this lab's tables that do.
     Raises LabError with one message that names file, field, what was found and what was expected.
     """
     path = Path(path)
     config = build(LabConfig, read_toml(path), path)
     _check_references(config, path)
+    check_faults(config.faults, {**config.things, "network": network or config.network}, path)
     base = path.resolve().parent
     lab = config.lab
     return config.model_copy(

@@ -372,7 +372,12 @@ class MemoryPort:
         self._ended = False
         self._news = asyncio.Event()
         self.closed_for_overflow = 0
-        self._session: Session | None = connect(_MemoryChannel(self))
+        self._session: Session | None = None
+        session = connect(_MemoryChannel(self))
+        if self._ended:
+            session.closed()  # it has hung up at once
+        else:
+            self._session = session
 
     async def read(self) -> bytes:
         """Wait for bytes; b"" when the instrument has closed. Cancellation loses none."""

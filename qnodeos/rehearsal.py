@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,11 +22,15 @@ from qnodeos.bus_memory import BROKER, MemoryBroker
 from qnodeos.config import NodeConfig
 from qnodeos.errors import UserError
 from qnodeos.runtime import Node, Surroundings
-from qnodeos.wire_memory import Exchange, Road, straight
+from qnodeos.wire_memory import DELAY_S, Exchange
 from sim_backends.bench import Bench
+from sim_backends.faults.director import Director, direct
+from sim_backends.faults.network import NetworkFaults, ways
+from sim_backends.faults.script import FaultConfig
 from sim_backends.lab import LabConfig
 from sim_backends.mount import MemoryPort
 from sim_backends.places import resource_of
+from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog
 
 EPOCH_UNIX_S = 1_767_225_600.0
@@ -72,6 +76,7 @@ class Rehearsal:
     """A network under rehearsal; made by `rehearsal`. Nodes can be ended and started again."""
 
     bench: Bench
+    director: Director
     exchange: Exchange
     broker: MemoryBroker
     registry: Registry
@@ -129,19 +134,25 @@ async def rehearsal(
     *,
     seed: int | None = None,
     tap: Tap = lambda *_: None,
-    road: Road = straight,
+    faults: Sequence[FaultConfig] = (),
+    drawn: Iterable[FaultConfig] = (),
+    delay_s: float = DELAY_S,
     start: bool = True,
 ) -> AsyncIterator[Rehearsal]:
     """The lab lives and the nodes run while inside; then they are ended in good order.
 
-    `seed` is that of all nodes' chance, by default the lab's. `road` is the network between the
-    nodes, and between them and the broker. Raises UserError.
+    `seed` is that of all nodes' chance, by default the lab's. `faults` are beside those of the lab
+    file, `drawn` come in the order of their onsets. `delay_s` is how long a message takes between
+    two nodes, or a node and the broker. Raises UserError.
     """
     loop = asyncio.get_running_loop()
     bench = Bench(lab, TruthLog(lab.lab.truth), unix_s=lambda: EPOCH_UNIX_S + loop.time())
     registry = lines_of(bench, lab, tap)
+    troubles = NetworkFaults(generator(lab.lab.seed, "faults.network"), delay_s=delay_s)
+    road = troubles.carry
     network = Rehearsal(
         bench,
+        direct(bench, faults, drawn=drawn, network=troubles),
         Exchange(road=road, tap=lambda one, other, data: tap(f"wire {one}-{other}", ">", data)),
         MemoryBroker(
             road=road,
@@ -152,6 +163,7 @@ async def rehearsal(
         lab.lab.seed if seed is None else seed,
     )
     life = asyncio.create_task(bench.run(), name="simulated lab")
+    network.director.start()
     try:
         if start:
             for config in nodes:
@@ -161,9 +173,15 @@ async def rehearsal(
         for name, task in network._tasks.items():
             if not task.done():
                 await network.stop(name)
+        network.director.close()
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         bench.close()
+
+
+def ends_of(nodes: Iterable[NodeConfig]) -> list[str]:
+    """What a fault of the network can be of, among these nodes and the broker."""
+    return ways([*(config.node.name for config in nodes), BROKER])
 
 
 def in_memory(config: NodeConfig, lab: LabConfig) -> NodeConfig:

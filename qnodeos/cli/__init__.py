@@ -12,6 +12,7 @@ import typer
 from qnodeos.cli import config, instrument, keys, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
+from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.run import run
 from qnodeos.cli.sim import sim
 from qnodeos.errors import UserError, first_of
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(sim)
 app.command()(demo)
+app.command()(rehearse)
 app.command()(broker)
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")

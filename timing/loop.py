@@ -39,8 +39,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time()` jumps to the next timer whenever nothing is ready.
 
     Everything happens in an order that is the same at every run. Real file descriptors are polled
-    but never waited for. `run_in_executor` (and so `asyncio.to_thread`) calls the function in place,
-    in no virtual time, so that no run depends on threads. Raises VirtualDeadlock out of
+    but never waited for. `run_in_executor` (and so `asyncio.to_thread`) calls the function in
+    place, in no virtual time, so that no run depends on threads. Raises VirtualDeadlock out of
     `run_until_complete` where only the outside world could go on.
     """
 

@@ -107,7 +107,7 @@ def test_two_runs_of_a_minute_with_faults_say_the_same_on_every_wire(tmp_path: P
     )
     wires = {name.split(" ")[0] for name in first["digests"]}
     assert {"wire", "bus", "alice-tagger", "bob-memory", "station-midpoint"} <= wires
-    assert len(first["digests"]) == 21
+    assert len(first["digests"]) == 22
     assert first == second
     truths = [(tmp_path / hashes / "truth.jsonl").read_bytes() for hashes in ("1", "2")]
     assert truths[0] == truths[1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sim_backends.bench import Bench
 from sim_backends.catalogue import CATALOGUE
+from sim_backends.handling import Handling
 from sim_backends.lab import LabConfig, load_lab
 from sim_backends.mount import MountError
 from sim_backends.places import PLACES, Place, PtyPlace
@@ -31,17 +32,20 @@ async def serve(
     *,
     ready: Callable[[list[str]], None] | None = None,
     stop: asyncio.Event | None = None,
+    handling: Handling | None = None,
 ) -> None:
     """Serve a lab file until SIGINT, SIGTERM or `stop`; then serial ports are gone again.
 
-    `ready` gets one line an address, "instrument type resource", when all can be reached. Raises
-    LabError for a wrong file and ServeError where an instrument cannot be reached as it says.
+    `ready` gets one line an address, "instrument type resource", when all can be reached.
+    `handling` is what there is beside the instruments. Raises LabError for a wrong file and
+    ServeError where an instrument cannot be reached as it says.
     """
     path = Path(lab_path)
     config = load_lab(path)
     ended = asyncio.Event() if stop is None else stop
     places: dict[tuple[str, str], Place] = {}
     bench: Bench | None = None
+    handling = handling or Handling()
     signals = _end_on_signal(ended)
     try:
         # The addresses first: a lab that is already being served must not lose its truth to this
@@ -49,6 +53,11 @@ async def serve(
         for name, field in _sockets(config):
             with _place(path, name, field):
                 places[name, field] = _take(config, name, field)
+        try:
+            handling.take(config)
+        except MountError as error:
+            where = f"{path}: network, or the command's --control"
+            raise ServeError(error.what, where=where, found=error.address, do=error.do) from error
         bench = Bench(config, _truth_log(config, path))
         for (name, field), place in places.items():
             with _place(path, name, field):
@@ -57,10 +66,12 @@ async def serve(
             f"{name} {config.instruments[name].type} {place.resource}"
             for (name, _), place in places.items()
         ]
+        lines += await handling.start(bench)
         if ready is not None:
             ready(lines)
         await _run_until(bench, ended)
     finally:
+        await handling.stop()
         for place in places.values():
             await place.stop()
         if bench is not None:

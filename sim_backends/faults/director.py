@@ -7,7 +7,7 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from sim_backends.bench import Bench
 from sim_backends.faults.lines import LineFaults
@@ -21,6 +21,10 @@ __all__ = ["Director", "direct"]
 
 _EARLY_S: Final = 1e-8
 _SOONEST_S: Final = 1e-6
+
+
+class _Place(Protocol):
+    def level(self, number: int, fault: FaultConfig, level: float) -> None: ...
 
 
 @dataclass(slots=True)
@@ -59,6 +63,11 @@ class Director:
     def acting(self) -> list[FaultConfig]:
         """The faults that have begun and not ended."""
         return [each.fault for each in self._acting.values()]
+
+    @property
+    def numbered(self) -> dict[int, FaultConfig]:
+        """The same by their numbers."""
+        return {number: each.fault for number, each in self._acting.items()}
 
     def start(self) -> None:
         """Begin with the script."""
@@ -142,7 +151,11 @@ class Director:
             self.lines.once(fault)
 
     def _set(self, number: int, fault: FaultConfig, level: float) -> None:
-        places = {"physics": self.physics, "line": self.lines, "network": self.network}
+        places: dict[str, _Place] = {
+            "physics": self.physics,
+            "line": self.lines,
+            "network": self.network,
+        }
         places[fault.what.place].level(number, fault, level)
 
     def _tell(self, number: int, fault: FaultConfig, state: str, **more: object) -> None:

@@ -62,14 +62,14 @@ class NetworkFaults:
         strength = self.strength(sender, to)
         arrivals: list[tuple[float, bytes, bool]] = []
         delay_s = self._delay_s + strength.get("delay", 0.0)
-        if not self._happens(strength, "loss"):
-            late_s = self._rng.uniform(0.0, _LATE_S) if self._happens(strength, "reordering") else 0
+        if not self.happens(strength, "loss"):
+            late_s = self._rng.uniform(0.0, _LATE_S) if self.happens(strength, "reordering") else 0
             arrivals.append((delay_s + late_s, data, True))
-            if self._happens(strength, "duplication"):
+            if self.happens(strength, "duplication"):
                 arrivals.append((delay_s + self._delay_s, data, True))
-        if past and self._happens(strength, "replay"):
+        if past and self.happens(strength, "replay"):
             arrivals.append((delay_s, past[int(self._rng.integers(len(past)))], True))
-        if data and self._happens(strength, "forgery"):
+        if data and self.happens(strength, "forgery"):
             arrivals.append((delay_s, self.changed(data), False))
         past.append(data)
         return () if "partition" in strength else arrivals
@@ -89,5 +89,6 @@ class NetworkFaults:
         other = data[place] ^ int(self._rng.integers(1, 256))
         return data[:place] + bytes((other,)) + data[place + 1 :]
 
-    def _happens(self, strength: dict[str, float], kind: str) -> bool:
+    def happens(self, strength: dict[str, float], kind: str) -> bool:
+        """Whether, by chance, a fault of this kind befalls a message."""
         return kind in strength and bool(self._rng.random() < strength[kind])

@@ -133,7 +133,7 @@ async def rehearsal(
     nodes: Sequence[NodeConfig],
     *,
     seed: int | None = None,
-    tap: Tap = lambda *_: None,
+    tap: Tap | None = None,
     faults: Sequence[FaultConfig] = (),
     drawn: Iterable[FaultConfig] = (),
     delay_s: float = DELAY_S,
@@ -149,15 +149,11 @@ async def rehearsal(
     bench = Bench(lab, TruthLog(lab.lab.truth), unix_s=lambda: EPOCH_UNIX_S + loop.time())
     registry = lines_of(bench, lab, tap)
     troubles = NetworkFaults(generator(lab.lab.seed, "faults.network"), delay_s=delay_s)
-    road = troubles.carry
     network = Rehearsal(
         bench,
         direct(bench, faults, drawn=drawn, network=troubles),
-        Exchange(road=road, tap=lambda one, other, data: tap(f"wire {one}-{other}", ">", data)),
-        MemoryBroker(
-            road=road,
-            tap=lambda node, topic, data: tap(f"bus {node}", ">", topic.encode() + b" " + data),
-        ),
+        Exchange(road=troubles.carry, tap=_wire_tap(tap)),
+        MemoryBroker(road=troubles.carry, tap=_bus_tap(tap)),
         registry,
         {config.node.name: in_memory(config, lab) for config in nodes},
         lab.lab.seed if seed is None else seed,
@@ -221,7 +217,7 @@ def in_memory(config: NodeConfig, lab: LabConfig) -> NodeConfig:
     return config.model_copy(update={"instruments": instruments, "wire": wire, "bus": bus})
 
 
-def lines_of(bench: Bench, lab: LabConfig, tap: Tap) -> Registry:
+def lines_of(bench: Bench, lab: LabConfig, tap: Tap | None) -> Registry:
     """The far ends of `mem://` links to every instrument, by name and, for others than its first
     socket, name-socket."""
     return {
@@ -229,6 +225,18 @@ def lines_of(bench: Bench, lab: LabConfig, tap: Tap) -> Registry:
         for name, item in lab.instruments.items()
         for index, socket in enumerate(item.addresses)
     }
+
+
+def _wire_tap(tap: Tap | None) -> Callable[[str, str, bytes], None]:
+    if tap is None:
+        return lambda *_: None
+    return lambda one, other, data: tap(f"wire {one}-{other}", ">", data)
+
+
+def _bus_tap(tap: Tap | None) -> Callable[[str, str, bytes], None]:
+    if tap is None:
+        return lambda *_: None
+    return lambda node, topic, data: tap(f"bus {node}", ">", topic.encode() + b" " + data)
 
 
 def _far_end(instrument: str, socket: str, index: int) -> str:
@@ -239,12 +247,15 @@ def _as_memory(address: str) -> str:
     return "mem://" + address.partition("://")[2].replace(":", "-").replace("*", "any")
 
 
-def _dial(bench: Bench, name: str, socket: str, tap: Tap) -> tuple[BytePipe, BytePipe]:
+def _dial(bench: Bench, name: str, socket: str, tap: Tap | None) -> tuple[BytePipe, BytePipe]:
     line = bench.lines[name][socket]
     if line.refuses:
         raise ConnectionRefusedError(f"{name} is switched off")
     if line.pulled:
         raise ConnectionError(f"no route to {name}")
+    if tap is None:
+        port = bench.memory(name, socket)
+        return port, port
     pipe = _Tapped(bench.memory(name, socket), f"{name} {socket}", tap)
     return pipe, pipe
 
@@ -261,8 +272,11 @@ class _Tapped:
         return data
 
     async def write(self, data: bytes) -> None:
+        self.write_now(data)
+
+    def write_now(self, data: bytes) -> bool:
         self._tap(self._wire, ">", data)
-        await self._port.write(data)
+        return self._port.write_now(data)
 
     def close(self) -> None:
         self._port.close()

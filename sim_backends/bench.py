@@ -149,6 +149,7 @@ class Bench:
         context = Context(
             of=things.get(item.of_name),
             serial=item.serial,
+            item=item,
             rng=generator(self._config.lab.seed, f"instruments.{name}"),
             advance=self.world.advance,
             now_s=self._now_s,

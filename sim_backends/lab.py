@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from sim_backends.faults.kinds import PLACES as FAULT_PLACES
 from sim_backends.faults.script import FaultConfig, check_faults
 from sim_backends.lab_file import LabError, build, read_toml
+from sim_backends.scpi_yaml import load_box
 
 __all__ = [
     "AnalyzerConfig",
@@ -173,12 +174,15 @@ class InstrumentConfig(_Table):
     """How one thing of the lab is reached; `of` is `<section>.<name>`.
 
     An instrument that shows nothing of the lab, as a switch, has no `of`. `pty` is a name in the
-    run directory; the others, as `port` and `counts_port`, are ports of the lab's host.
+    run directory; the others, as `port` and `counts_port`, are ports of the lab's host. `file` and
+    `device` in it describe an instrument of a type that is made from a file.
     """
 
     type: str
     of: Annotated[str, Field(pattern=r"^([a-z]+\.[^.]+)?$")] = ""
     serial: Annotated[str, Field(max_length=80)] = ""
+    file: Path | None = None
+    device: str = ""
     pty: PtyName | None = None
     port: Port | None = None
     counts_port: Port | None = None
@@ -228,6 +232,12 @@ class InstrumentConfig(_Table):
             )
         if self.of and not kind.of:
             raise ValueError(f"of = {self.of!r}; a {self.type} shows nothing of the lab: remove it")
+        if kind.from_file != (self.file is not None) or (self.device and not kind.from_file):
+            raise ValueError(
+                f"file is missing; a {self.type} is made from it"
+                if kind.from_file
+                else f"a {self.type} is not made from a file: remove file and device"
+            )
         for field in kind.reached_by:
             if field not in self.addresses:
                 raise ValueError(f"{field} is missing; a {self.type} is reached by it")
@@ -270,7 +280,7 @@ class LabConfig(_Table):
 
 
 def load_lab(path: Path | str, *, network: Collection[str] = ()) -> LabConfig:
-    """Read and check a lab file; `run_dir` and `truth` become absolute, relative to the file.
+    """Read and check a lab file; `run_dir`, `truth` and files become absolute, relative to it.
 
     `${NAME}` and `${NAME:-default}` in strings are taken from the environment.
     `network` names what faults of the network can be of, where it is not this lab's tables that do.
@@ -282,14 +292,22 @@ def load_lab(path: Path | str, *, network: Collection[str] = ()) -> LabConfig:
     check_faults(config.faults, {**config.things, "network": network or config.network}, path)
     base = path.resolve().parent
     lab = config.lab
+    instruments = {
+        name: item if item.file is None else item.model_copy(update={"file": base / item.file})
+        for name, item in config.instruments.items()
+    }
+    for item in instruments.values():
+        if item.file is not None:
+            load_box(item.file, item.device)
     return config.model_copy(
         update={
+            "instruments": instruments,
             "lab": lab.model_copy(
                 update={
                     "run_dir": base / lab.run_dir,
                     "truth": None if lab.truth is None else base / lab.truth,
                 }
-            )
+            ),
         }
     )
 

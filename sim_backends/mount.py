@@ -390,9 +390,14 @@ class MemoryPort:
 
     async def write(self, data: bytes) -> None:
         """Send all of it; raises ConnectionResetError when the instrument has closed."""
+        self.write_now(data)
+
+    def write_now(self, data: bytes) -> bool:
+        """The same, as there is always room; True."""
         if self._ended or self._session is None:
             raise ConnectionResetError(errno.ECONNRESET, "the far end closed the connection")
         self._session.feed(data)
+        return True
 
     def take(self, data: bytes) -> bool:
         """Bytes from the instrument; False when they did not fit and the pipe has been closed."""

@@ -146,7 +146,10 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._stuck = stuck
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        ready: list[tuple[selectors.SelectorKey, int]] = []
+        # With asyncio's own file alone, whoever writes to it has to wait for a turn to be over.
+        if timeout != 0 or len(self.get_map()) > 1:
+            ready = super().select(0)
         if ready:
             return ready
         if timeout is None:

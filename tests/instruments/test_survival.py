@@ -23,7 +23,8 @@ LIMIT_BYTES = 256 * 1024
 
 
 def test_there_is_a_case_for_every_type() -> None:
-    assert len(CASES) == len(CATALOGUE)
+    made_here = [name for name, kind in CATALOGUE.items() if not kind.from_file]
+    assert len(CASES) == len(made_here)
 
 
 class Recorded:

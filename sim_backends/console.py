@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -19,6 +20,10 @@ async def read_console(
 ) -> None:
     """Answer lines until the input ends; that does not end the lab."""
     loop = asyncio.get_running_loop()
+    if source.isatty():
+        # Reading without waiting is set for an opening of the terminal, and the one that we were
+        # given may be what others print on.
+        source = open(os.ttyname(source.fileno()))  # noqa: ASYNC230, PTH123, SIM115
     reader = asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), source

@@ -29,6 +29,10 @@ class FibreChannel:
             rng.spawn(1)[0],
         )
 
+    def configure(self, config: ChannelConfig) -> None:
+        """Have other losses, or another length, from now on."""
+        self._config = config
+
     @property
     def transmissivity(self) -> float:
         """The share of photons that arrive: 10^(-loss/10), and the converter's efficiency."""

@@ -65,6 +65,10 @@ class FreeRunningClock:
         self._walk_ps: npt.NDArray[np.float64] = np.zeros(1)
         self._walked_ps = 0.0  # the last of the walk, without white phase noise
 
+    def jump(self, ahead_ps: int) -> None:
+        """Stand so much further from now on, as after a glitch of the reference; may be below 0."""
+        self._power_on_ps -= ahead_ps
+
     def read_ps(self, lab_ps: int) -> int:
         """The counter at a lab time."""
         return int(self.read_many_ps(np.array([lab_ps], dtype=np.int64))[0])

@@ -57,6 +57,11 @@ class DetectorBank:
         self._last_click: list[int | None] = [None] * config.channels
         self._later: list[Times] = [np.empty(0, np.int64)] * config.channels
 
+    def configure(self, config: DetectorConfig) -> None:
+        """Have another efficiency, dark count rate or dead time from now on."""
+        self._config = config
+        self._dead_ps = round(config.dead_time_ns * 1000.0)
+
     def efficiency(self, channel: int) -> float:
         """Probability that a photon at channel (from 0) clicks: a sigmoid of the bias."""
         if not self._counts(channel):

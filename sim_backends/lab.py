@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from sim_backends.faults.kinds import PLACES as FAULT_PLACES
+from sim_backends.faults.script import FaultConfig, check_faults
 from sim_backends.lab_file import LabError, build, read_toml
 from sim_backends.lab_parts import (
     AnyNumber,
@@ -20,6 +23,7 @@ from sim_backends.lab_parts import (
     PulsesConfig,
     Table,
 )
+from sim_backends.scpi_yaml import load_box
 
 __all__ = [
     "AnalyzerConfig",
@@ -33,6 +37,7 @@ __all__ = [
     "LaserConfig",
     "MemoryConfig",
     "MidpointConfig",
+    "NetworkConfig",
     "SourceConfig",
     "TaggerConfig",
     "load_lab",
@@ -43,6 +48,7 @@ Skew = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 PowerOn = Annotated[float, Field(ge=-1e6, le=0.0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 # A bare name, so that a serial port cannot appear outside the run directory.
+NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 PtyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -277,12 +283,15 @@ class InstrumentConfig(Table):
     """How one thing of the lab is reached; `of` is `<section>.<name>`.
 
     An instrument that shows nothing of the lab, as a switch, has no `of`. `pty` is a name in the
-    run directory; the others, as `port` and `counts_port`, are ports of the lab's host.
+    run directory; the others, as `port` and `counts_port`, are ports of the lab's host. `file` and
+    `device` in it describe an instrument of a type that is made from a file.
     """
 
     type: str
     of: Annotated[str, Field(pattern=r"^([a-z]+\.[^.]+)?$")] = ""
     serial: Annotated[str, Field(max_length=80)] = ""
+    file: Path | None = None
+    device: str = ""
     pty: PtyName | None = None
     port: Port | None = None
     counts_port: Port | None = None
@@ -332,6 +341,12 @@ class InstrumentConfig(Table):
             )
         if self.of and not kind.of:
             raise ValueError(f"of = {self.of!r}; a {self.type} shows nothing of the lab: remove it")
+        if kind.from_file != (self.file is not None) or (self.device and not kind.from_file):
+            raise ValueError(
+                f"file is missing; a {self.type} is made from it"
+                if kind.from_file
+                else f"a {self.type} is not made from a file: remove file and device"
+            )
         for field in kind.reached_by:
             if field not in self.addresses:
                 raise ValueError(f"{field} is missing; a {self.type} is reached by it")
@@ -342,6 +357,13 @@ class InstrumentConfig(Table):
                     + " and ".join(kind.mounts)
                 )
         return self
+
+
+class NetworkConfig(Table):
+    """A stretch of network that can go wrong: what connects to `port` reaches `to`, "HOST:PORT"."""
+
+    port: Port
+    to: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$")]
 
 
 class LabConfig(Table):
@@ -358,27 +380,44 @@ class LabConfig(Table):
     memories: dict[str, MemoryConfig] = Field(default_factory=dict)
     midpoints: dict[str, MidpointConfig] = Field(default_factory=dict)
     instruments: dict[str, InstrumentConfig] = Field(default_factory=dict)
+    network: dict[NetworkName, NetworkConfig] = Field(default_factory=dict)
+    faults: list[FaultConfig] = Field(default_factory=list)
+
+    @property
+    def things(self) -> dict[str, list[str]]:
+        """The names of all that something can go wrong with, by section."""
+        return {section: list(getattr(self, section)) for section in FAULT_PLACES}
 
 
-def load_lab(path: Path | str) -> LabConfig:
-    """Read and check a lab file; `run_dir` and `truth` become absolute, relative to the file.
+def load_lab(path: Path | str, *, network: Collection[str] = ()) -> LabConfig:
+    """Read and check a lab file; `run_dir`, `truth` and files become absolute, relative to it.
 
     `${NAME}` and `${NAME:-default}` in strings are taken from the environment.
+    `network` names what faults of the network can be of, where it is not this lab's tables that do.
     Raises LabError with one message that names file, field, what was found and what was expected.
     """
     path = Path(path)
     config = build(LabConfig, read_toml(path), path)
     _check_references(config, path)
+    check_faults(config.faults, {**config.things, "network": network or config.network}, path)
     base = path.resolve().parent
     lab = config.lab
+    instruments = {
+        name: item if item.file is None else item.model_copy(update={"file": base / item.file})
+        for name, item in config.instruments.items()
+    }
+    for item in instruments.values():
+        if item.file is not None:
+            load_box(item.file, item.device)
     return config.model_copy(
         update={
+            "instruments": instruments,
             "lab": lab.model_copy(
                 update={
                     "run_dir": base / lab.run_dir,
                     "truth": None if lab.truth is None else base / lab.truth,
                 }
-            )
+            ),
         }
     )
 

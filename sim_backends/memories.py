@@ -46,8 +46,9 @@ class MemoryDevice:
 
     Depolarising errors: with the error's probability the qubits end in the maximally mixed state.
     A move costs its qubit one two-qubit gate's error, and the state where the mode moved to does
-    not take it. A gate flips the phase of held neighbours with the crosstalk's probability.
-    `attempts` is None for a device that no midpoint serves.
+    not take it. A gate flips the phase of held neighbours with the crosstalk of the lab's table;
+    the attribute `crosstalk`, of a fault, is the probability that an operation depolarises each
+    qubit that it is not about. `attempts` is None for a device that no midpoint serves.
     """
 
     role: Literal["node"] = "node"
@@ -83,6 +84,20 @@ class MemoryDevice:
         self._truth = truth
         self._rng = rng
         self._measured = 0
+        self.crosstalk = 0.0
+        self._last_qubit: int | None = None
+        self._set_channels()
+        made = None if attempts is None else lambda: attempts.made(self._member)
+        register.add_device(name, config, made)
+
+    def configure(self, config: MemoryConfig) -> None:
+        """Have other coherence times and errors from now on; not another number of qubits."""
+        self.config = config
+        self._set_channels()
+        self._register.change_device(self.name, config, self._time_s())
+
+    def _set_channels(self) -> None:
+        config = self.config
         self._channels = {
             gate: depolarised(
                 unitary(matrix),
@@ -91,9 +106,6 @@ class MemoryDevice:
             for gate, matrix in GATES.items()
         }
         self._neighbour = _phase_flip(config.crosstalk)
-        self._last_qubit: int | None = None
-        made = None if attempts is None else lambda: attempts.made(self._member)
-        register.add_device(name, config, made)
 
     @property
     def qubits(self) -> int:
@@ -144,7 +156,7 @@ class MemoryDevice:
             raise DeviceFault(BAD_REQUEST, f"bright population {alpha:g}; expected 0 to 1")
         config = self._attempts.config
         bright = config.bright_population | {self.name: alpha}
-        self._attempts.set_odds(config.model_copy(update={"bright_population": bright}))
+        self._attempts.configure(config.model_copy(update={"bright_population": bright}))
 
     @property
     def attempting(self) -> bool:
@@ -217,6 +229,7 @@ class MemoryDevice:
             for near in sorted({q + side for q in qubits for side in (-1, 1)} - set(qubits)):
                 if self._register.holds((self.name, near)):
                     self._register.operate(self._neighbour, [(self.name, near)], self._time_s())
+        self._disturb_others(set(qubits))
 
     def move(self, source: int, target: int) -> None:
         """Move a state to a free qubit, leaving the source free."""
@@ -232,6 +245,7 @@ class MemoryDevice:
         self._register.operate(depolarised(stay, lost), [from_key], time_s)
         self._register.rename(from_key, to_key, time_s)
         self._pairs.moved(from_key, to_key)
+        self._disturb_others({target})
 
     def measure(self, qubit: int, basis: str) -> int:
         """Measure in "Z", "X" or "Y" and free the qubit: 0 for the +1 outcome, 1 for the other."""
@@ -261,7 +275,17 @@ class MemoryDevice:
             p_zero=p_zero,
         )
         self._measured += 1
+        self._disturb_others({qubit})
         return outcome
+
+    def _disturb_others(self, used: set[int]) -> None:
+        """An operation on some qubits depolarises the others with probability `crosstalk`."""
+        if self.crosstalk <= 0.0:
+            return
+        channel = depolarised(np.eye(4, dtype=np.complex128), self.crosstalk)
+        for qubit in self.held():
+            if qubit not in used:
+                self._register.operate(channel, [(self.name, qubit)], self._time_s())
 
     def release(self, qubit: int) -> None:
         """Give the qubit up; releasing a free one does nothing."""

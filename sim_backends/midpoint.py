@@ -86,6 +86,14 @@ class Attempts:
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
 
+    def configure(self, config: MidpointConfig) -> None:
+        """Have other odds from now on; the period of the attempts stays."""
+        self.config = config
+        self.odds = HeraldOdds.of(config)
+        for run in self._runs.values():
+            run.first_slot = max(run.first_slot, self.slot_now() + 1)
+        self._draw()
+
     @property
     def initial_fidelity(self) -> float:
         """Mean fidelity of a fresh pair with its heralded Bell state."""
@@ -111,16 +119,6 @@ class Attempts:
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
         self._draw()
         return first
-
-    def set_odds(self, config: MidpointConfig) -> None:
-        """Go on with other numbers, as another bright-state population, from the next slot on."""
-        self.config = config
-        self.odds = HeraldOdds.of(config)
-        if self._success_slot is not None or set(self._runs) == self._members:
-            first = self.slot_now() + 1
-            for run in self._runs.values():
-                run.first_slot = max(run.first_slot, first)
-            self._draw()
 
     def abort(self, member: str) -> None:
         """Take part no longer."""

@@ -52,6 +52,13 @@ class QubitRegister:
         if attempts is not None:
             self._attempts[name] = attempts
 
+    def change_device(self, name: str, memory: MemoryConfig, time_s: float) -> None:
+        """Let the qubits of a device decay in another way from now on."""
+        for key in self._group_of:
+            if key[0] == name:
+                self._age(key, time_s)
+        self._memory[name] = memory
+
     def holds(self, key: QubitKey) -> bool:
         """Whether this qubit has a state."""
         return key in self._group_of

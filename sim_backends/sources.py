@@ -48,6 +48,12 @@ class PairSource:
         self._seen_efficiencies: tuple[float, ...] = ()
         self._probabilities = np.zeros((3, 3))
 
+    def configure(self, config: SourceConfig) -> None:
+        """Emit other pairs from now on."""
+        self._config = config
+        self._density = werner(config.bell_state, config.fidelity)
+        self._seen_angles = ()
+
     @property
     def pairs_per_s(self) -> float:
         """Pairs that leave the crystal now."""

@@ -111,6 +111,35 @@ class World:
         }
         self.memories = {name: self._memory(name, item) for name, item in config.memories.items()}
 
+    @property
+    def config(self) -> LabConfig:
+        """The lab as it stands now, changes included; `sim_backends.changing` makes them."""
+        return self._config
+
+    @property
+    def truth(self) -> TruthLog:
+        """Where the truth goes."""
+        return self._truth
+
+    @property
+    def fibres(self) -> dict[str, FibreChannel]:
+        """The channels by name."""
+        return self._fibres
+
+    @property
+    def sources(self) -> dict[str, PairSource]:
+        """The pair sources by name."""
+        return self._sources
+
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """The trigger line of each midpoint."""
+        return self._attempts
+
+    def reconfigured(self, config: LabConfig) -> None:
+        """Take note of a lab that has been changed."""
+        self._config = config
+
     def time_ps(self) -> int:
         """Now, on the lab's true time, from its start."""
         return round((self._now_s() - self._start_s) * _PS)
@@ -199,11 +228,11 @@ class World:
             for channel, times in enumerate(emitter.step(start_ps, end_ps)):
                 photons[end][channel] += times
         for name, fibre in self._fibres.items():
-            if fibre.background_cps and name in self.detectors:
+            if name in self.detectors:
                 # Unpolarized, so that each port of an analyzer gets half.
-                share = 0.5 if name in self.analyzers else 1.0 / self.detectors[name].channels
-                count = 2 if name in self.analyzers else self.detectors[name].channels
-                self.detectors[name].light_cps[:count] = [fibre.background_cps * share] * count
+                bank = self.detectors[name]
+                count = 2 if name in self.analyzers else bank.channels
+                bank.light_cps[:count] = [fibre.background_cps / count] * count
         clicks = {
             name: bank.step(start_ps, end_ps, photons[name])
             for name, bank in self.detectors.items()

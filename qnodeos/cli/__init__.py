@@ -12,6 +12,7 @@ import typer
 from qnodeos.cli import config, instrument, keys, sim_presets, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
+from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.run import run
 from qnodeos.errors import UserError, first_of
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(demo)
+app.command()(rehearse)
 app.command()(broker)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")

@@ -199,11 +199,11 @@ class World:
             for channel, times in enumerate(emitter.step(start_ps, end_ps)):
                 photons[end][channel] += times
         for name, fibre in self._fibres.items():
-            if fibre.background_cps and name in self.detectors:
+            if name in self.detectors:
                 # Unpolarized, so that each port of an analyzer gets half.
-                share = 0.5 if name in self.analyzers else 1.0 / self.detectors[name].channels
-                count = 2 if name in self.analyzers else self.detectors[name].channels
-                self.detectors[name].light_cps[:count] = [fibre.background_cps * share] * count
+                bank = self.detectors[name]
+                count = 2 if name in self.analyzers else bank.channels
+                bank.light_cps[:count] = [fibre.background_cps / count] * count
         clicks = {
             name: bank.step(start_ps, end_ps, photons[name])
             for name, bank in self.detectors.items()

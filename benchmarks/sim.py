@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.frame import Row, benchmark
+from benchmarks.sim_nodes import node_rows
 from sim_backends.fast import Chain, FastLink, chain_pairs, estimated_fidelity, heralds, kept_pairs
 from sim_backends.heralding import HeraldOdds
 from sim_backends.lab import LabConfig, MidpointConfig
@@ -47,7 +48,7 @@ def sim() -> list[Row]:
         Row("of 10 nodes to 4, a herald", long / short, "times", at_most=1.5),
         Row("of 8 times the heralds, a herald", more / long, "times", at_most=1.5),
     ]
-    return rows
+    return rows + node_rows()
 
 
 def _best_of(repeats: int, work: Callable[[], int]) -> tuple[int, float]:

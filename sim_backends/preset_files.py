@@ -117,13 +117,14 @@ class Point(Table):
 
 
 class Preset(Table):
-    """A published experiment."""
+    """A published experiment; `rate_put_in` where a parameter was derived from the rate itself."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
     title: str
     source: str
     kind: Kind
     notes: str = ""
+    rate_put_in: bool = False
     parameters: Parameters = Parameters()
     points: Annotated[tuple[Point, ...], Field(min_length=1)]
 

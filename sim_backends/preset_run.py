@@ -31,6 +31,7 @@ from sim_backends.seeds import generator
 
 __all__ = ["Compared", "fast_link", "midpoint_config", "run_point", "run_preset"]
 
+Origin = Literal["physics", "fitted", "put in"]
 Quantity = Literal["rate_hz", "fidelity", "qber", "peak_fwhm_ps"]
 
 HERALDS: Final = 100_000
@@ -43,7 +44,8 @@ _ENDLESS_S: Final = 1e9
 class Compared:
     """A simulated quantity, its standard error, and what was published, if anything.
 
-    `is_input` marks a value that was put in, of which agreement proves nothing.
+    `origin` tells what agreement is worth: "physics" follows from other numbers, "fitted" has an
+    explicit term in it, "put in" proves nothing.
     """
 
     preset: str
@@ -52,7 +54,7 @@ class Compared:
     simulated: float
     error: float
     published: Published | None
-    is_input: bool = False
+    origin: Origin
 
     @property
     def difference(self) -> float | None:
@@ -143,7 +145,10 @@ def run_point(
             fidelity,
             error,
             point.fidelity,
-            parameters.fidelity is not None and parameters.swap_fidelity is None,
+            _origin(
+                parameters.fidelity is not None and parameters.swap_fidelity is None,
+                parameters.residual_depolarising is not None,
+            ),
         )
     ]
     # A swapped fidelity at a point of its own has no rate.
@@ -155,7 +160,10 @@ def run_point(
             count / seconds,
             math.sqrt(count) / seconds,
             point.rate_hz,
-            parameters.herald_rate_hz is not None,
+            _origin(
+                parameters.herald_rate_hz is not None or preset.rate_put_in,
+                parameters.duty is not None,
+            ),
         )
         found.insert(0, rate)
     return found
@@ -169,6 +177,10 @@ def run_preset(name: str, *, seed: int = 1, seconds: float | None = None) -> lis
         for point in preset.points
         for compared in run_point(preset, point, seed=seed, seconds=seconds)
     ]
+
+
+def _origin(put_in: bool, fitted: bool) -> Origin:
+    return "put in" if put_in else "fitted" if fitted else "physics"
 
 
 def _rate_input(parameters: Parameters) -> FastLink:
@@ -200,13 +212,14 @@ def _pairs(
         count / seconds,
         math.sqrt(count) / seconds,
         point.rate_hz,
-        parameters.pairs_per_s is not None or parameters.herald_rate_hz is not None,
+        _origin(parameters.herald_rate_hz is not None or preset.rate_put_in, False),
     )
     if parameters.pairs_per_s is not None:
         wrong = rng.binomial(true, parameters.number("residual_depolarising", 0.0) / 2.0)
         share = (wrong + rng.binomial(accidental, 0.5)) / count
         error = math.sqrt(share * (1.0 - share) / count)
-        yield Compared(preset.id, point.name, "qber", share, error, point.qber)
+        origin = _origin(False, parameters.residual_depolarising is not None)
+        yield Compared(preset.id, point.name, "qber", share, error, point.qber, origin)
     widths = [
         parameters.number(name, 0.0)
         for name in ("jitter_fwhm_ps", "dispersion_fwhm_ps", "clock_fwhm_ps")
@@ -215,7 +228,9 @@ def _pairs(
         delays = sum((rng.normal(0.0, width / FWHM, true) for width in widths), np.zeros(true))
         width = FWHM * float(delays.std())
         error = width / math.sqrt(2 * true)
-        yield Compared(preset.id, point.name, "peak_fwhm_ps", width, error, point.peak_fwhm_ps)
+        yield Compared(
+            preset.id, point.name, "peak_fwhm_ps", width, error, point.peak_fwhm_ps, "physics"
+        )
 
 
 def _coincidences(parameters: Parameters) -> tuple[float, float]:
@@ -248,8 +263,8 @@ def table(rows: list[Compared]) -> str:
         name = {"rate_hz": "rate, Hz", "fidelity": "F", "qber": "QBER"}.get(
             row.quantity, "peak FWHM, ps"
         )
-        if row.is_input:
-            name += " (put in)"
+        if row.origin != "physics":
+            name += f" ({row.origin})"
         lines.append(
             f"| `{row.preset}` | {row.point} | {name} | {published} | "
             f"{row.simulated:.4g} ± {row.error:.1g} | {difference} | {allowed} |"

@@ -84,6 +84,16 @@ def test_physics_without_the_fitted_terms_is_what_the_notes_say() -> None:
         assert link.odds.fidelity == pytest.approx(fidelity, abs=0.002)
 
 
+def test_what_agreement_is_worth_is_told() -> None:
+    origins = {(row.preset, row.quantity): row.origin for n in NAMES for row in run_preset(n)}
+    assert origins["sr_2m_stephenson2020", "rate_hz"] == "physics"
+    assert origins["sr_2m_stephenson2020", "fidelity"] == "fitted"
+    assert origins["rb_33km_vanleent2022", "rate_hz"] == "fitted"
+    assert origins["ens_22km_yu2020", "rate_hz"] == "put in"
+    assert origins["siv_lab_knaut2024", "fidelity"] == "put in"
+    assert origins["spdc_192km_wengerowsky2020", "peak_fwhm_ps"] == "physics"
+
+
 def test_same_seed_same_result() -> None:
     first, again = (run_preset("avis_ion", seed=7) for _ in range(2))
     assert first == again

@@ -14,6 +14,7 @@ import msgspec
 from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, MidpointModel, StoppedEvent
 from sim_backends.mount import Channel
+from timing.loop import VirtualLoop
 
 __all__ = ["QuantumDeviceServer"]
 
@@ -186,13 +187,16 @@ class _Session:
         """Answer at `due_s`.
 
         A gate takes microseconds, and the loop's timers are good to a millisecond: the last stretch
-        is waited for by coming back at once, for as long as the clock moves by itself.
+        is waited for by coming back at once, for as long as the clock moves by itself. Timers of a
+        virtual loop are exact.
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         if now_s >= due_s:
             self.send(reply)
             self._work()
+        elif isinstance(loop, VirtualLoop):
+            self._working = loop.call_at(due_s, self._later, due_s, reply)
         elif due_s - now_s < 2 * _SPIN_S and now_s != last_s:  # twice: the timer may round down
             self._working = loop.call_soon(self._later, due_s, reply, now_s)
         else:

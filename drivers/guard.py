@@ -29,6 +29,7 @@ import msgspec
 
 from drivers.devices import Instrument
 from drivers.errors import InstrumentProblem, NotConnected
+from drivers.links.memory import Registry
 from drivers.plugin import UnknownDriver, load_driver, make_instrument, wrong_box
 from drivers.safety import GuardEntry
 
@@ -74,7 +75,7 @@ async def _run() -> int:
     try:
         async with asyncio.timeout(_ORDER_LIMIT_S):
             order = msgspec.json.decode(await lines.readline(), type=Order)
-        makers = [_prepare(entry) for entry in order.entries]
+        makers = [prepared(entry) for entry in order.entries]
     except (TimeoutError, msgspec.MsgspecError, BadOrder) as error:
         _tell(f"the guard cannot start: {error or 'no order came'}")
         return 2
@@ -92,7 +93,7 @@ async def _run() -> int:
             return 0
         _log.warning("%s; making %d instrument(s) safe", reason, len(makers))
         done = await asyncio.gather(
-            *(_make_safe(entry, driver, order.act_limit_s) for entry, driver in makers)
+            *(make_safe(entry, driver, order.act_limit_s) for entry, driver in makers)
         )
         return 0 if all(done) else 1
 
@@ -111,17 +112,26 @@ async def _watch(lines: asyncio.StreamReader, lease_s: float) -> str:
             return ""
 
 
-def _prepare(entry: GuardEntry) -> tuple[GuardEntry, type[Instrument]]:
-    """Everything that can fail without the instrument fails here."""
+def prepared(
+    entry: GuardEntry, memory: Registry | None = None
+) -> tuple[GuardEntry, type[Instrument]]:
+    """The driver of an entry. What can fail without the instrument fails here: BadOrder."""
     try:
         driver = load_driver(entry.driver)
-        make_instrument(driver, entry.resource, owner=entry.name, options=entry.options)
+        make_instrument(
+            driver, entry.resource, owner=entry.name, options=entry.options, memory=memory
+        )
     except (UnknownDriver, ImportError, ValueError, InstrumentProblem) as error:
         raise BadOrder(f"{entry.name}: {error}") from error
     return entry, driver
 
 
-async def _make_safe(entry: GuardEntry, driver: type[Instrument], limit_s: float) -> bool:
+async def make_safe(
+    entry: GuardEntry,
+    driver: type[Instrument],
+    limit_s: float,
+    memory: Registry | None = None,
+) -> bool:
     """Try until it is safe or the time is up; True when safe."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + limit_s
@@ -130,7 +140,7 @@ async def _make_safe(entry: GuardEntry, driver: type[Instrument], limit_s: float
     while (left_s := until_s - clock()) > 0:
         try:
             async with asyncio.timeout(min(left_s, _ATTEMPT_LIMIT_S)):
-                async with _connected(entry, driver, owner) as instrument:
+                async with _connected(entry, driver, owner, memory) as instrument:
                     await instrument.enter_safe_state()
         except Exception as error:
             # Whatever it is, a driver's own mistake included: somebody's eyes may depend on the
@@ -146,9 +156,11 @@ async def _make_safe(entry: GuardEntry, driver: type[Instrument], limit_s: float
 
 @asynccontextmanager
 async def _connected(
-    entry: GuardEntry, driver: type[Instrument], owner: str
+    entry: GuardEntry, driver: type[Instrument], owner: str, memory: Registry | None
 ) -> AsyncIterator[Instrument]:
-    instrument = make_instrument(driver, entry.resource, owner=owner, options=entry.options)
+    instrument = make_instrument(
+        driver, entry.resource, owner=owner, options=entry.options, memory=memory
+    )
     try:
         await instrument.link.open()
         identity = await instrument.connect()

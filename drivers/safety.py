@@ -20,10 +20,10 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -87,6 +87,26 @@ class GuardEntry:
 
 class GuardLost(Exception):
     """The guard did not start, or has ended; nothing may be armed without one."""
+
+
+class Guard(Protocol):
+    """What watches over the armed instruments of a node; see GuardProcess for what each does."""
+
+    def renew(self) -> None: ...  # noqa: D102
+
+    async def release(self, *, timeout_s: float = 3.0) -> None: ...  # noqa: D102
+
+    def abandon(self) -> None: ...  # noqa: D102
+
+    async def wait(self, *, timeout_s: float) -> int: ...  # noqa: D102
+
+
+class StartGuard(Protocol):
+    """Starts a guard and waits until it watches; raises GuardLost."""
+
+    def __call__(  # noqa: D102
+        self, entries: Sequence[GuardEntry], *, data_dir: Path, lease_s: float
+    ) -> Awaitable[Guard]: ...
 
 
 class GuardProcess:
@@ -230,18 +250,20 @@ async def keep_armed(
     data_dir: Path,
     all_safe: Callable[[], bool],
     on_guard: Callable[[str], None] = lambda _: None,
+    start: StartGuard = GuardProcess.start,
 ) -> None:
     """Hold the lease for as long as a guard watches; runs until cancelled.
 
     Cancel it after the supervisors have ended. It then sends the guard home if `all_safe` answers
     True, and otherwise lets it act. `on_guard` is told "" when a guard starts to watch and the
-    reason when there is none. Returns at once when nothing has to be guarded.
+    reason when there is none; `start` is how one is started. Returns at once when nothing has to
+    be guarded.
     """
     told: str | None = None
     pause_s, longest_s = _RESTART_S
     while entries:
         try:
-            guard = await GuardProcess.start(entries, data_dir=data_dir, lease_s=lease.duration_s)
+            guard = await start(entries, data_dir=data_dir, lease_s=lease.duration_s)
             told, pause_s = "", _RESTART_S[0]
             on_guard(told)
             await _renew_both(lease, guard, all_safe)
@@ -255,9 +277,7 @@ async def keep_armed(
         pause_s = min(2 * pause_s, longest_s)
 
 
-async def _renew_both(
-    lease: ArmingLease, guard: GuardProcess, all_safe: Callable[[], bool]
-) -> None:
+async def _renew_both(lease: ArmingLease, guard: Guard, all_safe: Callable[[], bool]) -> None:
     """Renew until the guard is lost (GuardLost) or we are cancelled."""
     clock = asyncio.get_running_loop().time
     renewed_s = clock()
@@ -281,7 +301,7 @@ async def _renew_both(
         raise
 
 
-async def _dismiss(guard: GuardProcess, safe: bool) -> None:
+async def _dismiss(guard: Guard, safe: bool) -> None:
     try:
         if safe:
             await guard.release()

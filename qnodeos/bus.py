@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
+from qnodeos.bus_memory import BusClient, MemoryBroker
 from qnodeos.config.places import without_password
 from qnodeos.errors import first_of
 
@@ -51,9 +52,12 @@ class BusCounters:
 
 
 class Bus:
-    """This node's publisher; `run` keeps it connected, everything else returns at once."""
+    """This node's publisher; `run` keeps it connected, everything else returns at once.
 
-    def __init__(self, url: str, node: str):
+    `broker` is one in memory, which takes the place of the one at `url`.
+    """
+
+    def __init__(self, url: str, node: str, *, broker: MemoryBroker | None = None):
         self.connected = False
         self.reason = "not connected yet"
         self.counters = BusCounters()
@@ -63,7 +67,8 @@ class Bus:
         self._described: dict[str, dict[str, str]] = {}
         self._undescribed = True
         self._wake = asyncio.Event()
-        self._client: aiomqtt.Client | None = None
+        self._broker = broker
+        self._client: BusClient | None = None
         self.set_state("init")
 
     def publish(self, group: str, name: str, value: Value) -> None:
@@ -132,7 +137,7 @@ class Bus:
                 self._wake.clear()
                 await asyncio.sleep(_FLUSH_S)  # gather, so that a burst costs one turn
 
-    async def _publish(self, client: aiomqtt.Client) -> None:
+    async def _publish(self, client: BusClient) -> None:
         if self._undescribed:
             self._describe()
         while self._fresh:
@@ -181,10 +186,11 @@ class Bus:
             ),
         )
 
-    def _new_client(self) -> aiomqtt.Client:
-        return _client(
-            self._url, aiomqtt.Will(f"homie/5/{self._node}/$state", "lost", qos=1, retain=True)
-        )
+    def _new_client(self) -> BusClient:
+        will = aiomqtt.Will(f"homie/5/{self._node}/$state", "lost", qos=1, retain=True)
+        if self._broker is not None:
+            return self._broker.client(self._node, will)
+        return _client(self._url, will)
 
     def _explain(self, reason: str) -> None:
         if reason != self.reason:
@@ -229,7 +235,7 @@ def value_text(value: Value) -> str:
     return json.dumps(value)
 
 
-async def _until_disconnected(client: aiomqtt.Client) -> None:
+async def _until_disconnected(client: BusClient) -> None:
     async for _ in client.messages:  # nothing is subscribed; this raises when the broker is gone
         pass
 

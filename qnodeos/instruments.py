@@ -12,8 +12,9 @@ from drivers.conditions import parse_condition
 from drivers.devices import Instrument
 from drivers.errors import InstrumentProblem
 from drivers.interlocks import Interlock, InterlockState
+from drivers.links.memory import Registry
 from drivers.plugin import UnknownDriver, load_driver, make_instrument
-from drivers.safety import ArmingLease, GuardEntry, keep_armed
+from drivers.safety import ArmingLease, GuardEntry, GuardProcess, StartGuard, keep_armed
 from drivers.status import InstrumentStatus
 from drivers.supervisor import Supervisor
 from qnodeos.acknowledging import ACKNOWLEDGE_EVERY_S, Desk
@@ -26,7 +27,8 @@ from qnodeos.store import Store
 class Rack:
     """All instruments of a node under supervision; `supervisors` finds one by its name.
 
-    Raises UserError for a driver that is not installed, or options it cannot use.
+    `memory` holds the far ends of `mem://` resources. Raises UserError for a driver that is not
+    installed, or options it cannot use.
     """
 
     def __init__(
@@ -38,9 +40,12 @@ class Rack:
         store: Store,
         bus: Bus,
         claims: Claims | None = None,
+        memory: Registry | None = None,
+        start_guard: StartGuard = GuardProcess.start,
     ):
         self._config = config
         self._claims = claims or Claims()
+        self._memory, self._start_guard = memory, start_guard
         self._store, self._bus = store, bus
         self._lease = ArmingLease(clock)
         self._told: dict[str, tuple[str, str]] = {}
@@ -59,6 +64,7 @@ class Rack:
                 data_dir=self._config.node.data_dir,
                 all_safe=lambda: all(s.in_safe_state for s in self.supervisors.values()),
                 on_guard=self._guard_changed,
+                start=self._start_guard,
             ),
             name="guard",
         )
@@ -114,6 +120,7 @@ class Rack:
                 table.resource,
                 owner=f"{self._config.node.name}/{name} ({table.driver})",
                 options=table.options,
+                memory=self._memory,
             )
             make()
         except (UnknownDriver, ImportError) as error:

@@ -70,17 +70,23 @@ class CurrentRound:
 
     async def wait(self, until: Callable[[Round], Found | None], limit_s: float) -> Found:
         """Wait for the round to show something; raises RoundOver."""
+        if (found := self._shows(until)) is not None:
+            return found
         try:
             async with asyncio.timeout(limit_s):
                 while True:
-                    if self._interruption is not None or self._round is None:
-                        raise RoundOver(self._interruption or "interrupted")
-                    found = until(self._round)
-                    if found is not None:
-                        return found
-                    if self._overtaken:
-                        raise RoundOver("the leading end has opened another round")
                     self._news.clear()
                     await self._news.wait()
+                    if (found := self._shows(until)) is not None:
+                        return found
         except TimeoutError:
             raise RoundOver(f"no progress within {limit_s:g} s") from None
+
+    def _shows(self, until: Callable[[Round], Found | None]) -> Found | None:
+        """What the round shows now, None for not yet; raises RoundOver."""
+        if self._interruption is not None or self._round is None:
+            raise RoundOver(self._interruption or "interrupted")
+        found = until(self._round)
+        if found is None and self._overtaken:
+            raise RoundOver("the leading end has opened another round")
+        return found

@@ -13,13 +13,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
+from drivers.claims import Claims
+from drivers.guard_inside import guard_inside
+from drivers.links.memory import Registry
+from drivers.safety import GuardProcess
 from link_layer.messages import AppMessage, Message
 from qnodeos.apps import correlations, teleport
 from qnodeos.apps.channel import Channel
 from qnodeos.bus import Bus
+from qnodeos.bus_memory import MemoryBroker
 from qnodeos.config import MemoryLinkTable, MidpointTable, NodeConfig, PhotonicLinkTable
 from qnodeos.context import NodeContext
+from qnodeos.errors import UserError
 from qnodeos.instruments import Rack
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
@@ -27,32 +34,84 @@ from qnodeos.photonic import PhotonicLink
 from qnodeos.status import Reports, publish_status
 from qnodeos.store import Store
 from qnodeos.wire import PeerStatus, Wire
+from qnodeos.wire_memory import SCHEME as MEMORY_SCHEME
+from qnodeos.wire_memory import Exchange
 
 Link = MemoryLink | PhotonicLink | Midpoint
 App = teleport.Sender | teleport.Receiver | correlations.Asker | correlations.Taker
 
 
+def _drawn() -> int:
+    # 63 bits, so that it also fits the signed integers of databases.
+    return secrets.randbits(63)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a node meets outside of its own code; as it stands here, the real world.
+
+    `wall`: seconds since 1970. `boot`: draws the number of this start of the node. `executor`:
+    where long computing goes, by default a process when it is needed. `memory`, `exchange` and
+    `broker`: the far ends of `mem://` instruments, wires and buses, in a process that holds a whole
+    network.
+    """
+
+    wall: Callable[[], float] = time.time
+    boot: Callable[[], int] = field(default=_drawn)
+    executor: Executor | None = None
+    memory: Registry | None = None
+    exchange: Exchange | None = None
+    broker: MemoryBroker | None = None
+
+
 class Node:
-    """A node of the network. `seed` fixes every random choice it makes; None: from the system."""
+    """A node of the network. `seed` fixes every random choice it makes; None: from the system.
+
+    Raises UserError for what cannot be used, `mem://` without such surroundings included.
+    """
 
     def __init__(
-        self, config: NodeConfig, *, seed: int | None = None, executor: Executor | None = None
+        self,
+        config: NodeConfig,
+        *,
+        seed: int | None = None,
+        surroundings: Surroundings | None = None,
     ):
         self.config = config
         self.name = config.node.name
+        around = surroundings or Surroundings()
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self._rng = random.Random(secrets.randbits(64) if seed is None else seed)
-        self._executor = executor
-        self.bus = Bus(config.bus.url, self.name)
+        self._executor = around.executor
+        _check_memory(config, around)
+        self.bus = Bus(config.bus.url, self.name, broker=around.broker)
         self.store = Store(
             config.node.data_dir / "journal.sqlite",
             clock=self._clock,
-            wall=time.time,
+            wall=around.wall,
             on_problem=self._store_changed,
         )
-        self.wire: Wire[Message] = Wire(config.wire, self.name, Message, on_peer=self._peer_changed)
-        self.rack = Rack(config, clock=self._clock, rng=self._rng, store=self.store, bus=self.bus)
+        self.wire: Wire[Message] = Wire(
+            config.wire,
+            self.name,
+            Message,
+            on_peer=self._peer_changed,
+            boot=around.boot(),
+            carrier=around.exchange.carrier(config.wire, self.name) if around.exchange else None,
+        )
+        self.rack = Rack(
+            config,
+            clock=self._clock,
+            rng=self._rng,
+            store=self.store,
+            bus=self.bus,
+            claims=Claims(wall=around.wall),
+            memory=around.memory,
+            start_guard=(
+                GuardProcess.start if around.memory is None else guard_inside(around.memory)
+            ),
+        )
         self._peers: dict[str, tuple[bool, int | None]] = {}
         self.links: dict[str, Link] = {name: self._link(name) for name in config.links}
         self.channels: dict[str, Channel] = {}
@@ -203,6 +262,22 @@ class Node:
         channel = Channel(app, lambda message: self.wire.send(peer, message))
         self.channels[app] = channel
         return channel
+
+
+def _check_memory(config: NodeConfig, around: Surroundings) -> None:
+    """What is in memory has to be there; raises UserError."""
+    for where, text, there in (
+        ("wire.listen", config.wire.listen, around.exchange),
+        ("bus.url", config.bus.url, around.broker),
+    ):
+        if text.startswith(MEMORY_SCHEME) and there is None:
+            raise UserError(
+                "mem:// is within one process only",
+                where=f"{config.path}: {where}",
+                found=text,
+                expected="an address on a network, or a rehearsal",
+                do="give an address such as tcp://HOST:PORT, or run it with `qnodeos rehearse`",
+            )
 
 
 @asynccontextmanager

@@ -11,13 +11,10 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from qnodeos.config import WireTable
 from qnodeos.envelope import (
@@ -28,10 +25,8 @@ from qnodeos.envelope import (
     NotUnderstood,
     opened,
 )
-from qnodeos.errors import UserError
-from qnodeos.keys import KeyPair, load_key_pair, load_public_key
-from qnodeos.wire_sockets import Context, Socket, listening, reaching
-from qnodeos.zap import KeyGate
+from qnodeos.wire_carrier import Carrier, Fate
+from qnodeos.wire_sockets import SocketCarrier
 
 log = logging.getLogger("qnodeos.wire")
 
@@ -83,12 +78,8 @@ class Received(Generic[M]):
 class _Peer:
     name: str
     address: str
-    public_key: bytes
     since_s: float
     reason: str
-    dealer: Socket | None = None
-    monitor: Socket | None = None
-    retry: asyncio.TimerHandle | None = None
     state: PeerState = "never"
     heard_s: float = 0.0
     boot: int | None = None
@@ -105,7 +96,8 @@ class Wire(Generic[M]):
     `message_type` is a msgspec struct or a tagged union of them. `on_peer` is called, on the loop,
     at every change: up, lost, restarted (same state, new `boot`), and when a peer starts to send
     what cannot be understood. A peer that is silent for `lost_after_s` is lost. At most `waiting`
-    messages wait for `receive`; what comes then is dropped and counted.
+    messages wait for `receive`; what comes then is dropped and counted. `carrier` is what it stands
+    on; by default sockets, as configured.
     """
 
     def __init__(
@@ -119,6 +111,7 @@ class Wire(Generic[M]):
         lost_after_s: float = 1.4,
         boot: int | None = None,
         waiting: int = 1000,
+        carrier: Carrier | None = None,
     ):
         self.name = name
         # 63 bits, so that it also fits the signed integers of databases.
@@ -131,9 +124,8 @@ class Wire(Generic[M]):
         self._messages: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(message_type)
         self._queue: asyncio.Queue[Received[M]] = asyncio.Queue(waiting)
         self._peers: dict[str, _Peer] = {}
-        self._context: Context | None = None
-        self._router: Socket | None = None
-        self._gate: KeyGate | None = None
+        self._carrier: Carrier = carrier or SocketCarrier(config, name)
+        self._open = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat_s = 0.0
 
@@ -145,64 +137,27 @@ class Wire(Generic[M]):
     @property
     def strangers(self) -> int:
         """Connections refused because their key is no peer's."""
-        return self._gate.strangers if self._gate else 0
+        return self._carrier.strangers
 
     async def start(self) -> None:
-        """Read the keys, listen and begin to connect; raises UserError. Needs a selector loop."""
+        """Listen and begin to connect, with the keys read now; raises UserError."""
         self._loop = asyncio.get_running_loop()
-        own = load_key_pair(self._config.secret_key)
-        names: dict[bytes, str] = {own.public: self.name}
         now_s = self._loop.time()
-        for name, peer in self._config.peers.items():
-            key = load_public_key(peer.public_key)
-            if key in names:
-                raise UserError(
-                    "two nodes have the same key",
-                    where=f"{peer.public_key} (wire.peers.{name}.public_key)",
-                    found=f"the key of {names[key]}",
-                    expected="a key of its own for every node",
-                    do=f"make keys for {name} with `qnodeos keys new {name}`",
-                )
-            names[key] = name
-            self._peers[name] = _Peer(name, peer.address, key, now_s, "not heard yet")
-        del names[own.public]
-        self._context = zmq.Context()
-        try:
-            self._gate = KeyGate(self._context, names)
-            self._router = listening(self._context, own, self._config.listen, self.name)
-            for state in self._peers.values():
-                self._connect(state, self._context, own)
-        except BaseException:
-            await self.close()
-            raise
-        self._loop.add_reader(self._router.fileno(), self._drain)
+        self._peers = {
+            name: _Peer(name, peer.address, now_s, "not heard yet")
+            for name, peer in self._config.peers.items()
+        }
+        self._carrier.open(self._drain, self._fate_of)
+        self._open = True
         self._tick()
 
     async def close(self) -> None:
-        """Close all sockets at once; may be called twice."""
+        """Close all connections at once; may be called twice."""
+        self._open = False
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        for peer in self._peers.values():
-            if peer.retry:
-                peer.retry.cancel()
-            if peer.monitor and peer.dealer:
-                self._loop.remove_reader(peer.monitor.fileno())
-                peer.dealer.disable_monitor()
-                peer.monitor.close(linger=0)
-            if peer.dealer:
-                peer.dealer.close(linger=0)
-            peer.dealer = peer.monitor = peer.retry = None
-        if self._router:
-            self._loop.remove_reader(self._router.fileno())
-            self._router.close(linger=0)
-            self._router = None
-        if self._gate:
-            self._gate.close()
-            self._gate = None
-        if self._context:
-            self._context.term()
-            self._context = None
+        self._carrier.close()
 
     def send(self, peer: str, message: M) -> bool:
         """Hand a message to the peer's connection now; False (and counted) if it cannot take it.
@@ -220,34 +175,23 @@ class Wire(Generic[M]):
         """The next message of any peer, in the order of arrival."""
         return await self._queue.get()
 
-    # -- sockets
+    # -- connections
 
-    def _connect(self, peer: _Peer, context: Context, own: KeyPair) -> None:
-        peer.dealer, peer.monitor = reaching(context, own, peer.address, peer.public_key)
-        self._loop.add_reader(peer.monitor.fileno(), self._watch, peer)
-        self._watch(peer)
-
-    def _watch(self, peer: _Peer) -> None:
+    def _fate_of(self, name: str, fate: Fate) -> None:
         """Learn from the connection why a peer is not heard."""
-        while peer.monitor:
-            try:
-                event = parse_monitor_message(peer.monitor.recv_multipart(zmq.NOBLOCK))["event"]
-            except zmq.Again:
-                return
-            match event:
-                case zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self._explain(peer, "connected, not heard yet")
-                    self._post(peer, HEARTBEAT)
-                case zmq.EVENT_DISCONNECTED:
-                    self._hung_up(peer)
-                case zmq.EVENT_CONNECT_RETRIED:
-                    self._explain(peer, f"no connection to {peer.address}")
-                case zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                    self._explain(peer, "it refuses our key; has it our public key?")
-                    self._connect_again(peer)
-                case _:
-                    self._explain(peer, "no handshake; is its public_key here the right one?")
-                    self._connect_again(peer)
+        peer = self._peers[name]
+        match fate:
+            case "connected":
+                self._explain(peer, "connected, not heard yet")
+                self._post(peer, HEARTBEAT)
+            case "closed":
+                self._hung_up(peer)
+            case "absent":
+                self._explain(peer, f"no connection to {peer.address}")
+            case "refused":
+                self._explain(peer, "it refuses our key; has it our public key?")
+            case "no handshake":
+                self._explain(peer, "no handshake; is its public_key here the right one?")
 
     def _hung_up(self, peer: _Peer) -> None:
         """A process that dies closes its connections: no need to wait for its silence."""
@@ -257,24 +201,9 @@ class Wire(Generic[M]):
             peer.reason = "its connection was closed"
             self._tell(peer)
 
-    def _connect_again(self, peer: _Peer) -> None:
-        # libzmq gives a connection up for good when its handshake is refused; the far end's
-        # operator may correct the keys and restart only his node.
-        def again() -> None:
-            peer.retry = None
-            if peer.dealer:
-                with suppress(zmq.ZMQError):  # the old connection may have removed itself
-                    peer.dealer.disconnect(peer.address)
-                peer.dealer.connect(peer.address)
-
-        if peer.retry is None:
-            peer.retry = self._loop.call_later(1.0, again)
-
     # -- sending
 
     def _post(self, peer: _Peer, body: bytes) -> bool:
-        if peer.dealer is None:
-            return False
         envelope = Envelope(PROTOCOL_VERSION, self.boot, peer.sent + 1, msgspec.Raw(body))
         data = self._encoder.encode(envelope)
         if len(data) > MAX_MESSAGE_BYTES:
@@ -282,9 +211,7 @@ class Wire(Generic[M]):
                 f"a message to {peer.name}: found {len(data)} bytes, "
                 f"expected at most {MAX_MESSAGE_BYTES}"
             )
-        try:
-            peer.dealer.send(data, zmq.NOBLOCK)
-        except zmq.Again:
+        if not self._carrier.send(peer.name, data):
             return False
         peer.sent += 1
         return True
@@ -315,31 +242,27 @@ class Wire(Generic[M]):
     # -- receiving
 
     def _drain(self) -> None:
-        """Read what has arrived. ZeroMQ signals once, so it has to be read to the end."""
+        """Read what has arrived. A carrier signals once, so it has to be read to the end."""
         finished = False
         try:
             for _ in range(_DRAIN_AT_ONCE):
-                if self._router is None:
+                arrived = self._carrier.take() if self._open else None
+                if arrived is None:
                     finished = True
                     return
-                try:
-                    frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.Again:
-                    finished = True
-                    return
-                self._accept(frames)
+                self._accept(*arrived)
         finally:
             if not finished:
                 self._loop.call_soon(self._drain)
 
-    def _accept(self, frames: list[zmq.Frame]) -> None:
-        peer = self._peers[str(frames[-1].get("User-Id"))]
-        if len(frames) != 2:
-            self._complain(peer, f"found {len(frames) - 1} message parts, expected one")
+    def _accept(self, name: str, parts: list[memoryview]) -> None:
+        peer = self._peers[name]
+        if len(parts) != 1:
+            self._complain(peer, f"found {len(parts)} message parts, expected one")
             return
         message: M | None = None
         try:
-            envelope = opened(frames[1].buffer)
+            envelope = opened(parts[0])
             if bytes(envelope.body) != HEARTBEAT:
                 message = self._messages.decode(envelope.body)
         except NotUnderstood as problem:

@@ -2,17 +2,164 @@
 
 from __future__ import annotations
 
-import zmq
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from qnodeos.config import WireTable
 from qnodeos.envelope import MAX_MESSAGE_BYTES
 from qnodeos.errors import UserError
-from qnodeos.keys import KeyPair
-from qnodeos.zap import DOMAIN
+from qnodeos.keys import KeyPair, load_key_pair, load_public_key
+from qnodeos.wire_carrier import Fate
+from qnodeos.zap import DOMAIN, KeyGate
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
 _QUEUED_MESSAGES = 1000
+_AGAIN_S = 1.0
+
+_FATES: dict[int, Fate] = {
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected",
+    zmq.EVENT_DISCONNECTED: "closed",
+    zmq.EVENT_CONNECT_RETRIED: "absent",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "refused",
+}
+
+
+@dataclass(slots=True)
+class _Reach:
+    """The way to one peer."""
+
+    address: str
+    dealer: Socket
+    monitor: Socket
+    retry: asyncio.TimerHandle | None = None
+
+
+class SocketCarrier:
+    """ZeroMQ with CURVE: a ROUTER that admits the peers' keys, a DEALER to each. Needs a selector
+    loop."""
+
+    def __init__(self, config: WireTable, name: str):
+        self._config, self._name = config, name
+        self._context: Context | None = None
+        self._router: Socket | None = None
+        self._gate: KeyGate | None = None
+        self._reach: dict[str, _Reach] = {}
+
+    @property
+    def strangers(self) -> int:
+        """See Carrier."""
+        return self._gate.strangers if self._gate else 0
+
+    def open(self, on_message: Callable[[], None], on_fate: Callable[[str, Fate], None]) -> None:
+        """See Carrier."""
+        self._loop = asyncio.get_running_loop()
+        self._on_fate = on_fate
+        own, keys = self._keys()
+        self._context = zmq.Context()
+        try:
+            self._gate = KeyGate(self._context, {key: name for name, key in keys.items()})
+            self._router = listening(self._context, own, self._config.listen, self._name)
+            for name, peer in self._config.peers.items():
+                sockets = reaching(self._context, own, peer.address, keys[name])
+                self._reach[name] = _Reach(peer.address, *sockets)
+                self._loop.add_reader(sockets[1].fileno(), self._watch, name)
+                self._watch(name)
+        except BaseException:
+            self.close()
+            raise
+        self._loop.add_reader(self._router.fileno(), on_message)
+
+    def send(self, peer: str, data: bytes) -> bool:
+        """See Carrier."""
+        reach = self._reach.get(peer)
+        if reach is None:
+            return False
+        try:
+            reach.dealer.send(data, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def take(self) -> tuple[str, list[memoryview]] | None:
+        """See Carrier."""
+        if self._router is None:
+            return None
+        try:
+            frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        return str(frames[-1].get("User-Id")), [frame.buffer for frame in frames[1:]]
+
+    def close(self) -> None:
+        """See Carrier."""
+        for reach in self._reach.values():
+            if reach.retry:
+                reach.retry.cancel()
+            self._loop.remove_reader(reach.monitor.fileno())
+            reach.dealer.disable_monitor()
+            reach.monitor.close(linger=0)
+            reach.dealer.close(linger=0)
+        self._reach.clear()
+        if self._router:
+            self._loop.remove_reader(self._router.fileno())
+            self._router.close(linger=0)
+            self._router = None
+        if self._gate:
+            self._gate.close()
+            self._gate = None
+        if self._context:
+            self._context.term()
+            self._context = None
+
+    def _keys(self) -> tuple[KeyPair, dict[str, bytes]]:
+        """Our keys and everybody's public one; raises UserError."""
+        own = load_key_pair(self._config.secret_key)
+        names: dict[bytes, str] = {own.public: self._name}
+        for name, peer in self._config.peers.items():
+            key = load_public_key(peer.public_key)
+            if key in names:
+                raise UserError(
+                    "two nodes have the same key",
+                    where=f"{peer.public_key} (wire.peers.{name}.public_key)",
+                    found=f"the key of {names[key]}",
+                    expected="a key of its own for every node",
+                    do=f"make keys for {name} with `qnodeos keys new {name}`",
+                )
+            names[key] = name
+        del names[own.public]
+        return own, {name: key for key, name in names.items()}
+
+    def _watch(self, name: str) -> None:
+        """Learn from the connection why a peer is not heard."""
+        while reach := self._reach.get(name):
+            try:
+                event = parse_monitor_message(reach.monitor.recv_multipart(zmq.NOBLOCK))["event"]
+            except zmq.Again:
+                return
+            fate = _FATES.get(event, "no handshake")
+            self._on_fate(name, fate)
+            if fate in ("refused", "no handshake"):
+                self._connect_again(reach)
+
+    def _connect_again(self, reach: _Reach) -> None:
+        # libzmq gives a connection up for good when its handshake is refused; the far end's
+        # operator may correct the keys and restart only his node.
+        def again() -> None:
+            reach.retry = None
+            if not reach.dealer.closed:
+                with suppress(zmq.ZMQError):  # the old connection may have removed itself
+                    reach.dealer.disconnect(reach.address)
+                reach.dealer.connect(reach.address)
+
+        if reach.retry is None:
+            reach.retry = self._loop.call_later(_AGAIN_S, again)
 
 
 def listening(context: Context, own: KeyPair, address: str, node: str) -> Socket:

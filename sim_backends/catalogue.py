@@ -33,12 +33,15 @@ from sim_backends.instruments.pulse_streamer import PulseStreamer
 from sim_backends.instruments.quantum_device import QuantumDeviceServer
 from sim_backends.instruments.retina import Retina
 from sim_backends.instruments.santec_tsl import SantecTsl
+from sim_backends.instruments.scpi_yaml import ScpiYaml
 from sim_backends.instruments.sfifteen_spd import SFifteenSpd
 from sim_backends.instruments.tdc1 import Tdc1
 from sim_backends.instruments.tempico import Tempico
 from sim_backends.instruments.websq import WebSq
 from sim_backends.instruments.wr_switch import WrSwitch
+from sim_backends.lab import InstrumentConfig
 from sim_backends.mount import Connect
+from sim_backends.scpi_yaml import load_box
 
 __all__ = [
     "CATALOGUE",
@@ -72,7 +75,8 @@ class Stepped(Protocol):
 class Context:
     """What a factory may use to make an instrument of the lab.
 
-    `of` is the thing of the world that it shows, None for one complete in itself. `advance` brings
+    `of` is the thing of the world that it shows, None for one complete in itself. `item` is its
+    entry in the lab file. `advance` brings
     the world up to now; `now_s` is the lab's clock in seconds and `unix_s` the wall clock that
     instruments print. `step` has an instrument polled; `changed` tells that the instant of the next
     herald may be another one.
@@ -80,6 +84,7 @@ class Context:
 
     of: Any
     serial: str
+    item: InstrumentConfig
     rng: np.random.Generator
     advance: Callable[[], None]
     now_s: Callable[[], float]
@@ -94,13 +99,17 @@ class InstrumentType:
 
     `of`: the sections of the lab file whose things it can show; () for one complete in itself.
     `reached_by`: the fields of the lab file that say where it is reached, and what stands there.
-    `also_by`: such fields that may be left out.
+    `also_by`: such fields that may be left out. `drives`: without its power, what it is of goes
+    dark; one that only looks is not missed. `from_file`: the lab file names a file that describes
+    it.
     """
 
     make: Callable[[Context], Sockets]
     reached_by: Mapping[str, MountKind]
     of: tuple[str, ...] = ()
     also_by: Mapping[str, MountKind] = field(default_factory=dict)
+    drives: bool = True
+    from_file: bool = False
 
     @property
     def mounts(self) -> dict[str, MountKind]:
@@ -236,6 +245,11 @@ def _fs725(context: Context) -> Sockets:
     return {"pty": clock.connect}
 
 
+def _scpi_yaml(context: Context) -> Sockets:
+    assert context.item.file is not None  # checked with the lab file
+    return {"port": ScpiYaml(load_box(context.item.file, context.item.device)).connect}
+
+
 CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "tdc1": InstrumentType(_tdc1, {"pty": "pty"}, of=("taggers",)),
     "id900": InstrumentType(
@@ -270,9 +284,10 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
     "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
     "fs725": InstrumentType(_fs725, {"pty": "pty"}),
-    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",)),
+    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",), drives=False),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),
+    "scpi-yaml": InstrumentType(_scpi_yaml, {"port": "tcp"}, from_file=True),
     "quantum-device": InstrumentType(
         _quantum_device, {"port": "tcp"}, of=("memories", "midpoints")
     ),

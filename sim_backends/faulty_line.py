@@ -15,6 +15,7 @@ from sim_backends.mount import Channel, Connect, Session
 __all__ = ["FaultyLine"]
 
 _FLOOD_EVERY_S = 0.01
+_NEXT_S = 1e-9
 
 
 class FaultyLine:
@@ -24,7 +25,8 @@ class FaultyLine:
     TCP sends again what was lost. `refuses`: a new connection is ended at once. `greeting` comes
     first on the next connection, once. `delay_s` holds back all that the instrument says from now
     on; where the line does not keep, as a serial one, that may reach the next client. `cut_next`
-    loses the end of the next thing it says.
+    loses the end of the next thing it says, and `cut_share` that of each with this probability,
+    drawn from `rng`.
     """
 
     def __init__(self, machine: Connect, *, keeps: bool = True) -> None:
@@ -35,6 +37,8 @@ class FaultyLine:
         self.greeting = b""
         self.delay_s = 0.0
         self.cut_next = False
+        self.cut_share = 0.0
+        self.rng: np.random.Generator | None = None
         self.connections = 0
         self._wires: list[_Wire] = []
 
@@ -53,6 +57,19 @@ class FaultyLine:
         """What was held back reaches whoever has the line now."""
         for wire in tuple(self._wires):
             wire.channel.send(data)
+
+    def spill(self, data: bytes) -> None:
+        """Something that the instrument has not said reaches every client."""
+        for wire in tuple(self._wires):
+            wire.channel.send(data)
+
+    def cuts(self) -> bool:
+        """Whether what is said now loses its end."""
+        if self.cut_next:
+            self.cut_next = False
+            return True
+        chance = self.rng if self.cut_share > 0.0 else None
+        return chance is not None and bool(chance.random() < self.cut_share)
 
     def plug_in(self) -> None:
         """Put the cable in again: what was kept of both directions goes on its way."""
@@ -95,6 +112,7 @@ class _Wire:
         self._there: list[bytes] = []
         self._back: list[bytes] = []
         self._ended = False
+        self._last_s = float("-inf")
 
     def start(self) -> None:
         """Connect to the machine; what it says first may already be disturbed."""
@@ -122,15 +140,16 @@ class _Wire:
         """Bytes from the machine."""
         if self._ended:
             return False
-        if self._line.cut_next:
-            self._line.cut_next = False
+        if self._line.cuts():
             data = data[: len(data) // 2]
         if self._line.pulled:
             self._keep(self._back, data)
             return True
-        if self._line.delay_s > 0:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._line.delay_s, self._send_late, data)
+        loop = asyncio.get_running_loop()
+        if self._line.delay_s > 0 or self._last_s > loop.time():
+            # In order: a line has no overtaking, and the loop fires timers of one instant in any.
+            self._last_s = max(loop.time() + self._line.delay_s, self._last_s + _NEXT_S)
+            loop.call_at(self._last_s, self._send_late, data)
             return True
         return self.channel.send(data)
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from sim_backends.faults.kinds import PLACES as FAULT_PLACES
+from sim_backends.faults.script import FaultConfig, check_faults
 from sim_backends.lab_file import LabError, build, read_toml
+from sim_backends.lab_parts import (
+    AnyNumber,
+    ClockNoise,
+    ConversionConfig,
+    ModeConfig,
+    NotNegative,
+    PhotonConfig,
+    Positive,
+    Probability,
+    PulsesConfig,
+    Table,
+)
+from sim_backends.scpi_yaml import load_box
 
 __all__ = [
     "AnalyzerConfig",
     "ChannelConfig",
     "DetectorConfig",
+    "EmitterConfig",
     "InstrumentConfig",
     "LabConfig",
     "LabError",
@@ -20,27 +37,22 @@ __all__ = [
     "LaserConfig",
     "MemoryConfig",
     "MidpointConfig",
+    "NetworkConfig",
     "SourceConfig",
     "TaggerConfig",
     "load_lab",
 ]
 
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0, le=1e12)]
-NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
 Skew = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 PowerOn = Annotated[float, Field(ge=-1e6, le=0.0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 # A bare name, so that a serial port cannot appear outside the run directory.
+NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 PtyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LabSection(_Table):
+class LabSection(Table):
     """`[lab]`: the seed of all chance, where instruments are reachable, where the truth goes."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
@@ -49,7 +61,7 @@ class LabSection(_Table):
     truth: Path | None = None
 
 
-class LaserConfig(_Table):
+class LaserConfig(Table):
     """A diode laser: no light below the threshold, then linear in the current."""
 
     threshold_ma: NotNegative
@@ -58,33 +70,87 @@ class LaserConfig(_Table):
     wavelength_nm: Annotated[float, Field(ge=200.0, le=3000.0)]
 
 
-class SourceConfig(_Table):
-    """A pair source by down-conversion; `ends` name the channels its photons take."""
+class SourceConfig(Table):
+    """A pair source by down-conversion; `ends` name the channels its photons take.
+
+    Pairs come at random unless `pulses` say when. The photons of a pair are apart by
+    `correlation_ps` and in wavelength from the mean by opposite parts of `bandwidth_nm` (standard
+    deviations).
+    """
 
     pump: str
     pairs_per_s_per_mw: Annotated[float, Field(ge=0.0, le=1e7)]
     bell_state: BellName
     fidelity: Annotated[float, Field(ge=0.25, le=1.0)]
     ends: tuple[str, str]
+    pulses: PulsesConfig | None = None
+    correlation_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    bandwidth_nm: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
 
 
-class ChannelConfig(_Table):
-    """A fibre and the losses on the way to an analyzer."""
+class EmitterConfig(Table):
+    """A single-photon emitter driven by a laser; its photons take the channel `end`.
+
+    Excited at `excitations_per_s_per_mw`, or by `pulse_rate_hz`, it decays with `lifetime_ns`.
+    `background` is the share of emission that is not its own, which makes g2(0) = b (2 - b).
+    """
+
+    pump: str
+    end: str
+    lifetime_ns: Positive
+    excitations_per_s_per_mw: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    pulse_rate_hz: Annotated[float, Field(ge=1.0, le=1e10)] | None = None
+    collection: Probability = 1.0
+    background: Probability = 0.0
+
+
+class ChannelConfig(Table):
+    """A fibre and the losses on the way to an analyzer.
+
+    `delay_walk_ps` and `polarization_walk_deg` are the standard deviations that a second of random
+    walk adds, the latter to the rotation about each axis of the sphere. The delay also swings by
+    `delay_swing_ps` about its mean, once in `delay_swing_period_s`. `classical_cps` are photons of
+    other light that leave the fibre each second.
+    """
 
     length_km: Annotated[float, Field(ge=0.0, le=1e4)] = 0.0
     loss_db_per_km: Annotated[float, Field(ge=0.0, le=100.0)] = 0.2
     loss_db: Annotated[float, Field(ge=0.0, le=200.0)] = 0.0
+    dispersion_ps_per_nm_km: Annotated[float, Field(ge=-1000.0, le=1000.0)] = 0.0
+    delay_drift_ps_per_s: AnyNumber = 0.0
+    delay_walk_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    delay_swing_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    delay_swing_period_s: Positive = 86_400.0
+    rotation_deg: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
+    rotation_axis: tuple[AnyNumber, AnyNumber, AnyNumber] = (0.0, 0.0, 1.0)
+    polarization_walk_deg: Annotated[float, Field(ge=0.0, le=360.0)] = 0.0
+    classical_cps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    conversion: ConversionConfig | None = None
+
+    @field_validator("rotation_axis")
+    @classmethod
+    def _points_somewhere(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not any(value):
+            raise ValueError("found (0, 0, 0); expected an axis of the sphere, as [0, 0, 1]")
+        return value
 
 
-class AnalyzerConfig(_Table):
+class AnalyzerConfig(Table):
     """The angle of each plate's fast axis when its stage reads zero."""
 
     qwp_offset_deg: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
     hwp_offset_deg: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
 
 
-class DetectorConfig(_Table):
-    """A bank of equal nanowire detectors; efficiency and dark counts hold at the full bias."""
+class DetectorConfig(Table):
+    """A bank of equal nanowire detectors; efficiency and dark counts hold at the full bias.
+
+    A share `tail` of the clicks comes later than the Gaussian jitter by an exponential time of
+    mean `tail_ps`. After a click another follows with `afterpulse`, `afterpulse_ns` after the dead
+    time in the mean. After the dead time the efficiency comes back with `recovery_ns`. Above
+    `blinding_cps` of light a wire stays normal and counts nothing; a click latches it with the
+    probability `latching` until its bias has been low.
+    """
 
     channels: Annotated[int, Field(ge=1, le=64)]
     efficiency: Probability
@@ -92,19 +158,31 @@ class DetectorConfig(_Table):
     dark_cps: Annotated[float, Field(ge=0.0, le=1e6)]
     jitter_ps: Annotated[float, Field(ge=0.0, le=1e6)]
     dead_time_ns: Annotated[float, Field(ge=0.0, le=1e6)]
+    tail: Probability = 0.0
+    tail_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    afterpulse: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    afterpulse_ns: Annotated[float, Field(gt=0.0, le=1e6)] = 50.0
+    recovery_ns: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    blinding_cps: Annotated[float, Field(gt=0.0, le=1e12)] | None = None
+    latching: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
 
 
-class TaggerConfig(_Table):
+class TaggerConfig(Table):
     """A time tagger on its own clock; `inputs` says which detector (`bank.channel`) is on which."""
 
     skew_ppm: Skew = 0.0
     white_fm_1s: Annotated[float, Field(ge=0.0, le=1e-6)] = 0.0
     power_on_s: PowerOn = 0.0
+    clock: ClockNoise | None = None
     inputs: dict[Annotated[int, Field(ge=1, le=64)], str]
 
 
-class MemoryConfig(_Table):
-    """Qubits of one node; qubit 0 communicates. Errors are depolarising probabilities."""
+class MemoryConfig(Table):
+    """Qubits of one node; qubit 0 communicates. Errors are depolarising probabilities.
+
+    `modes` say where a qubit differs. A gate on a qubit dephases its neighbours by `crosstalk`;
+    work on another qubit than the last begins `switching_time_us` later.
+    """
 
     qubits: Annotated[int, Field(ge=1, le=32)]
     t1_s: Positive
@@ -116,8 +194,13 @@ class MemoryConfig(_Table):
     stated_fidelity: float | None = Field(default=None, ge=0.25, le=1.0)
     gate_time_us: NotNegative = 0.0
     readout_time_us: NotNegative = 0.0
+    switching_time_us: NotNegative = 0.0
+    initialise_error: Probability = 0.0
+    crosstalk: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    modes: dict[Annotated[int, Field(ge=0, le=31)], ModeConfig] = Field(default_factory=dict)
     skew_ppm: Skew = 0.0
     power_on_s: PowerOn = 0.0
+    clock: ClockNoise | None = None
 
     @model_validator(mode="after")
     def _coherence_is_physical(self) -> Self:
@@ -125,19 +208,45 @@ class MemoryConfig(_Table):
             raise ValueError(
                 f"found t2_s = {self.t2_s:g} with t1_s = {self.t1_s:g}; expected t2_s <= 2 * t1_s"
             )
+        for number, mode in self.modes.items():
+            if number >= self.qubits:
+                raise ValueError(
+                    f"found modes.{number} of {self.qubits} qubits; expected 0 to {self.qubits - 1}"
+                )
+            t1_s = self.t1_s if mode.t1_s is None else mode.t1_s
+            t2_s = self.t2_s if mode.t2_s is None else mode.t2_s
+            if t2_s > 2.0 * t1_s:
+                raise ValueError(
+                    f"found t2_s = {t2_s:g} with t1_s = {t1_s:g} of modes.{number}; "
+                    "expected t2_s <= 2 * t1_s"
+                )
         return self
 
 
-class MidpointConfig(_Table):
-    """Two-photon heralding between two memories; `efficiency` is from emission to click."""
+class MidpointConfig(Table):
+    """Heralding between two memories by two clicks or by one; `efficiency` is emission to click.
+
+    `visibility` is the photons' overlap in all but time, of which `photons` tell. A single click
+    needs the `bright_population` of both ends; its phase is noisy by `phase_sigma_deg`, and
+    `double_excitation` is the chance that an emitter gave two photons. `duty` is the share of
+    slots in which attempts are made. `residual_depolarising` is what is found but not explained.
+    """
 
     ends: tuple[str, str]
+    scheme: Literal["double_click", "single_click"] = "double_click"
     attempt_period_us: Annotated[float, Field(ge=0.01, le=1e7)]
     efficiency: dict[str, Probability]
     visibility: Probability
     dark_probability: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
+    photons: PhotonConfig | None = None
+    bright_population: dict[str, Probability] = Field(default_factory=dict)
+    phase_sigma_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    double_excitation: Probability = 0.0
+    duty: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    residual_depolarising: Probability = 0.0
     skew_ppm: Skew = 0.0
     power_on_s: PowerOn = 0.0
+    clock: ClockNoise | None = None
 
     @model_validator(mode="after")
     def _efficiency_of_both_ends(self) -> Self:
@@ -147,6 +256,12 @@ class MidpointConfig(_Table):
             raise ValueError(
                 f"found efficiency for {sorted(self.efficiency)}; expected it for the ends "
                 f"{sorted(self.ends)}"
+            )
+        wanted = set(self.ends) if self.scheme == "single_click" else set()
+        if set(self.bright_population) != wanted:
+            raise ValueError(
+                f"found bright_population for {sorted(self.bright_population)}; a {self.scheme} "
+                f"midpoint is expected to have it for {sorted(wanted) or 'none'}"
             )
         return self
 
@@ -164,16 +279,19 @@ _PORTS = (
 _ADDRESSES = ("pty", *_PORTS)
 
 
-class InstrumentConfig(_Table):
+class InstrumentConfig(Table):
     """How one thing of the lab is reached; `of` is `<section>.<name>`.
 
     An instrument that shows nothing of the lab, as a switch, has no `of`. `pty` is a name in the
-    run directory; the others, as `port` and `counts_port`, are ports of the lab's host.
+    run directory; the others, as `port` and `counts_port`, are ports of the lab's host. `file` and
+    `device` in it describe an instrument of a type that is made from a file.
     """
 
     type: str
     of: Annotated[str, Field(pattern=r"^([a-z]+\.[^.]+)?$")] = ""
     serial: Annotated[str, Field(max_length=80)] = ""
+    file: Path | None = None
+    device: str = ""
     pty: PtyName | None = None
     port: Port | None = None
     counts_port: Port | None = None
@@ -223,6 +341,12 @@ class InstrumentConfig(_Table):
             )
         if self.of and not kind.of:
             raise ValueError(f"of = {self.of!r}; a {self.type} shows nothing of the lab: remove it")
+        if kind.from_file != (self.file is not None) or (self.device and not kind.from_file):
+            raise ValueError(
+                f"file is missing; a {self.type} is made from it"
+                if kind.from_file
+                else f"a {self.type} is not made from a file: remove file and device"
+            )
         for field in kind.reached_by:
             if field not in self.addresses:
                 raise ValueError(f"{field} is missing; a {self.type} is reached by it")
@@ -235,40 +359,65 @@ class InstrumentConfig(_Table):
         return self
 
 
-class LabConfig(_Table):
+class NetworkConfig(Table):
+    """A stretch of network that can go wrong: what connects to `port` reaches `to`, "HOST:PORT"."""
+
+    port: Port
+    to: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$")]
+
+
+class LabConfig(Table):
     """A whole lab, checked: every name that a table refers to exists."""
 
     lab: LabSection
-    lasers: dict[str, LaserConfig] = {}
-    sources: dict[str, SourceConfig] = {}
-    channels: dict[str, ChannelConfig] = {}
-    analyzers: dict[str, AnalyzerConfig] = {}
-    detectors: dict[str, DetectorConfig] = {}
-    taggers: dict[str, TaggerConfig] = {}
-    memories: dict[str, MemoryConfig] = {}
-    midpoints: dict[str, MidpointConfig] = {}
-    instruments: dict[str, InstrumentConfig] = {}
+    lasers: dict[str, LaserConfig] = Field(default_factory=dict)
+    sources: dict[str, SourceConfig] = Field(default_factory=dict)
+    emitters: dict[str, EmitterConfig] = Field(default_factory=dict)
+    channels: dict[str, ChannelConfig] = Field(default_factory=dict)
+    analyzers: dict[str, AnalyzerConfig] = Field(default_factory=dict)
+    detectors: dict[str, DetectorConfig] = Field(default_factory=dict)
+    taggers: dict[str, TaggerConfig] = Field(default_factory=dict)
+    memories: dict[str, MemoryConfig] = Field(default_factory=dict)
+    midpoints: dict[str, MidpointConfig] = Field(default_factory=dict)
+    instruments: dict[str, InstrumentConfig] = Field(default_factory=dict)
+    network: dict[NetworkName, NetworkConfig] = Field(default_factory=dict)
+    faults: list[FaultConfig] = Field(default_factory=list)
+
+    @property
+    def things(self) -> dict[str, list[str]]:
+        """The names of all that something can go wrong with, by section."""
+        return {section: list(getattr(self, section)) for section in FAULT_PLACES}
 
 
-def load_lab(path: Path | str) -> LabConfig:
-    """Read and check a lab file; `run_dir` and `truth` become absolute, relative to the file.
+def load_lab(path: Path | str, *, network: Collection[str] = ()) -> LabConfig:
+    """Read and check a lab file; `run_dir`, `truth` and files become absolute, relative to it.
 
     `${NAME}` and `${NAME:-default}` in strings are taken from the environment.
+    `network` names what faults of the network can be of, where it is not this lab's tables that do.
     Raises LabError with one message that names file, field, what was found and what was expected.
     """
     path = Path(path)
     config = build(LabConfig, read_toml(path), path)
     _check_references(config, path)
+    check_faults(config.faults, {**config.things, "network": network or config.network}, path)
     base = path.resolve().parent
     lab = config.lab
+    instruments = {
+        name: item if item.file is None else item.model_copy(update={"file": base / item.file})
+        for name, item in config.instruments.items()
+    }
+    for item in instruments.values():
+        if item.file is not None:
+            load_box(item.file, item.device)
     return config.model_copy(
         update={
+            "instruments": instruments,
             "lab": lab.model_copy(
                 update={
                     "run_dir": base / lab.run_dir,
                     "truth": None if lab.truth is None else base / lab.truth,
                 }
-            )
+            ),
         }
     )
 
@@ -295,6 +444,16 @@ def _check_references(config: LabConfig, path: Path) -> None:
                     f"detectors.{end}.channels",
                     "found 1; expected at least 2, transmitted and reflected, behind an analyzer",
                 )
+    for name, emitter in config.emitters.items():
+        known(f"emitters.{name}.pump", emitter.pump, "lasers")
+        for section in ("channels", "analyzers", "detectors"):
+            known(f"emitters.{name}.end", emitter.end, section)
+        if config.detectors[emitter.end].channels < 2:
+            raise LabError(
+                path,
+                f"detectors.{emitter.end}.channels",
+                "found 1; expected at least 2, transmitted and reflected, behind an analyzer",
+            )
     for name, tagger in config.taggers.items():
         for number, wire in tagger.inputs.items():
             bank, _, channel = wire.rpartition(".")

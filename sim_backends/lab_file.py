@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["LabError", "build", "expand", "read_toml"]
+__all__ = ["LabError", "build", "expand", "problem_of", "read_toml"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -75,6 +75,11 @@ def build(model: type[ModelT], tables: dict[str, Any], path: Path) -> ModelT:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"] if part != "[key]")
         raise LabError(path, where, _problem(dict(first))) from error
+
+
+def problem_of(error: ValidationError) -> str:
+    """What was found and what was expected, of the first thing that is wrong."""
+    return _problem(dict(error.errors(include_url=False)[0]))
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -24,6 +24,10 @@ class LaserModel:
         self.current_set_ma = 0.0
         self.wavelength_nm = config.wavelength_nm
 
+    def configure(self, config: LaserConfig) -> None:
+        """Have another threshold or slope from now on; the set values stay."""
+        self._config = config
+
     @property
     def max_current_ma(self) -> float:
         """The driver's limit; a set value above it is not followed."""

@@ -12,7 +12,14 @@ from sim_backends.lab import MemoryConfig
 from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
 from sim_backends.pairs import PairBook
 from sim_backends.register import QubitKey, QubitRegister, TooManyEntangled
-from sim_backends.states import BASIS_STATES, CARDINAL_STATES, GATES, depolarised, unitary
+from sim_backends.states import (
+    BASIS_STATES,
+    CARDINAL_STATES,
+    GATES,
+    ComplexArray,
+    depolarised,
+    unitary,
+)
 from sim_backends.truth import TruthLog
 
 __all__ = ["BAD_REQUEST", "DEVICE_FAULT", "NO_SUCH", "QUBIT_STATE", "DeviceFault", "MemoryDevice"]
@@ -38,8 +45,10 @@ class MemoryDevice:
     answers. All raise DeviceFault.
 
     Depolarising errors: with the error's probability the qubits end in the maximally mixed state.
-    A move costs its qubit one two-qubit gate's error. `attempts` is None for a device that no
-    midpoint serves.
+    A move costs its qubit one two-qubit gate's error, and the state where the mode moved to does
+    not take it. A gate flips the phase of held neighbours with the crosstalk of the lab's table;
+    the attribute `crosstalk`, of a fault, is the probability that an operation depolarises each
+    qubit that it is not about. `attempts` is None for a device that no midpoint serves.
     """
 
     role: Literal["node"] = "node"
@@ -75,6 +84,20 @@ class MemoryDevice:
         self._truth = truth
         self._rng = rng
         self._measured = 0
+        self.crosstalk = 0.0
+        self._last_qubit: int | None = None
+        self._set_channels()
+        made = None if attempts is None else lambda: attempts.made(self._member)
+        register.add_device(name, config, made)
+
+    def configure(self, config: MemoryConfig) -> None:
+        """Have other coherence times and errors from now on; not another number of qubits."""
+        self.config = config
+        self._set_channels()
+        self._register.change_device(self.name, config, self._time_s())
+
+    def _set_channels(self) -> None:
+        config = self.config
         self._channels = {
             gate: depolarised(
                 unitary(matrix),
@@ -82,8 +105,7 @@ class MemoryDevice:
             )
             for gate, matrix in GATES.items()
         }
-        self._move = depolarised(np.eye(4, dtype=np.complex128), config.two_qubit_gate_error)
-        register.add_device(name, config)
+        self._neighbour = _phase_flip(config.crosstalk)
 
     @property
     def qubits(self) -> int:
@@ -115,6 +137,26 @@ class MemoryDevice:
         if name not in self._channels and name not in ("move", "initialise"):
             raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
         return self.config.gate_time_us * 1e-6
+
+    def switching_s(self, qubits: tuple[int, ...] | list[int]) -> float:
+        """How long it takes to get to the first of these qubits from the one worked on last, and
+        note that the last of them is the one worked on now."""
+        if not qubits:
+            return 0.0
+        other = self._last_qubit is not None and qubits[0] != self._last_qubit
+        self._last_qubit = qubits[-1]
+        return self.config.switching_time_us * 1e-6 if other else 0.0
+
+    def set_bright_population(self, alpha: float) -> None:
+        """Set alpha of the emitter-photon interface for attempts from the next slot on."""
+        self._fire_due()
+        if self._attempts is None or self._attempts.config.scheme != "single_click":
+            raise DeviceFault(BAD_REQUEST, "no single-click midpoint has this end")
+        if not 0.0 <= alpha <= 1.0:
+            raise DeviceFault(BAD_REQUEST, f"bright population {alpha:g}; expected 0 to 1")
+        config = self._attempts.config
+        bright = config.bright_population | {self.name: alpha}
+        self._attempts.configure(config.model_copy(update={"bright_population": bright}))
 
     @property
     def attempting(self) -> bool:
@@ -162,7 +204,10 @@ class MemoryDevice:
         self._refuse_while_attempting(qubit)
         self._forget(key)
         vector = CARDINAL_STATES[state]
-        self._register.add([key], np.outer(vector, vector.conj()), self._time_s())
+        density = np.outer(vector, vector.conj())
+        error = self.config.initialise_error
+        density = (1.0 - error) * density + error * np.eye(2) / 2.0
+        self._register.add([key], density, self._time_s())
 
     def gate(self, name: str, qubits: tuple[int, ...] | list[int]) -> None:
         """Apply a gate; CNOT takes control and target."""
@@ -180,6 +225,11 @@ class MemoryDevice:
             self._register.operate(self._channels[name], keys, self._time_s())
         except TooManyEntangled as error:
             raise DeviceFault(DEVICE_FAULT, str(error)) from error
+        if self.config.crosstalk > 0.0:
+            for near in sorted({q + side for q in qubits for side in (-1, 1)} - set(qubits)):
+                if self._register.holds((self.name, near)):
+                    self._register.operate(self._neighbour, [(self.name, near)], self._time_s())
+        self._disturb_others(set(qubits))
 
     def move(self, source: int, target: int) -> None:
         """Move a state to a free qubit, leaving the source free."""
@@ -188,9 +238,14 @@ class MemoryDevice:
         if self._register.holds(to_key):
             raise DeviceFault(QUBIT_STATE, f"qubit {target} is in use; move needs a free one")
         time_s = self._time_s()
-        self._register.operate(self._move, [from_key], time_s)
+        mode = self.config.modes.get(target)
+        taken = 1.0 if mode is None else mode.efficiency
+        lost = 1.0 - taken * (1.0 - self.config.two_qubit_gate_error)
+        stay = np.eye(4, dtype=np.complex128)
+        self._register.operate(depolarised(stay, lost), [from_key], time_s)
         self._register.rename(from_key, to_key, time_s)
         self._pairs.moved(from_key, to_key)
+        self._disturb_others({target})
 
     def measure(self, qubit: int, basis: str) -> int:
         """Measure in "Z", "X" or "Y" and free the qubit: 0 for the +1 outcome, 1 for the other."""
@@ -203,7 +258,11 @@ class MemoryDevice:
         p_zero = self._register.probability(key, states[0], time_s)
         found = 0 if self._rng.random() < p_zero else 1
         self._register.collapse(key, states[found], time_s)
-        wrong = bool(self._rng.random() < self.config.readout_error)
+        mode = self.config.modes.get(qubit)
+        error = self.config.readout_error
+        if mode is not None and mode.readout_error is not None:
+            error = mode.readout_error
+        wrong = bool(self._rng.random() < error)
         outcome = 1 - found if wrong else found
         self._truth.record(
             "measure",
@@ -216,7 +275,17 @@ class MemoryDevice:
             p_zero=p_zero,
         )
         self._measured += 1
+        self._disturb_others({qubit})
         return outcome
+
+    def _disturb_others(self, used: set[int]) -> None:
+        """An operation on some qubits depolarises the others with probability `crosstalk`."""
+        if self.crosstalk <= 0.0:
+            return
+        channel = depolarised(np.eye(4, dtype=np.complex128), self.crosstalk)
+        for qubit in self.held():
+            if qubit not in used:
+                self._register.operate(channel, [(self.name, qubit)], self._time_s())
 
     def release(self, qubit: int) -> None:
         """Give the qubit up; releasing a free one does nothing."""
@@ -254,3 +323,9 @@ class MemoryDevice:
 
     def _time_s(self) -> float:
         return self._time_ps() * 1e-12
+
+
+def _phase_flip(probability: float) -> ComplexArray:
+    """The channel that flips a qubit's phase with a probability."""
+    kept = 1.0 - 2.0 * probability
+    return np.diag([1.0, kept, kept, 1.0]).astype(np.complex128)

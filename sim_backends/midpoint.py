@@ -9,7 +9,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+from sim_backends.bell_diagonal import BellDiagonal
 from sim_backends.clocks import FreeRunningClock
+from sim_backends.heralding import HeraldOdds
 from sim_backends.lab import MidpointConfig
 from sim_backends.states import BellName
 
@@ -40,43 +42,15 @@ class StoppedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Herald:
-    """A success as it is: `real` is False for one that dark counts made."""
+    """A success as it is: `real` is False for one that was not made by the photons meant for it.
+
+    `pair` is the state it leaves.
+    """
 
     slot: int
     bell_state: BellName
     real: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeraldOdds:
-    """Probabilities an attempt of a true herald and of one with a dark count in it.
-
-    True: both photons click, and linear optics tells half the Bell states: eta_A eta_B / 2. False,
-    to first order in each kind: one photon and a dark count in one of the two detectors that make
-    a valid pattern with it, or no photon and one of the four valid pairs of dark counts.
-    """
-
-    true: float
-    false: float
-
-    @classmethod
-    def of(cls, config: MidpointConfig) -> HeraldOdds:
-        """The odds of a midpoint's own numbers."""
-        first, second = (config.efficiency[end] for end in config.ends)
-        dark = config.dark_probability
-        one = first * (1.0 - second) + second * (1.0 - first)
-        none = (1.0 - first) * (1.0 - second)
-        return cls(0.5 * first * second, 2.0 * dark * one + 4.0 * dark**2 * none)
-
-    @property
-    def total(self) -> float:
-        """Probability of a herald an attempt."""
-        return self.true + self.false
-
-    @property
-    def false_share(self) -> float:
-        """The share of heralds that are false."""
-        return self.false / self.total if self.total > 0.0 else 0.0
+    pair: BellDiagonal | None = None
 
 
 @dataclass(slots=True)
@@ -108,14 +82,22 @@ class Attempts:
         self._time_s = time_s
         self._rng = rng
         self._runs: dict[str, _Run] = {}
+        self._done: dict[str, int] = {}
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
+
+    def configure(self, config: MidpointConfig) -> None:
+        """Have other odds from now on; the period of the attempts stays."""
+        self.config = config
+        self.odds = HeraldOdds.of(config)
+        for run in self._runs.values():
+            run.first_slot = max(run.first_slot, self.slot_now() + 1)
+        self._draw()
 
     @property
     def initial_fidelity(self) -> float:
         """Mean fidelity of a fresh pair with its heralded Bell state."""
-        share = self.odds.false_share
-        return (1.0 - share) * (1.0 + self.config.visibility) / 2.0 + share / 4.0
+        return self.odds.fidelity
 
     def slot_now(self) -> int:
         """The slot that is under way."""
@@ -125,8 +107,14 @@ class Attempts:
         """Whether this device takes part."""
         return member in self._runs
 
+    def made(self, member: str) -> int:
+        """How many attempts this device has made, those of ended runs included."""
+        run = self._runs.get(member)
+        return self._done.get(member, 0) + (0 if run is None else self._slots_of(run))
+
     def start(self, member: str, count: int) -> int:
         """Take part from the next slot on, for `count` slots (0: no limit); returns that slot."""
+        self._end(member)
         first = self.slot_now() + 1
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
         self._draw()
@@ -134,7 +122,7 @@ class Attempts:
 
     def abort(self, member: str) -> None:
         """Take part no longer."""
-        self._runs.pop(member, None)
+        self._end(member)
         self._success_slot = None
 
     def next_event_s(self) -> float | None:
@@ -155,13 +143,27 @@ class Attempts:
             self.abort(ends_first)
             return ends_first, StoppedEvent(last)
         slot = self._success_slot
-        self._runs.clear()
+        for member in list(self._runs):
+            self._end(member)
         self._success_slot = None
+        psi_minus = bool(self._rng.random() >= 0.5)
+        cause = self.odds.drawn(float(self._rng.random()))
         return Herald(
             slot,
-            "PSI_PLUS" if self._rng.random() < 0.5 else "PSI_MINUS",
-            bool(self._rng.random() >= self.odds.false_share),
+            "PSI_MINUS" if psi_minus else "PSI_PLUS",
+            cause.name == "pair",
+            cause.pair(psi_minus),
         )
+
+    def _end(self, member: str) -> None:
+        run = self._runs.pop(member, None)
+        if run is not None:
+            self._done[member] = self._done.get(member, 0) + self._slots_of(run)
+
+    def _slots_of(self, run: _Run) -> int:
+        """Slots of a run that are over by now; a herald ends with its slot."""
+        over = math.floor((self._time_s() + _EARLY_S) / self.period_s)
+        return max(0, min(over, run.last_slot + 1) - run.first_slot)
 
     def _draw(self) -> None:
         self._success_slot = None

@@ -372,7 +372,12 @@ class MemoryPort:
         self._ended = False
         self._news = asyncio.Event()
         self.closed_for_overflow = 0
-        self._session: Session | None = connect(_MemoryChannel(self))
+        self._session: Session | None = None
+        session = connect(_MemoryChannel(self))
+        if self._ended:
+            session.closed()  # it has hung up at once
+        else:
+            self._session = session
 
     async def read(self) -> bytes:
         """Wait for bytes; b"" when the instrument has closed. Cancellation loses none."""
@@ -385,9 +390,14 @@ class MemoryPort:
 
     async def write(self, data: bytes) -> None:
         """Send all of it; raises ConnectionResetError when the instrument has closed."""
+        self.write_now(data)
+
+    def write_now(self, data: bytes) -> bool:
+        """The same, as there is always room; True."""
         if self._ended or self._session is None:
             raise ConnectionResetError(errno.ECONNRESET, "the far end closed the connection")
         self._session.feed(data)
+        return True
 
     def take(self, data: bytes) -> bool:
         """Bytes from the instrument; False when they did not fit and the pipe has been closed."""

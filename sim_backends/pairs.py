@@ -25,7 +25,10 @@ def heralded_weights(herald: Herald, visibility: float) -> tuple[float, float, f
 
     Photons that interfere with visibility V leave the heralded Psi state with probability
     (1 + V)/2 and the one of opposite phase otherwise; a false herald leaves anything.
+    A herald that knows its pair leaves that.
     """
+    if herald.pair is not None:
+        return herald.pair
     if not herald.real:
         return 0.25, 0.25, 0.25, 0.25
     right, wrong = (1.0 + visibility) / 2.0, (1.0 - visibility) / 2.0

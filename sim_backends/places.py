@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from sim_backends.catalogue import MountKind
+from sim_backends.catalogue import CATALOGUE, MountKind
+from sim_backends.lab import LabConfig
 from sim_backends.mount import Connect, PtyMount, TcpMount, listen_on
 from sim_backends.mount_hislip import HislipPlace
 from sim_backends.mount_http import HttpPlace
@@ -19,7 +20,7 @@ from sim_backends.mount_udp import SnmpPlace
 from sim_backends.mount_ws import WebSocketPlace
 from sim_backends.mount_zmq import ZmqPairPlace, ZmqPlace
 
-__all__ = ["PLACES", "Place", "PtyPlace", "TcpPlace"]
+__all__ = ["PLACES", "Place", "PtyPlace", "TcpPlace", "resource_of"]
 
 
 class Place(Protocol):
@@ -97,3 +98,14 @@ PLACES: Final[Mapping[MountKind, Callable[[str, int], Place]]] = {
     "snmp": SnmpPlace,
 }
 """What makes a place of a kind that is reached at a host and a port."""
+
+_SCHEMES: Final[Mapping[MountKind, str]] = {"zmq-pair": "zmq+pair"}
+
+
+def resource_of(config: LabConfig, instrument: str, field: str) -> str:
+    """What a driver is given to reach a socket of an instrument, without serving it."""
+    item = config.instruments[instrument]
+    kind, address = CATALOGUE[item.type].mounts[field], item.addresses[field]
+    if kind == "pty":
+        return f"serial://{config.lab.run_dir / str(address)}"
+    return f"{_SCHEMES.get(kind, kind)}://{config.lab.host}:{address}"

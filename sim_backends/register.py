@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -23,11 +24,13 @@ class TooManyEntangled(Exception):
 
 @dataclass(slots=True)
 class _Group:
-    """Qubits in one joint state; `touched_s` is until when each qubit's decay is in the state."""
+    """Qubits in one joint state; `touched_s` is until when each qubit's decay is in the state, and
+    `touched_n` until which attempt of its device."""
 
     keys: list[QubitKey]
     density: ComplexArray
     touched_s: list[float]
+    touched_n: list[int]
 
 
 class QubitRegister:
@@ -39,9 +42,21 @@ class QubitRegister:
     def __init__(self) -> None:
         self._group_of: dict[QubitKey, _Group] = {}
         self._memory: dict[str, MemoryConfig] = {}
+        self._attempts: dict[str, Callable[[], int]] = {}
 
-    def add_device(self, name: str, memory: MemoryConfig) -> None:
-        """Make known how the qubits of a device decay."""
+    def add_device(
+        self, name: str, memory: MemoryConfig, attempts: Callable[[], int] | None = None
+    ) -> None:
+        """Make known how the qubits of a device decay, and how many attempts it has made."""
+        self._memory[name] = memory
+        if attempts is not None:
+            self._attempts[name] = attempts
+
+    def change_device(self, name: str, memory: MemoryConfig, time_s: float) -> None:
+        """Let the qubits of a device decay in another way from now on."""
+        for key in self._group_of:
+            if key[0] == name:
+                self._age(key, time_s)
         self._memory[name] = memory
 
     def holds(self, key: QubitKey) -> bool:
@@ -50,7 +65,8 @@ class QubitRegister:
 
     def add(self, keys: Sequence[QubitKey], density: ComplexArray, time_s: float) -> None:
         """New qubits in a joint state."""
-        group = _Group(list(keys), density, [time_s] * len(keys))
+        made = [self._made(key) for key in keys]
+        group = _Group(list(keys), density, [time_s] * len(keys), made)
         for key in keys:
             self._group_of[key] = group
 
@@ -119,6 +135,7 @@ class QubitRegister:
             first.density = np.kron(first.density, group.density).astype(np.complex128)
             first.keys += group.keys
             first.touched_s += group.touched_s
+            first.touched_n += group.touched_n
             for key in group.keys:
                 self._group_of[key] = first
         return first
@@ -130,13 +147,30 @@ class QubitRegister:
         if elapsed_s <= 0.0:
             return
         memory = self._memory[key[0]]
-        decay = storage(elapsed_s, memory.t1_s, memory.t2_s, memory.excited_population)
+        t1_s, t2_s, attempts_1e = memory.t1_s, memory.t2_s, None
+        mode = memory.modes.get(key[1])
+        if mode is not None:
+            t1_s = t1_s if mode.t1_s is None else mode.t1_s
+            t2_s = t2_s if mode.t2_s is None else mode.t2_s
+            attempts_1e = mode.attempts_1e
+        decay = storage(elapsed_s, t1_s, t2_s, memory.excited_population)
+        made = self._made(key)
+        if attempts_1e is not None:
+            # Each attempt on the communication qubit dephases the stored one a little.
+            coherence = math.exp(-(made - group.touched_n[index]) / attempts_1e)
+            decay = decay * np.array([1.0, coherence, coherence, 1.0])[:, None]
         group.density = apply(group.density, decay, [index])
         group.touched_s[index] = time_s
+        group.touched_n[index] = made
+
+    def _made(self, key: QubitKey) -> int:
+        attempts = self._attempts.get(key[0])
+        return 0 if attempts is None else attempts()
 
     def _take_out(self, key: QubitKey, rest: ComplexArray) -> None:
         group = self._group_of.pop(key)
         index = group.keys.index(key)
         group.keys.pop(index)
         group.touched_s.pop(index)
+        group.touched_n.pop(index)
         group.density = rest

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from cext.condition import merge_two
 from sim_backends.clocks import FreeRunningClock
 
 __all__ = ["TaggerModel"]
@@ -80,20 +81,27 @@ class TaggerModel:
         """Clicks of one step of the world by input channel, sorted, on the lab's time."""
         if not self._running or not clicks:
             return
-        lab_ps = np.concatenate(list(clicks.values()))
-        channels = np.repeat(
-            np.array(list(clicks), dtype=np.uint8), [times.size for times in clicks.values()]
-        )
+        lab_ps, channels = _merged(clicks)
         room = _MAX_TAGS - self._kept
-        order = np.argsort(lab_ps, kind="stable")
-        self.dropped += max(0, order.size - room)
-        order = order[:room]
-        if order.size:
-            self._times.append(self._clock.read_many_ps(lab_ps[order]))
-            self._channels.append(channels[order])
-            self._kept += order.size
+        self.dropped += max(0, lab_ps.size - room)
+        lab_ps, channels = lab_ps[:room], channels[:room]
+        if lab_ps.size:
+            self._times.append(self._clock.read_many_ps(lab_ps))
+            self._channels.append(channels)
+            self._kept += lab_ps.size
 
     def _clear(self) -> None:
         self._times.clear()
         self._channels.clear()
         self._kept = 0
+
+
+def _merged(
+    clicks: dict[int, npt.NDArray[np.int64]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """All clicks in the order of time, those of one instant in the order of the inputs."""
+    streams = [(times, np.full(times.size, channel, np.uint8)) for channel, times in clicks.items()]
+    while len(streams) > 1:
+        pairs = [streams[k : k + 2] for k in range(0, len(streams), 2)]
+        streams = [merge_two(*pair[0], *pair[1]) if len(pair) == 2 else pair[0] for pair in pairs]
+    return streams[0]

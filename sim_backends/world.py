@@ -12,6 +12,7 @@ from sim_backends.analyzers import WaveplatePair
 from sim_backends.channels import FibreChannel
 from sim_backends.clocks import FreeRunningClock
 from sim_backends.detectors import DetectorBank
+from sim_backends.emitters import SingleEmitter
 from sim_backends.lab import LabConfig, MemoryConfig, MidpointConfig, TaggerConfig
 from sim_backends.lasers import LaserModel
 from sim_backends.memories import MemoryDevice
@@ -72,8 +73,12 @@ class World:
             name: DetectorBank(item, generator(self._seed, f"detectors.{name}"))
             for name, item in config.detectors.items()
         }
-        self._fibres = {name: FibreChannel(item) for name, item in config.channels.items()}
+        self._fibres = {
+            name: FibreChannel(item, generator(self._seed, f"channels.{name}"))
+            for name, item in config.channels.items()
+        }
         self._sources = {name: self._source(name) for name in config.sources}
+        self._emitters = {name: self._emitter(name) for name in config.emitters}
         self.taggers = {
             name: TaggerModel(
                 self._clock(f"taggers.{name}", item, item.white_fm_1s), self.time_ps, self.advance
@@ -105,6 +110,35 @@ class World:
             for name, item in config.midpoints.items()
         }
         self.memories = {name: self._memory(name, item) for name, item in config.memories.items()}
+
+    @property
+    def config(self) -> LabConfig:
+        """The lab as it stands now, changes included; `sim_backends.changing` makes them."""
+        return self._config
+
+    @property
+    def truth(self) -> TruthLog:
+        """Where the truth goes."""
+        return self._truth
+
+    @property
+    def fibres(self) -> dict[str, FibreChannel]:
+        """The channels by name."""
+        return self._fibres
+
+    @property
+    def sources(self) -> dict[str, PairSource]:
+        """The pair sources by name."""
+        return self._sources
+
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """The trigger line of each midpoint."""
+        return self._attempts
+
+    def reconfigured(self, config: LabConfig) -> None:
+        """Take note of a lab that has been changed."""
+        self._config = config
 
     def time_ps(self) -> int:
         """Now, on the lab's true time, from its start."""
@@ -189,6 +223,16 @@ class World:
             for end, arrivals in zip(config.ends, source.step(start_ps, end_ps), strict=True):
                 for channel, times in enumerate(arrivals):
                     photons[end][channel] += times
+        for name, emitter in self._emitters.items():
+            end = self._config.emitters[name].end
+            for channel, times in enumerate(emitter.step(start_ps, end_ps)):
+                photons[end][channel] += times
+        for name, fibre in self._fibres.items():
+            if name in self.detectors:
+                # Unpolarized, so that each port of an analyzer gets half.
+                bank = self.detectors[name]
+                count = 2 if name in self.analyzers else bank.channels
+                bank.light_cps[:count] = [fibre.background_cps / count] * count
         clicks = {
             name: bank.step(start_ps, end_ps, photons[name])
             for name, bank in self.detectors.items()
@@ -208,7 +252,7 @@ class World:
         for name in self._sources:
             times_ps = {}
             for end in self._config.sources[name].ends:
-                arrival_ps = emitted_ps + round(self._fibres[end].delay_ps)
+                arrival_ps = emitted_ps + round(self._fibres[end].delay_ps(emitted_ps))
                 click = np.array([arrival_ps + self.detectors[end].latency_ps])
                 for tagger, wires in self._wires.items():
                     if any(bank == end for bank, _ in wires.values()):
@@ -249,6 +293,7 @@ class World:
             white_fm_1s=white_fm_1s,
             power_on_s=config.power_on_s,
             rng=generator(self._seed, f"{component}.clock"),
+            noise=config.clock,
         )
 
     def _source(self, name: str) -> PairSource:
@@ -261,6 +306,19 @@ class World:
             self.lasers[config.pump],
             (first, second),
             generator(self._seed, f"sources.{name}"),
+        )
+
+    def _emitter(self, name: str) -> SingleEmitter:
+        config = self._config.emitters[name]
+        return SingleEmitter(
+            config,
+            self.lasers[config.pump],
+            (
+                self._fibres[config.end],
+                self.analyzers[config.end],
+                self.detectors[config.end],
+            ),
+            generator(self._seed, f"emitters.{name}"),
         )
 
     def _memory(self, name: str, config: MemoryConfig) -> MemoryDevice:

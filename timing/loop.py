@@ -18,6 +18,7 @@ or, for all `async def test_...` of a folder, this in its conftest.py (pytest-as
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import selectors
 from collections.abc import Callable, Coroutine
@@ -37,16 +38,18 @@ class VirtualTimeLimit(RuntimeError):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time()` jumps to the next timer whenever nothing is ready.
 
-    Real file descriptors are polled but never waited for. `run_in_executor` (and so
-    `asyncio.to_thread`) calls the function in place, in no virtual time, so that no run depends on
-    threads. Raises VirtualDeadlock out of `run_until_complete` where only the outside world could
-    go on.
+    Everything happens in an order that is the same at every run. Real file descriptors are polled
+    but never waited for. `run_in_executor` (and so `asyncio.to_thread`) calls the function in
+    place, in no virtual time, so that no run depends on threads. Raises VirtualDeadlock out of
+    `run_until_complete` where only the outside world could go on.
     """
 
     def __init__(self, start_s: float = 0.0):
         self._now_s = float(start_s)
         self.limit_s = float("inf")
         super().__init__(_JumpingSelector(self._jump, self._stuck))
+        self._made = itertools.count()
+        self.set_task_factory(self._make_task)
         self._follow_rounding()
 
     def time(self) -> float:
@@ -65,6 +68,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         else:
             future.set_result(result)
         return future
+
+    def _make_task(
+        self, _: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        return _NumberedTask(coroutine, number=next(self._made), loop=self, **options)
 
     def _jump(self, ahead_s: float) -> None:
         if self._now_s + ahead_s > self.limit_s:
@@ -117,6 +125,18 @@ def run_virtual(
             raise
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """Sets of tasks, as a TaskGroup has one, are gone through in an order that does not depend on
+    where the tasks lie in memory."""
+
+    def __init__(self, coroutine: Any, *, number: int, **options: Any):
+        self._number = number
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Polls where asyncio would wait, and hands the waiting time to the virtual clock."""
 
@@ -126,7 +146,10 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._stuck = stuck
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        ready: list[tuple[selectors.SelectorKey, int]] = []
+        # With asyncio's own file alone, whoever writes to it has to wait for a turn to be over.
+        if timeout != 0 or len(self.get_map()) > 1:
+            ready = super().select(0)
         if ready:
             return ready
         if timeout is None:

@@ -43,6 +43,10 @@ class Transport(ABC):
     async def write(self, data: bytes) -> None:
         """Send all of it, waiting for room; raises OSError."""
 
+    def write_now(self, data: bytes) -> bool:
+        """Send all of it if that needs no waiting; False when nothing was sent. Raises OSError."""
+        return False
+
     @abstractmethod
     async def close(self) -> None:
         """Close; never raises and may be called twice."""
@@ -140,6 +144,10 @@ class Link:
     async def send(self, request: bytes, *, timeout_s: float = 1.0) -> None:
         """Send a command that has no answer."""
         connection = self._connection
+        if self._usable and not self._lock.locked():
+            with self._poisoning(_shown(request), timeout_s, connection):
+                if self.transport.write_now(request):
+                    return
         async with self._lock:
             with self._poisoning(_shown(request), timeout_s, connection):
                 async with asyncio.timeout(timeout_s):
@@ -155,6 +163,8 @@ class Link:
         """
         connection = self._connection
         with self._poisoning(command, timeout_s or 0.0, connection, cancellation_poisons=False):
+            if timeout_s is None:
+                return await self._take(framing, connection)
             async with asyncio.timeout(timeout_s):
                 return await self._take(framing, connection)
 

@@ -111,6 +111,13 @@ class MemoryTransport(Transport):
             raise ConnectionError("the connection is closed")
         await self._ends[1].write(data)
 
+    def write_now(self, data: bytes) -> bool:
+        """See Transport; where the pipe can tell."""
+        if self._ends is None:
+            raise ConnectionError("the connection is closed")
+        now = getattr(self._ends[1], "write_now", None)
+        return bool(now is not None and now(data))
+
     async def close(self) -> None:
         """Close both directions; never raises and may be called twice."""
         ends, self._ends = self._ends, None

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from qnodeos.cli import config, instrument, keys, tags
+from qnodeos.cli import config, instrument, keys, sim_presets, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
+from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.run import run
-from qnodeos.cli.sim import sim
 from qnodeos.errors import UserError, first_of
 
 INTERRUPTED = 130
@@ -26,9 +26,10 @@ app = typer.Typer(
     help="The node operating system of a quantum network.",
 )
 app.command()(run)
-app.command()(sim)
 app.command()(demo)
+app.command()(rehearse)
 app.command()(broker)
+app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")
 app.add_typer(keys.app, name="keys")

@@ -15,6 +15,25 @@ def sim(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only the word `ready`.")
     ] = False,
+    faults: Annotated[
+        Path | None, typer.Option(help="A file of [[faults]], beside those of the lab file.")
+    ] = None,
+    fault_seed: Annotated[
+        int | None, typer.Option(min=0, help="Draw faults by chance, from this seed.")
+    ] = None,
+    fault_rate: Annotated[
+        float, typer.Option(min=0.0, max=1e4, help="So many faults a minute, with --fault-seed.")
+    ] = 2.0,
+    console: Annotated[
+        bool | None,
+        typer.Option(help="Take commands from standard input; default: if it is a terminal."),
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="HOST:PORT to change the lab over HTTP; loopback only.")
+    ] = None,
+    control_anywhere: Annotated[
+        bool, typer.Option("--control-anywhere", help="Let --control be no loopback address.")
+    ] = False,
     with_parent: Annotated[
         bool,
         typer.Option("--stop-with-parent", help="Stop too when standard input ends.", hidden=True),
@@ -22,24 +41,55 @@ def sim(
 ) -> None:
     """Serve the simulated instruments of a lab file until Ctrl-C or SIGTERM.
 
-    Prints where each instrument is reached, then `ready`. Raises UserError.
+    Prints where each instrument is reached, then `ready`. Whoever has the token may use --control:
+    that of the environment's QNODEOS_SIM_TOKEN, or the one that is printed. Raises UserError.
     """
     import asyncio
+    import os
+    import secrets
+    import sys
 
     from qnodeos.cli.parent import stop_with_parent
+    from sim_backends.handling import Handling, control_address
     from sim_backends.lab import LabError
     from sim_backends.serve import ServeError, serve
+
+    if console and with_parent:
+        raise UserError(
+            "standard input cannot be both a console and the parent's sign of life",
+            found="--console with --stop-with-parent",
+            do="give only one of them",
+        )
+    if console is None:
+        console = sys.stdin.isatty() and not with_parent
+    try:
+        where = None if control is None else control_address(control)
+    except ValueError as error:
+        raise UserError("the address of the control cannot be", do=str(error)) from None
+    token = os.environ.get("QNODEOS_SIM_TOKEN") or secrets.token_urlsafe(18)
+    handling = Handling(
+        faults=faults,
+        fault_seed=fault_seed,
+        fault_rate=fault_rate,
+        console=console,
+        say=lambda text: print(text, end="", flush=True),
+        control=where,
+        control_anywhere=control_anywhere,
+        token=token,
+    )
 
     def ready(lines: list[str]) -> None:
         if not quiet:
             _print_table(lines)
+        if control is not None and "QNODEOS_SIM_TOKEN" not in os.environ:
+            print(f"token {token}")
         print("ready", flush=True)
 
     async def served() -> None:
         stop = asyncio.Event()
         if with_parent:
             stop_with_parent(stop)
-        await serve(lab, ready=ready, stop=stop)
+        await serve(lab, ready=ready, stop=stop, handling=handling)
 
     try:
         asyncio.run(served())

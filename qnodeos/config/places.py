@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from drivers.links.open import make_link
 
+_MEMORY = re.compile(r"mem://[A-Za-z0-9][A-Za-z0-9._-]*")
 _WINDOWS_PORT = re.compile(r"^COM\d+$", re.IGNORECASE)
 
 
@@ -41,7 +42,9 @@ def absolute_resource(text: str, folder: Path) -> str:
 
 
 def checked_tcp(text: str) -> str:
-    """tcp://HOST:PORT with a port from 1 to 65535."""
+    """tcp://HOST:PORT with a port from 1 to 65535; or mem://NAME, of a rehearsal in one process."""
+    if _MEMORY.fullmatch(text):
+        return text
     host, port = _host_and_port(text, ("tcp",), example="tcp://10.0.0.7:7101")
     if not host or port is None or port == 0:
         raise ValueError(f"found '{text}', expected tcp://HOST:PORT with a port from 1 to 65535")
@@ -54,7 +57,9 @@ def checked_listen(text: str) -> str:
 
 
 def checked_broker_url(text: str) -> str:
-    """mqtt://[USER:PASSWORD@]HOST[:PORT], or mqtts:// for TLS."""
+    """mqtt://[USER:PASSWORD@]HOST[:PORT], mqtts:// for TLS; or mem://NAME, of a rehearsal."""
+    if _MEMORY.fullmatch(text):
+        return text
     host, _ = _host_and_port(text, ("mqtt", "mqtts"), example="mqtt://127.0.0.1:1883")
     if not host:
         raise ValueError(f"found '{text}', expected mqtt://HOST:PORT")

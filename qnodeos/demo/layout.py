@@ -65,14 +65,7 @@ def prepare(example: Path, output: Path | None) -> Layout:
             where=str(example),
             expected=", ".join(f"{name}.toml" for name in missing),
         )
-    folder = output or _next_folder(Path("demo-output"))
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(
-            "the output folder is not empty",
-            where=str(folder),
-            expected="a folder that is new or empty",
-            do="choose another one with --output DIR",
-        )
+    folder = fresh_folder(output, Path("demo-output"))
     try:
         (folder / "logs").mkdir(parents=True)
         for name in ("lab", *NODES):
@@ -87,6 +80,28 @@ def prepare(example: Path, output: Path | None) -> Layout:
             do="choose another one with --output DIR",
         ) from error
     return Layout(folder.resolve())
+
+
+def fresh_folder(output: Path | None, parent: Path) -> Path:
+    """A new or empty folder, by default the next run of `parent`; raises UserError."""
+    folder = output or _next_folder(parent)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(
+                "the output folder is not empty",
+                where=str(folder),
+                expected="a folder that is new or empty",
+                do="choose another one with --output DIR",
+            )
+    except OSError as error:
+        raise UserError(
+            "the output folder cannot be written",
+            where=str(folder),
+            found=error.strerror or str(error),
+            do="choose another one with --output DIR",
+        ) from error
+    return folder.resolve()
 
 
 def _next_folder(parent: Path) -> Path:

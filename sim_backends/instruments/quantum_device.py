@@ -14,6 +14,7 @@ import msgspec
 from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, MidpointModel, StoppedEvent
 from sim_backends.mount import Channel
+from timing.loop import VirtualLoop
 
 __all__ = ["QuantumDeviceServer"]
 
@@ -186,13 +187,16 @@ class _Session:
         """Answer at `due_s`.
 
         A gate takes microseconds, and the loop's timers are good to a millisecond: the last stretch
-        is waited for by coming back at once, for as long as the clock moves by itself.
+        is waited for by coming back at once, for as long as the clock moves by itself. Timers of a
+        virtual loop are exact.
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         if now_s >= due_s:
             self.send(reply)
             self._work()
+        elif isinstance(loop, VirtualLoop):
+            self._working = loop.call_at(due_s, self._later, due_s, reply)
         elif due_s - now_s < 2 * _SPIN_S and now_s != last_s:  # twice: the timer may round down
             self._working = loop.call_soon(self._later, due_s, reply, now_s)
         else:
@@ -277,8 +281,9 @@ def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
 
 
 def _initialise(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    device.initialise(_integer(request, "qubit"), _string(request, "state"))
-    return {}, device.gate_time_s("initialise")
+    qubit = _integer(request, "qubit")
+    device.initialise(qubit, _string(request, "state"))
+    return {}, device.switching_s([qubit]) + device.gate_time_s("initialise")
 
 
 def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
@@ -286,17 +291,19 @@ def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     if not isinstance(qubits, list) or not all(type(qubit) is int for qubit in qubits):
         raise DeviceFault(BAD_REQUEST, f"qubits {qubits!r}; expected a list of one or two numbers")
     device.gate(name, qubits)
-    return {}, device.gate_time_s(name)
+    return {}, device.switching_s(qubits) + device.gate_time_s(name)
 
 
 def _move(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    device.move(_integer(request, "source"), _integer(request, "target"))
-    return {}, device.gate_time_s("move")
+    source, target = _integer(request, "source"), _integer(request, "target")
+    device.move(source, target)
+    return {}, device.switching_s([source, target]) + device.gate_time_s("move")
 
 
 def _measure(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    outcome = device.measure(_integer(request, "qubit"), _string(request, "basis"))
-    return {"outcome": outcome}, device.readout_time_s
+    qubit = _integer(request, "qubit")
+    outcome = device.measure(qubit, _string(request, "basis"))
+    return {"outcome": outcome}, device.switching_s([qubit]) + device.readout_time_s
 
 
 def _release(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:

@@ -145,3 +145,33 @@ def test_the_loop_can_be_used_bare() -> None:
         assert loop.time() == 10
     finally:
         loop.close()
+
+
+def test_a_task_group_is_cancelled_in_the_same_order_at_every_run() -> None:
+    async def scenario() -> list[int]:
+        ended: list[int] = []
+
+        async def member(number: int) -> None:
+            try:
+                await asyncio.sleep(1e6)
+            finally:
+                ended.append(number)
+
+        async def group() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(50):
+                    tasks.create_task(member(number))
+
+        running = asyncio.create_task(group())
+        await asyncio.sleep(1.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return ended
+
+    kept = []
+    orders = []
+    for size in range(5):
+        kept.append(bytearray(1000 * size))  # the tasks lie elsewhere in memory
+        orders.append(run_virtual(scenario()))
+    assert orders == [orders[0]] * 5
+    assert sorted(orders[0]) == list(range(50))

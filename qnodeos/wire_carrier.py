@@ -1,0 +1,45 @@
+"""What a wire stands on: sockets between machines, or memory within one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+Fate = Literal["connected", "closed", "absent", "refused", "no handshake"]
+"""What became of the connection to a peer.
+
+`refused`: its key gate does not know our key; `no handshake`: its public key here is wrong, or
+it is something else.
+"""
+
+
+class Carrier(Protocol):
+    """Takes messages to the peers that it was made for, and brings theirs.
+
+    Each message that comes is known to be of the peer that it is told to be of.
+    """
+
+    @property
+    def strangers(self) -> int:
+        """Connections refused because their key is no peer's."""
+        ...
+
+    def open(self, on_message: Callable[[], None], on_fate: Callable[[str, Fate], None]) -> None:
+        """Listen and begin to connect; raises UserError.
+
+        `on_message` is called when there is something to `take`, and may not be called again
+        before all has been taken; `on_fate` tells of a peer's connection.
+        """
+        ...
+
+    def send(self, peer: str, data: bytes) -> bool:
+        """Hand over a message now; False when it cannot be taken."""
+        ...
+
+    def take(self) -> tuple[str, list[memoryview]] | None:
+        """The next message that has arrived, in its parts, and whose it is; None for none."""
+        ...
+
+    def close(self) -> None:
+        """Drop every connection; may be called twice, and before `open`."""
+        ...

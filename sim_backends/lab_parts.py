@@ -1,0 +1,99 @@
+"""Parts of the lab file's tables: those that most labs leave out, and the kinds of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AnyNumber",
+    "ClockNoise",
+    "ConversionConfig",
+    "LongTime",
+    "ModeConfig",
+    "NotNegative",
+    "PhotonConfig",
+    "Positive",
+    "Probability",
+    "PulsesConfig",
+    "Table",
+]
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, le=1e12)]
+NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
+AnyNumber = Annotated[float, Field(ge=-1e12, le=1e12)]
+LongTime = Annotated[float, Field(gt=0.0, le=1e12)]
+
+
+class Table(BaseModel):
+    """A table of the lab file: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PulsesConfig(Table):
+    """A pulsed pump: pairs come with its pulses, in numbers of `modes` thermal modes each.
+
+    One mode is thermal (g2 = 2), many are Poissonian (g2 = 1); without `modes` exactly so.
+    """
+
+    rate_hz: Annotated[float, Field(ge=1.0, le=1e11)]
+    length_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    modes: Annotated[float, Field(ge=1.0, le=1e6)] | None = None
+
+
+class ConversionConfig(Table):
+    """A frequency converter at the near end of a fibre; its noise goes on with the light."""
+
+    efficiency: Probability
+    noise_cps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+
+
+class PhotonConfig(Table):
+    """The photons that meet at a midpoint: their decay, and how the two differ.
+
+    `offset_ps` is the mean difference of arrival, `jitter_ps` its standard deviation. Clicks more
+    than `window_ns` apart herald nothing.
+    """
+
+    lifetime_ns: Annotated[float, Field(gt=0.0, le=1e9)]
+    offset_ps: Annotated[float, Field(ge=-1e9, le=1e9)] = 0.0
+    jitter_ps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    detuning_mhz: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
+    dephasing_mhz: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    window_ns: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+
+
+class ModeConfig(Table):
+    """One qubit of a memory where it differs from the others; what is left out is the memory's."""
+
+    t1_s: LongTime | None = None
+    t2_s: LongTime | None = None
+    efficiency: Probability = 1.0
+    readout_error: Annotated[float, Field(ge=0.0, le=0.5)] | None = None
+    attempts_1e: Annotated[float, Field(gt=0.0, le=1e12)] | None = None
+
+
+class ClockNoise(Table):
+    """Noise of a clock, by the class of its oscillator or by its own numbers.
+
+    `white_fm_1s` and `random_walk_fm_1s` are what they add to the Allan deviation at 1 s,
+    `flicker_fm` is its floor, `white_pm_ps` the standard deviation of the phase read each
+    millisecond, `aging_per_day` the change of fractional frequency. A class fills in what is not
+    given.
+    """
+
+    clock_class: Literal["quartz", "ocxo", "rubidium", "white_rabbit"] | None = None
+    white_fm_1s: Annotated[float, Field(ge=0.0, le=1e-6)] | None = None
+    flicker_fm: Annotated[float, Field(ge=0.0, le=1e-6)] | None = None
+    random_walk_fm_1s: Annotated[float, Field(ge=0.0, le=1e-6)] | None = None
+    white_pm_ps: Annotated[float, Field(ge=0.0, le=1e6)] | None = None
+    aging_per_day: Annotated[float, Field(ge=-1e-4, le=1e-4)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("found an empty table; expected clock_class or a kind of noise")
+        return self

@@ -399,3 +399,16 @@ def test_a_midpoint_can_be_made_better_while_it_attempts() -> None:
         assert world.memories["alice"].held() == [0]
 
     in_lab(scenario)
+
+
+def test_the_page_on_the_lab_has_every_kind_and_an_example_that_loads(tmp_path: Path) -> None:
+    page = (EXAMPLE.parents[2] / "docs" / "simulated-lab.md").read_text()
+    rows = {
+        line.split("`")[1].partition(".")[0]: line for line in page.splitlines() if "| `" in line
+    }
+    for section, word in KINDS:
+        assert f"`{word}`" in rows[section], (section, word)
+    example = page[page.index("    [[faults]]") : page.index("| of | kinds |")]
+    (tmp_path / "faults.toml").write_text("\n".join(line[4:] for line in example.splitlines()))
+    (one,) = load_faults(tmp_path / "faults.toml", THINGS)
+    assert (one.kind, one.of, one.shape, one.full_size) == ("cut", "channels.alice", "ramp", 30.0)

@@ -77,11 +77,12 @@ def test_its_own_tests_pass_on_what_is_installed(installed: Path) -> None:
 
 def test_a_driver_that_breaks_the_contract_does_not_pass(installed: Path, tmp_path: Path) -> None:
     package = tmp_path / "qnodeos_acme_dimmer"
+    package.mkdir()
+    checked = 'in_range("attenuation_db", attenuation_db, 0.0, self._highest_db, "dB", about)'
     for name in ("__init__.py", "driver.py", "twin.py"):
         text = (installed / package.name / name).read_text()
-        broken = text.replace("not 0.0 <= attenuation_db <= self._highest_db", "False")
-        package.mkdir(exist_ok=True)
-        (package / name).write_text(broken)
+        assert (checked in text) == (name == "driver.py")
+        (package / name).write_text(text.replace(checked, "attenuation_db"))
     run = python(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"),
         *("-k", "in_memory and refused"),

@@ -83,6 +83,18 @@ def median_times(
     return results, {name: statistics.median(times) for name, times in taken.items()}
 
 
+def median_ratio(repeats: int, work: Callable[[], Any], other: Callable[[], Any]) -> float:
+    """The time of `work` over that of `other`, each pair one right after the other; the median."""
+    ratios = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        middle = time.perf_counter()
+        other()
+        ratios.append((middle - start) / (time.perf_counter() - middle))
+    return statistics.median(ratios)
+
+
 def extra_memory_kb(work: Callable[[], object]) -> float:
     """Highest resident memory during the work beyond that before it, kB; NaN where Linux's
     /proc does not tell."""

@@ -20,7 +20,8 @@ cdef extern from "decode_t2.h" nogil:
     int64_t t2_wrap(int kind)
     void t2_decode(
         const uint32_t* records, int64_t count, int kind, uint32_t resolution,
-        int64_t limit_ticks, int64_t room, int64_t* time_ps, uint8_t* channel, t2_state* state
+        int64_t limit_ticks, int64_t room, int64_t* time_ps, uint8_t* channel, t2_state* state,
+        int path
     )
     void t2_survey(const uint32_t* records, int64_t count, int kind, t2_state* state)
 

@@ -13,6 +13,7 @@ def decode_picoquant_t2(
     out: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None,
     *,
     threads: int = 1,
+    path: str | None = None,
 ) -> tuple[
     NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], int, int
 ]: ...

@@ -21,6 +21,7 @@ from cext._picoquant cimport (
 )
 
 from cext.decode_picoquant_t3 import decode_picoquant_t3
+from cext.paths import path_level
 from cext.threads import checked_threads, in_threads, running, spans
 
 __all__ = ["VARIANTS", "decode_picoquant_t2", "decode_picoquant_t3"]
@@ -31,7 +32,7 @@ VARIANTS = {"picoharp": T2_PICOHARP, "hydraharp1": T2_HYDRAHARP1, "generic": T2_
 
 
 def decode_picoquant_t2(
-    records, resolution_ps, variant="generic", overflow_ticks=0, out=None, *, threads=1
+    records, resolution_ps, variant="generic", overflow_ticks=0, out=None, *, threads=1, path=None
 ):
     """Tags of PicoQuant T2 records.
 
@@ -44,12 +45,14 @@ def decode_picoquant_t2(
     meaning 1). Pass `overflow_ticks` of one call to the next: the result does not depend on how a
     stream is cut. With `out`, two arrays (int64, uint8) of at least one place a record, the tags are
     written there and time_ps and channel are views of them; what lies behind them is overwritten.
+    `path` is one of `cext.paths.available_paths()`; AVX2 adds nothing to the portable one here.
     ValueError where an overflow leads beyond 2^62 ps.
     """
     cdef const uint32_t[::1] rv = checked_array(
         "decode_picoquant_t2", "records", records, np.uint32
     )
     cdef int kind = kind_of("decode_picoquant_t2", variant)
+    cdef int level = path_level(path)
     if not 0 < resolution_ps < 2**31 or not 0 <= overflow_ticks <= LIMIT_PS // resolution_ps:
         raise ValueError(
             f"decode_picoquant_t2: found resolution {resolution_ps} ps and overflow_ticks "
@@ -85,7 +88,8 @@ def decode_picoquant_t2(
         start, stop = parts[part]
         room = slice(places[part], places[part + 1])
         return t2_part(
-            rv[start:stop], kind, resolution, limit, bases[part], time_ps[room], channel[room]
+            rv[start:stop], kind, resolution, limit, bases[part], time_ps[room], channel[room],
+            level,
         )
 
     found = in_threads(decode, len(parts), threads)
@@ -119,7 +123,7 @@ def survey(const uint32_t[::1] records, int kind, Py_ssize_t start, Py_ssize_t s
 
 cdef tuple t2_part(
     const uint32_t[::1] records, int kind, uint32_t resolution, int64_t limit, int64_t base,
-    int64_t[::1] times, uint8_t[::1] channels
+    int64_t[::1] times, uint8_t[::1] channels, int level
 ):
     """Decode one part: its tags, markers and roll-overs, the base after it, the record too late."""
     cdef t2_state state = t2_state(base, 0, 0, 0, -1)
@@ -132,7 +136,7 @@ cdef tuple t2_part(
         with nogil:
             t2_decode(
                 &records[0], records.shape[0], kind, resolution, limit, room, to_time, to_channel,
-                &state,
+                &state, level,
             )
     return state.tags, state.markers, state.overflows, state.base_ticks, state.too_late
 

@@ -4,6 +4,9 @@
  * 64 records tells where those are; each run is decoded in steps of 16 records without a branch,
  * which compilers turn into vector code of whatever width the target has. A step may write past
  * the end of its run: what follows overwrites it, and the arrays hold a place for every record.
+ *
+ * With AVX-512 sixteen records are taken at once whatever is among them: those that are no tags are
+ * compressed away, and the lanes behind a roll-over get the base that follows it.
  */
 #ifndef QNODEOS_DECODE_T2_H
 #define QNODEOS_DECODE_T2_H
@@ -15,6 +18,7 @@
 #endif
 
 #include "decode_bits.h"
+#include "dispatch.h"
 
 enum { T2_PICOHARP = 0, T2_HYDRAHARP1 = 1, T2_GENERIC = 2 };
 
@@ -151,11 +155,83 @@ static inline int t2_special(uint32_t record, int kind, int64_t limit_ticks, t2_
     return state->base_ticks <= limit_ticks;
 }
 
-static inline void t2_decode_kind(const uint32_t *records, int64_t count, int kind,
+#if QN_HAS_X86_PATHS
+/* Decodes sixteen records at a time as far as there are sixteen; returns how many records, or -1
+ * where a roll-over leads beyond the limit. */
+QN_INLINE QN_TARGET_AVX512 int64_t t2_walk_avx512(const uint32_t *records, int64_t count, int kind,
+                                                  uint32_t resolution, int64_t limit_ticks,
+                                                  int64_t room, int64_t *T2_ALONE time_ps,
+                                                  uint8_t *T2_ALONE channel, t2_state *state) {
+    const __m512i field = _mm512_set1_epi32((int32_t)t2_field(0xFFFFFFFFu, kind));
+    const __m512i step = _mm512_set1_epi64(resolution);
+    const __m512i first_no_tag =
+        _mm512_set1_epi32((int32_t)(kind == T2_PICOHARP ? 0xF0000000u : T2_FIRST_NO_TAG));
+    int64_t at = 0, k = 0;
+    for (; k + T2_STEP <= count && at + T2_STEP <= room; k += T2_STEP) {
+        __m512i sixteen = _mm512_loadu_si512(records + k);
+        const __mmask16 no_tags = _mm512_cmpge_epu32_mask(sixteen, first_no_tag);
+        __m512i low = _mm512_set1_epi64((int64_t)((uint64_t)state->base_ticks * resolution));
+        __m512i high = low, ticks, channels;
+        int gone = 0;
+        if (no_tags) {
+            uint32_t left = no_tags;
+            sixteen = _mm512_maskz_compress_epi32((__mmask16)~no_tags, sixteen);
+            for (; left; left &= left - 1, gone++) {
+                const int place = QN_LOWEST_BIT(left);
+                if (!t2_special(records[k + place], kind, limit_ticks, state)) {
+                    state->too_late = k + place;
+                    return -1;
+                }
+                const uint32_t behind = 0xFFFFu << (place - gone);
+                const __m512i base =
+                    _mm512_set1_epi64((int64_t)((uint64_t)state->base_ticks * resolution));
+                low = _mm512_mask_mov_epi64(low, (__mmask8)behind, base);
+                high = _mm512_mask_mov_epi64(high, (__mmask8)(behind >> 8), base);
+            }
+        }
+        ticks = _mm512_and_si512(sixteen, field);
+        low = _mm512_add_epi64(
+            low, _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(ticks)), step));
+        high = _mm512_add_epi64(
+            high,
+            _mm512_mul_epu32(_mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(ticks, 1)), step));
+        _mm512_storeu_si512(time_ps + at, low);
+        _mm512_storeu_si512(time_ps + at + 8, high);
+        if (kind == T2_PICOHARP)
+            channels = _mm512_srli_epi32(sixteen, 28);
+        else
+            channels = _mm512_andnot_si512(
+                _mm512_srai_epi32(sixteen, 31),
+                _mm512_add_epi32(_mm512_srli_epi32(sixteen, 25), _mm512_set1_epi32(1)));
+        _mm_storeu_si128((__m128i *)(channel + at), _mm512_cvtepi32_epi8(channels));
+        at += T2_STEP - gone;
+    }
+    state->tags = at;
+    return k;
+}
+
+QN_NOINLINE QN_TARGET_AVX512 int64_t t2_decode_avx512(const uint32_t *records, int64_t count,
+                                                      int kind, uint32_t resolution,
+                                                      int64_t limit_ticks, int64_t room,
+                                                      int64_t *T2_ALONE time_ps,
+                                                      uint8_t *T2_ALONE channel, t2_state *state) {
+    if (kind == T2_PICOHARP)
+        return t2_walk_avx512(records, count, T2_PICOHARP, resolution, limit_ticks, room, time_ps,
+                              channel, state);
+    if (kind == T2_HYDRAHARP1)
+        return t2_walk_avx512(records, count, T2_HYDRAHARP1, resolution, limit_ticks, room,
+                              time_ps, channel, state);
+    return t2_walk_avx512(records, count, T2_GENERIC, resolution, limit_ticks, room, time_ps,
+                          channel, state);
+}
+#endif
+
+/* From record `k` on, with `state->tags` tags before it. */
+static inline void t2_decode_kind(const uint32_t *records, int64_t k, int64_t count, int kind,
                                   uint32_t resolution, int64_t limit_ticks, int64_t room,
                                   int64_t *T2_ALONE time_ps, uint8_t *T2_ALONE channel,
                                   t2_state *state) {
-    int64_t at = 0, k = 0;
+    int64_t at = state->tags;
     for (; k + T2_GROUP + T2_STEP <= count && at + T2_GROUP + T2_STEP <= room; k += T2_GROUP) {
         const uint32_t *group = records + k;
         uint64_t no_tags = t2_no_tags(group, kind);
@@ -195,16 +271,26 @@ static inline void t2_decode_kind(const uint32_t *records, int64_t count, int ki
  * one turn more. */
 static void t2_decode(const uint32_t *records, int64_t count, int kind, uint32_t resolution,
                       int64_t limit_ticks, int64_t room, int64_t *T2_ALONE time_ps,
-                      uint8_t *T2_ALONE channel, t2_state *state) {
+                      uint8_t *T2_ALONE channel, t2_state *state, int path) {
+    int64_t k = 0;
+#if QN_HAS_X86_PATHS
+    if (path >= QN_AVX512)
+        k = t2_decode_avx512(records, count, kind, resolution, limit_ticks, room, time_ps, channel,
+                             state);
+    if (k < 0)
+        return;
+#else
+    (void)path;
+#endif
     /* One copy of the loop for each kind, so that the kind is no question inside. */
     if (kind == T2_PICOHARP)
-        t2_decode_kind(records, count, T2_PICOHARP, resolution, limit_ticks, room, time_ps,
+        t2_decode_kind(records, k, count, T2_PICOHARP, resolution, limit_ticks, room, time_ps,
                        channel, state);
     else if (kind == T2_HYDRAHARP1)
-        t2_decode_kind(records, count, T2_HYDRAHARP1, resolution, limit_ticks, room, time_ps,
+        t2_decode_kind(records, k, count, T2_HYDRAHARP1, resolution, limit_ticks, room, time_ps,
                        channel, state);
     else
-        t2_decode_kind(records, count, T2_GENERIC, resolution, limit_ticks, room, time_ps,
+        t2_decode_kind(records, k, count, T2_GENERIC, resolution, limit_ticks, room, time_ps,
                        channel, state);
 }
 

@@ -121,7 +121,7 @@ static void phase(const int64_t *t, int64_t period, int64_t bin)
     for (int k = 0; k < (period + bin - 1) / bin; k++) check("phase", counts[k], plain[k]);
 }
 
-static void t2(int kind)
+static void t2(int path, int kind)
 {
     static uint32_t records[TAGS];
     static int64_t times[TAGS], plain[TAGS];
@@ -139,7 +139,8 @@ static void t2(int kind)
     t2_state survey = {0, 0, 0, 0, -1}, state = {0, 0, 0, 0, -1};
     t2_survey(records, TAGS, kind, &survey);
     check("surveyed tags", survey.tags, tags);
-    t2_decode(records, TAGS, kind, 4, (int64_t)1 << 60, survey.tags, times, channels, &state);
+    t2_decode(records, TAGS, kind, 4, (int64_t)1 << 60, survey.tags, times, channels, &state,
+              path);
     check("tags", state.tags, tags);
     check("turns", state.overflows, turns);
     for (int k = 0; k < tags; k++) {
@@ -203,7 +204,7 @@ int main(void)
             delays(a, channel);
             if (g) quiet(a, b, (int64_t)gaps[g] / 4);
         }
-        for (int kind = T2_PICOHARP; kind <= T2_GENERIC; kind++) t2(kind);
+        for (int kind = T2_PICOHARP; kind <= T2_GENERIC; kind++) t2(path, kind);
         printf("path %d: %016" PRIx64 "\n", path, sum_of_all);
     }
     return 0;

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cext.decode import decode_picoquant_t2, decode_picoquant_t3
+from cext.paths import available_paths
 
 VARIANTS = ["picoharp", "hydraharp1", "generic"]
 TURN = {"picoharp": 210698240, "hydraharp1": 33552000, "generic": 2**25}
@@ -57,20 +58,21 @@ def dense(seed, variant, share_special, count):
     st.sampled_from([0.0, 0.02, 0.3, 1.0]),
     st.sampled_from([0, 1, 63, 64, 79, 80, 81, 144, 145, 400]),
     st.sampled_from([1, 4, 25, 2**31 - 1]),
+    st.sampled_from(available_paths()),
 )
-def test_t2_is_the_reference(seed, variant, share, count, resolution_ps):
+def test_t2_is_the_reference(seed, variant, share, count, resolution_ps, path):
     records = dense(seed, variant, share, count)
     tags, marks, overflows, base = t2_reference(records, resolution_ps, variant)
     if base * resolution_ps > 2**62:
         with pytest.raises(ValueError, match="beyond 2\\^62 ps"):
-            decode_picoquant_t2(records, resolution_ps, variant)
+            decode_picoquant_t2(records, resolution_ps, variant, path=path)
         return
-    found = decode_picoquant_t2(records, resolution_ps, variant)
+    found = decode_picoquant_t2(records, resolution_ps, variant, path=path)
     assert list(zip(found[0].tolist(), found[1].tolist(), strict=True)) == tags
     assert list(zip(found[2].tolist(), found[3].tolist(), strict=True)) == marks
     assert found[4:] == (overflows, base)
     room = np.full(count + 3, -1, np.int64), np.full(count + 3, 255, np.uint8)
-    again = decode_picoquant_t2(records, resolution_ps, variant, out=room)
+    again = decode_picoquant_t2(records, resolution_ps, variant, out=room, path=path)
     assert again[0].tolist() == found[0].tolist()
     assert again[1].tolist() == found[1].tolist()
     assert again[0].base is room[0]

@@ -217,6 +217,7 @@ WITHOUT_THREADS = {
     "difference_histogram_plainly",
     "pack_payload",  # one block of at most 65536 tags; `timing.packed` shares out the blocks
     "unpack_payload",
+    "merge_id900",  # of one sub-acquisition, which its driver hands to a thread
 }
 
 

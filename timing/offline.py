@@ -51,7 +51,7 @@ def synchronise(
     """Find and follow the remote clock through two ascending int64 streams, or say why not.
 
     `window_ps` is the full coincidence window of counting, by default ten jitters. `clock_noise_1s`
-    is the white frequency noise of the clocks' difference at 1 s. `mapped` takes the remote tags of
+    is the white frequency noise of the clocks' difference at 1 s, until the data tell. `mapped` takes the remote tags of
     tracked spans on the local scale. `progress` is told the share done.
     """
     found = find(local_ps, remote_ps, search)
@@ -155,6 +155,7 @@ class _Follower:
         self._sync = PairSynchronizer(
             window_ps=math.ceil(max(measured.window_ps, 10 * measured.jitter_ps + wander_ps)),
             clock_noise_1s=measured.noise_1s,
+            estimate_noise=True,
             search=NARROW,
             step_s=step_s,
             acquire_span_s=min(max(1.0, 3 * step_s), common_s / 2),

@@ -167,7 +167,7 @@ def _sync_table(synced: SyncedFiles, paths: Paths) -> Table:
         table.add_row(
             "tracker's residual",
             f"{synced.tracker_residual_ps:,.2f} ps; bound {synced.tracker_bound_ps:,.2f} ps for "
-            f"clock noise {synced.clock_noise_1s:g} at 1 s",
+            f"clock noise as the data show it (first taken as {synced.clock_noise_1s:g} at 1 s)",
         )
     table.add_row(
         "tracked",

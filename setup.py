@@ -43,6 +43,8 @@ extensions = [
 ]
 
 setup(
+    # The compiler takes minutes for all of them one after the other.
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions,
         build_dir="build/cython" if BUILD == "release" else f"build/cython-{BUILD}",

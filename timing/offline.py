@@ -51,8 +51,8 @@ def synchronise(
     """Find and follow the remote clock through two ascending int64 streams, or say why not.
 
     `window_ps` is the full coincidence window of counting, by default ten jitters. `clock_noise_1s`
-    is the white frequency noise of the clocks' difference at 1 s, until the data tell. `mapped` takes the remote tags of
-    tracked spans on the local scale. `progress` is told the share done.
+    is the white frequency noise of the clocks' difference at 1 s, until the data tell. `mapped`
+    takes the remote tags of tracked spans on the local scale. `progress` is told the share done.
     """
     found = find(local_ps, remote_ps, search)
     if isinstance(found, NoCorrelation):

@@ -43,7 +43,7 @@ async def behind_sipyco(target: SimulatedTarget) -> AsyncIterator[Sequencer]:
     )
     server = pc_rpc.Server({"device": target})
     await server.start("127.0.0.1", 0)
-    port = server._server.sockets[0].getsockname()[1]
+    port = server.server.sockets[0].getsockname()[1]
     sequencer = SipycoSequencer("127.0.0.1", port)
     try:
         yield sequencer

@@ -1,5 +1,6 @@
 """Multimode memories: the last attempts are kept until told which. Limits: 4 standard errors."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ MODES = 8
 class Bench:
     """A world with its clock in hand; slots are 10 us."""
 
-    def __init__(self, *, efficiency: float = 0.5, modes: int = MODES, **memory: Any) -> None:
+    def __init__(
+        self,
+        *,
+        efficiency: float = 0.5,
+        modes: int = MODES,
+        truth: Path | None = None,
+        **memory: Any,
+    ) -> None:
         numbers = {"qubits": 2, "t1_s": 1e9, "t2_s": 1e9, "attempt_modes": modes} | memory
         config = {
             "lab": {"seed": 7},
@@ -34,8 +42,9 @@ class Bench:
             },
         }
         self.slot = 0
+        self.truth = TruthLog(truth)
         self.world = World(
-            LabConfig.model_validate(config), now_s=lambda: self.now_s, truth=TruthLog(None)
+            LabConfig.model_validate(config), now_s=lambda: self.now_s, truth=self.truth
         )
         self.slot = 1000
         self.heralds: list[HeraldEvent] = []
@@ -132,6 +141,23 @@ def test_a_pair_whose_mode_was_taken_is_lost_at_that_end_only() -> None:
     assert gone(a, slot)
     assert b.measure(0, "Z") in (0, 1)
     assert b.held() == []
+
+
+def test_halves_given_up_or_overwritten_are_lost_in_the_truth(tmp_path: Path) -> None:
+    bench = Bench(efficiency=0.2, truth=tmp_path / "truth.jsonl")
+    a, b = bench.ends
+    bench.start()
+    for give_up in (
+        a.release_mode,
+        lambda _: b.release_mode(None),
+        lambda _: bench.pass_slots(MODES),
+    ):
+        slot = bench.until_herald()
+        give_up(slot)
+        assert a.modes_held() <= MODES
+        bench.truth.flush()
+        lines = map(json.loads, (tmp_path / "truth.jsonl").read_text().splitlines())
+        assert slot in [line["slot"] for line in lines if line["kind"] == "lost"]
 
 
 def test_modes_outlive_the_end_of_attempts_and_qubit_0_in_use() -> None:

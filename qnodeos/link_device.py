@@ -78,15 +78,22 @@ class LinkDevice:
                 await asyncio.sleep(RETRY_S)
 
     def _check(self, numbers: DeviceCapabilities) -> None:
-        """Refuse numbers that no qubit can have; a midpoint has none. Raises ProtocolError."""
+        """Refuse numbers that no qubit can have, and devices that leave heralding to the host.
+
+        A midpoint has no qubits. Raises ProtocolError.
+        """
         try:
+            if numbers.herald_mode != "hardware":
+                raise ValueError(
+                    f"herald mode {numbers.herald_mode!r}, expected one that stops at its herald"
+                )
             if numbers.role == "node":
                 Coherence(numbers.t1_s, numbers.t2_s)
             if not 0 <= numbers.readout_error < 0.5:
                 raise ValueError(f"readout error {numbers.readout_error}, expected 0 to below 0.5")
         except ValueError as error:
             raise ProtocolError(
-                f"the device's own numbers cannot be: {error}", b"", owner=self._name
+                f"the device cannot serve this link: {error}", b"", owner=self._name
             ) from error
 
     def _hear(self, herald: DeviceHerald) -> None:

@@ -180,8 +180,10 @@ class TaggerConfig(Table):
 class MemoryConfig(Table):
     """Qubits of one node; qubit 0 communicates. Errors are depolarising probabilities.
 
-    `modes` say where a qubit differs. A gate on a qubit dephases its neighbours by `crosstalk`;
-    work on another qubit than the last begins `switching_time_us` later.
+    With `attempt_modes` the device keeps the halves of that many last attempts, and no herald stops
+    it; 0 is a device with one mode. `modes` say where a qubit differs. A gate on a qubit dephases
+    its neighbours by `crosstalk`; work on another qubit than the last begins `switching_time_us`
+    later.
     """
 
     qubits: Annotated[int, Field(ge=1, le=32)]
@@ -198,6 +200,7 @@ class MemoryConfig(Table):
     initialise_error: Probability = 0.0
     crosstalk: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     modes: dict[Annotated[int, Field(ge=0, le=31)], ModeConfig] = Field(default_factory=dict)
+    attempt_modes: Annotated[int, Field(ge=0, le=65536)] = 0
     skew_ppm: Skew = 0.0
     power_on_s: PowerOn = 0.0
     clock: ClockNoise | None = None
@@ -477,6 +480,14 @@ def _check_references(config: LabConfig, path: Path) -> None:
                     "expected one midpoint a memory",
                 )
             linked[end] = name
+        kinds = {end: config.memories[end].attempt_modes > 0 for end in midpoint.ends}
+        if len(set(kinds.values())) > 1:
+            raise LabError(
+                path,
+                f"midpoints.{name}.ends",
+                f"found {max(kinds, key=kinds.__getitem__)!r} alone with attempt_modes; expected "
+                "both ends with them or none, as one herald line either stops both or neither",
+            )
     used: dict[str, str] = {}
     for name, instrument in config.instruments.items():
         if instrument.of:

@@ -8,7 +8,15 @@ from typing import Final, Literal
 import numpy as np
 
 from sim_backends.clocks import FreeRunningClock
+from sim_backends.device_fault import (
+    BAD_REQUEST,
+    DEVICE_FAULT,
+    NO_SUCH,
+    QUBIT_STATE,
+    DeviceFault,
+)
 from sim_backends.lab import MemoryConfig
+from sim_backends.labelled_modes import LabelledModes
 from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
 from sim_backends.pairs import PairBook
 from sim_backends.register import QubitKey, QubitRegister, TooManyEntangled
@@ -22,22 +30,16 @@ from sim_backends.states import (
 )
 from sim_backends.truth import TruthLog
 
-__all__ = ["BAD_REQUEST", "DEVICE_FAULT", "NO_SUCH", "QUBIT_STATE", "DeviceFault", "MemoryDevice"]
-
-BAD_REQUEST: Final = 1
-NO_SUCH: Final = 2
-QUBIT_STATE: Final = 3
-DEVICE_FAULT: Final = 4
+__all__ = [
+    "BAD_REQUEST",
+    "DEVICE_FAULT",
+    "NO_SUCH",
+    "QUBIT_STATE",
+    "DeviceFault",
+    "MemoryDevice",
+]
 
 _TWO_QUBIT_GATES: Final = frozenset({"CNOT"})
-
-
-class DeviceFault(Exception):
-    """A request that the device refuses, with the code of docs/device-protocol.md."""
-
-    def __init__(self, code: int, text: str) -> None:
-        self.code, self.text = code, text
-        super().__init__(f"error {code}: {text}")
 
 
 class MemoryDevice:
@@ -86,6 +88,11 @@ class MemoryDevice:
         self._measured = 0
         self.crosstalk = 0.0
         self._last_qubit: int | None = None
+        self._labelled: LabelledModes | None = None
+        if attempts is not None and config.attempt_modes > 0:
+            self._labelled = LabelledModes(
+                name, config.attempt_modes, attempts, self._member, register, self._forget
+            )
         self._set_channels()
         made = None if attempts is None else lambda: attempts.made(self._member)
         register.add_device(name, config, made)
@@ -101,7 +108,7 @@ class MemoryDevice:
         self._channels = {
             gate: depolarised(
                 unitary(matrix),
-                config.two_qubit_gate_error if gate in _TWO_QUBIT_GATES else config.gate_error,
+                self.error_of(gate),
             )
             for gate, matrix in GATES.items()
         }
@@ -138,6 +145,11 @@ class MemoryDevice:
             raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
         return self.config.gate_time_us * 1e-6
 
+    def error_of(self, name: str) -> float:
+        """Depolarising probability of a gate."""
+        two = name in _TWO_QUBIT_GATES
+        return self.config.two_qubit_gate_error if two else self.config.gate_error
+
     def switching_s(self, qubits: tuple[int, ...] | list[int]) -> float:
         """How long it takes to get to the first of these qubits from the one worked on last, and
         note that the last of them is the one worked on now."""
@@ -159,6 +171,21 @@ class MemoryDevice:
         self._attempts.configure(config.model_copy(update={"bright_population": bright}))
 
     @property
+    def multimode(self) -> bool:
+        """Whether it keeps the halves of many attempts and goes on after a herald."""
+        return self._labelled is not None
+
+    @property
+    def attempt_modes(self) -> int:
+        """How many attempts it keeps in labelled modes; 0 for a device with one mode."""
+        return 0 if self._labelled is None else self._labelled.count
+
+    def modes_held(self) -> int:
+        """How many of the labelled modes hold something."""
+        self._fire_due()
+        return 0 if self._labelled is None else len(self._labelled)
+
+    @property
     def attempting(self) -> bool:
         """Whether the device takes part in attempts."""
         return self._attempts is not None and self._attempts.attempting(self._member)
@@ -175,8 +202,11 @@ class MemoryDevice:
         """The qubits that have a state."""
         return [qubit for qubit in range(self.qubits) if self._register.holds((self.name, qubit))]
 
-    def start(self, count: int = 0) -> int:
-        """Attempt entanglement for `count` slots (0: no limit); returns the first slot."""
+    def start(self, count: int = 0, start_slot: int = 0) -> int:
+        """Attempt entanglement for `count` slots (0: no limit), not before `start_slot`.
+
+        Returns the first slot.
+        """
         self._fire_due()
         if count < 0:
             raise DeviceFault(BAD_REQUEST, f"count {count}; expected 0 or more")
@@ -184,15 +214,48 @@ class MemoryDevice:
             raise DeviceFault(
                 DEVICE_FAULT, "no trigger line is connected: no midpoint has this end"
             )
-        if self._register.holds((self.name, 0)):
+        if not self.multimode and self._register.holds((self.name, 0)):
             raise DeviceFault(QUBIT_STATE, "qubit 0 is in use; move, measure or release it first")
-        return self._attempts.start(self._member, count)
+        return self._attempts.start(self._member, count, start_slot)
 
     def abort(self) -> None:
         """Stop attempting; a herald already reported stays valid."""
         self._fire_due()
         if self._attempts is not None:
             self._attempts.abort(self._member)
+
+    def heralded_key(self, slot: int) -> QubitKey:
+        """Where the half of a success of this slot is."""
+        if self._labelled is None:
+            return self.name, 0
+        self._labelled.let_overwritten_go()
+        return self._labelled.key(slot)
+
+    def keep(self, slot: int) -> int:
+        """Make the half of this attempt the lowest free qubit; returns its number."""
+        labelled = self._modes()
+        held = self.held()
+        free = next((qubit for qubit in range(self.qubits) if qubit not in held), None)
+        if free is None:
+            raise DeviceFault(QUBIT_STATE, "no free qubit; measure or release one first")
+        key = labelled.take(slot)
+        self._register.rename(key, (self.name, free), self._time_s())
+        self._pairs.moved(key, (self.name, free))
+        return free
+
+    def release_mode(self, slot: int | None) -> None:
+        """Give up the half of this attempt, or of all attempts."""
+        labelled = self._modes()
+        if slot is None:
+            labelled.release_all()
+        else:
+            labelled.release(slot)
+
+    def _modes(self) -> LabelledModes:
+        self._fire_due()
+        if self._labelled is None:
+            raise DeviceFault(BAD_REQUEST, "this device has one mode, which is qubit 0")
+        return self._labelled
 
     def initialise(self, qubit: int, state: str) -> None:
         """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"; what it held is lost."""
@@ -292,10 +355,12 @@ class MemoryDevice:
         self._forget(self._key(qubit))
 
     def release_all(self) -> None:
-        """The safe state: stop attempting and give up all qubits."""
+        """The safe state: stop attempting and give up all qubits and modes."""
         self.abort()
         for qubit in self.held():
             self.release(qubit)
+        if self.multimode:
+            self.release_mode(None)
 
     def _forget(self, key: QubitKey) -> None:
         if not self._register.holds(key):
@@ -318,7 +383,7 @@ class MemoryDevice:
         return key
 
     def _refuse_while_attempting(self, qubit: int) -> None:
-        if qubit == 0 and self.attempting:
+        if qubit == 0 and self.attempting and not self.multimode:
             raise DeviceFault(QUBIT_STATE, "qubit 0 is in use by attempts; abort first")
 
     def _time_s(self) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Literal
 
 import numpy as np
@@ -18,6 +20,8 @@ from sim_backends.states import BellName
 __all__ = ["Attempts", "Herald", "HeraldEvent", "HeraldOdds", "MidpointModel", "StoppedEvent"]
 
 _NEVER: Final = 2**62
+# As many as a device can have modes, so that runs of one attempt each are all known.
+_RUNS_KNOWN: Final = 65536
 # An event loop may wake by its clock's resolution too early.
 _EARLY_S: Final = 1e-8
 
@@ -66,6 +70,8 @@ class Attempts:
     attempt takes place in the slots in which all three take part. Each device counts the slots of
     its own run. The number of attempts to the next success is drawn geometrically, and drawn anew
     when somebody leaves, which changes nothing since attempts have no memory.
+
+    With `multimode` ends a herald stops nobody: they keep what each of the last slots brought.
     """
 
     def __init__(
@@ -74,15 +80,19 @@ class Attempts:
         config: MidpointConfig,
         time_s: Callable[[], float],
         rng: np.random.Generator,
+        *,
+        multimode: bool = False,
     ) -> None:
         self.name = name
         self.config = config
+        self.multimode = multimode
         self.odds = HeraldOdds.of(config)
         self.period_s = config.attempt_period_us * 1e-6
         self._time_s = time_s
         self._rng = rng
         self._runs: dict[str, _Run] = {}
         self._done: dict[str, int] = {}
+        self._ended: dict[str, deque[range]] = {}
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
 
@@ -90,9 +100,7 @@ class Attempts:
         """Have other odds from now on; the period of the attempts stays."""
         self.config = config
         self.odds = HeraldOdds.of(config)
-        for run in self._runs.values():
-            run.first_slot = max(run.first_slot, self.slot_now() + 1)
-        self._draw()
+        self._draw(self.slot_now() + 1)
 
     @property
     def initial_fidelity(self) -> float:
@@ -110,12 +118,28 @@ class Attempts:
     def made(self, member: str) -> int:
         """How many attempts this device has made, those of ended runs included."""
         run = self._runs.get(member)
-        return self._done.get(member, 0) + (0 if run is None else self._slots_of(run))
+        return self._done.get(member, 0) + (0 if run is None else len(self._slots_of(run)))
 
-    def start(self, member: str, count: int) -> int:
-        """Take part from the next slot on, for `count` slots (0: no limit); returns that slot."""
+    def latest(self, member: str, count: int) -> list[range]:
+        """The slots of this device's last `count` attempts, the newest span first."""
+        run = self._runs.get(member)
+        running = [] if run is None else [self._slots_of(run)]
+        latest: list[range] = []
+        for span in chain(running, reversed(self._ended.get(member, deque()))):
+            if count <= 0:
+                break
+            if span:
+                latest.append(span[-count:])
+                count -= len(latest[-1])
+        return latest
+
+    def start(self, member: str, count: int, start_slot: int = 0) -> int:
+        """Take part for `count` slots (0: no limit) from the next one on, not before `start_slot`.
+
+        Returns the first slot.
+        """
         self._end(member)
-        first = self.slot_now() + 1
+        first = max(self.slot_now() + 1, start_slot)
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
         self._draw()
         return first
@@ -143,9 +167,12 @@ class Attempts:
             self.abort(ends_first)
             return ends_first, StoppedEvent(last)
         slot = self._success_slot
-        for member in list(self._runs):
-            self._end(member)
-        self._success_slot = None
+        if self.multimode:
+            self._draw(slot + 1)
+        else:
+            for member in list(self._runs):
+                self._end(member)
+            self._success_slot = None
         psi_minus = bool(self._rng.random() >= 0.5)
         cause = self.odds.drawn(float(self._rng.random()))
         return Herald(
@@ -158,18 +185,21 @@ class Attempts:
     def _end(self, member: str) -> None:
         run = self._runs.pop(member, None)
         if run is not None:
-            self._done[member] = self._done.get(member, 0) + self._slots_of(run)
+            slots = self._slots_of(run)
+            self._done[member] = self._done.get(member, 0) + len(slots)
+            if self.multimode and slots:
+                self._ended.setdefault(member, deque(maxlen=_RUNS_KNOWN)).append(slots)
 
-    def _slots_of(self, run: _Run) -> int:
+    def _slots_of(self, run: _Run) -> range:
         """Slots of a run that are over by now; a herald ends with its slot."""
         over = math.floor((self._time_s() + _EARLY_S) / self.period_s)
-        return max(0, min(over, run.last_slot + 1) - run.first_slot)
+        return range(run.first_slot, max(run.first_slot, min(over, run.last_slot + 1)))
 
-    def _draw(self) -> None:
+    def _draw(self, from_slot: int = 0) -> None:
         self._success_slot = None
         if set(self._runs) != self._members or self.odds.total <= 0.0:
             return
-        begin = max(run.first_slot for run in self._runs.values())
+        begin = max(from_slot, *(run.first_slot for run in self._runs.values()))
         end = min(run.last_slot for run in self._runs.values())
         slot = begin - 1 + int(self._rng.geometric(min(self.odds.total, 1.0)))
         if slot <= end:
@@ -206,14 +236,22 @@ class MidpointModel:
         return self._attempts.period_s
 
     @property
+    def multimode(self) -> bool:
+        """Whether its ends keep the halves of many attempts and go on after a herald."""
+        return self._attempts.multimode
+
+    @property
     def attempting(self) -> bool:
         """Whether the station takes part in attempts."""
         return self._attempts.attempting(self._member)
 
-    def start(self, count: int = 0) -> int:
-        """Take part in attempts, for `count` slots (0: no limit); returns the first slot."""
+    def start(self, count: int = 0, start_slot: int = 0) -> int:
+        """Take part in attempts for `count` slots (0: no limit), not before `start_slot`.
+
+        Returns the first slot.
+        """
         self._fire_due()
-        return self._attempts.start(self._member, count)
+        return self._attempts.start(self._member, count, start_slot)
 
     def abort(self) -> None:
         """Stop taking part."""

@@ -63,6 +63,10 @@ class QubitRegister:
         """Whether this qubit has a state."""
         return key in self._group_of
 
+    def keys_of(self, device: str) -> list[QubitKey]:
+        """All that a device holds."""
+        return [key for key in self._group_of if key[0] == device]
+
     def add(self, keys: Sequence[QubitKey], density: ComplexArray, time_s: float) -> None:
         """New qubits in a joint state."""
         made = [self._made(key) for key in keys]

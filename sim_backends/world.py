@@ -96,7 +96,13 @@ class World:
         self._register = QubitRegister()
         self._pairs = PairBook(self._register, truth)
         self._attempts = {
-            name: Attempts(name, item, self.time_s, generator(self._seed, f"midpoints.{name}"))
+            name: Attempts(
+                name,
+                item,
+                self.time_s,
+                generator(self._seed, f"midpoints.{name}"),
+                multimode=any(config.memories[end].attempt_modes for end in item.ends),
+            )
             for name, item in config.midpoints.items()
         }
         self.midpoints = {
@@ -263,13 +269,14 @@ class World:
     def _herald(self, line: Attempts, herald: Herald) -> None:
         due_s = (herald.slot + 1) * line.period_s
         ends = line.config.ends
-        self._pairs.heralded(
-            line.name, herald, line.config.visibility, [(end, 0) for end in ends], due_s
-        )
+        keys = [self.memories[end].heralded_key(herald.slot) for end in ends]
+        self._pairs.heralded(line.name, herald, line.config.visibility, keys, due_s)
         devices = [self.midpoints[line.name], *(self.memories[end] for end in ends)]
         for index in self._shuffle.permutation(len(devices)):
             device = devices[index]
-            if device.on_herald is None:
+            if device.on_herald is None or (
+                line.multimode and not isinstance(device, MidpointModel)
+            ):
                 continue
             time_ps = device.clock.read_ps(round(due_s * _PS))
             if isinstance(device, MidpointModel):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from drivers.devices.instrument import Instrument
@@ -20,6 +20,10 @@ class DeviceCapabilities:
     `role` is "node" (has qubits) or "midpoint" (tells Bell states). Qubit 0 of a node is the
     communication qubit, the others store. Times are seconds, errors are depolarising
     probabilities, `readout_error` the probability of the wrong outcome.
+
+    `modes` is how many attempts the device keeps in labelled modes; 0: one, and it stops at its
+    herald. Of `gate_durations_s` and `gate_errors`, which also know "initialise" and "move", and
+    the former "measure", a device tells what differs from one gate to another, or nothing.
     """
 
     role: Literal["node", "midpoint"]
@@ -33,6 +37,9 @@ class DeviceCapabilities:
     gate_error: float
     two_qubit_gate_error: float
     readout_error: float
+    modes: int = 0
+    gate_durations_s: Mapping[str, float] = field(default_factory=dict)
+    gate_errors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,18 @@ class QuantumDevice(Instrument):
         """The device's own numbers; constant while connected."""
 
     @abstractmethod
+    async def configure_attempts(
+        self, *, bright_population: float | None = None, count: int = 0, start_slot: int = 0
+    ) -> None:
+        """Say how the next `start` attempts: `count` attempts (0: no limit), none before
+        `start_slot`. `bright_population`, 0 to 1, stays until it is set anew; None leaves it.
+        """
+
+    @abstractmethod
     async def start(self, *, count: int = 0) -> int:
         """Attempt entanglement in every slot until a herald, `abort`, or `count` attempts (0: no
-        limit). A single-mode device stops at its herald with the qubit held.
+        limit). A single-mode device stops at its herald with the qubit held; a multimode one goes
+        on, and keeps the last attempts in modes labelled by their slots.
 
         Returns the first slot that may succeed: a herald of an earlier slot is an old one.
         """
@@ -92,3 +108,11 @@ class QuantumDevice(Instrument):
     @abstractmethod
     async def release(self, qubit: int) -> None:
         """Give the qubit up; its state is lost."""
+
+    @abstractmethod
+    async def keep(self, slot: int) -> int:
+        """Make the half of this attempt a qubit; returns which. Its mode is then free."""
+
+    @abstractmethod
+    async def release_mode(self, slot: int | None) -> None:
+        """Give up the half of this attempt, or of all (None)."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.checks import in_range
 from drivers.devices import (
     Basis,
     DeviceCapabilities,
@@ -35,6 +36,7 @@ from drivers.plugin import Manifest
 log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = 1
+MODES_MINOR = 1
 REQUEST_LIMIT_S = 1.0
 MAX_WAITING_HERALDS = 64
 STATES = ("0", "1", "+", "-", "+i", "-i")
@@ -57,7 +59,7 @@ class OpenDevice(QuantumDevice):
         kind="QuantumDevice",
         identity=r"open device protocol 1\b",
         links=("tcp", "serial"),
-        safe_state="no attempts, all qubits released",
+        safe_state="no attempts, all qubits and modes released",
         read_only=("ping", "readings", "capabilities"),
         sources=("docs/device-protocol.md",),
     )
@@ -78,6 +80,7 @@ class OpenDevice(QuantumDevice):
             MAX_WAITING_HERALDS
         )
         self._greeted = False
+        self._minor = 0
         self._broken: InstrumentProblem | None = None
         self._capabilities: DeviceCapabilities | None = None
         self._stopped_slot: int | None = None
@@ -103,10 +106,12 @@ class OpenDevice(QuantumDevice):
                     f"the device speaks version {version!r}, expected {PROTOCOL_VERSION}",
                     **self._about("hello"),
                 )
+            if "minor" in hello:
+                self._minor = self._integer(hello, "minor", "hello")
             told = await self._request("capabilities")
             self._capabilities = self._convert({**told, "role": hello.get("role")})
             status = await self._status()
-            if status.get("attempting") or status.get("held"):
+            if _busy(status):
                 await self.enter_safe_state()
             while not self._heralds.empty():
                 self._heralds.get_nowait()
@@ -115,6 +120,8 @@ class OpenDevice(QuantumDevice):
             raise
         words = [str(hello.get(key, "")) for key in ("maker", "model", "serial", "firmware")]
         text = f"{words[0]} {words[1]} ({self._capabilities.role}), open device protocol {version}"
+        if self._minor:
+            text += f".{self._minor}"
         return Identity(text=text, serial=words[2], firmware=words[3])
 
     async def disconnect(self) -> None:
@@ -126,12 +133,14 @@ class OpenDevice(QuantumDevice):
             self._fail(NotConnected("the driver was disconnected", **self._about()))
 
     async def enter_safe_state(self) -> None:
-        """Stop attempting, release every held qubit, and see that it is so."""
+        """Stop attempting, release every held qubit and mode, and see that it is so."""
         await self.abort()
+        if (await self.capabilities()).modes:
+            await self.release_mode(None)
         for qubit in self._held_of(await self._status()):
             await self.release(qubit)
         status = await self._status()
-        if status.get("attempting") or status.get("held"):
+        if _busy(status):
             raise InstrumentError(
                 "safe state",
                 f"after abort and release it tells {status!r}",
@@ -162,6 +171,20 @@ class OpenDevice(QuantumDevice):
         if self._capabilities is None:
             raise NotConnected("not connected yet", **self._about("capabilities"))
         return self._capabilities
+
+    async def configure_attempts(
+        self, *, bright_population: float | None = None, count: int = 0, start_slot: int = 0
+    ) -> None:
+        """See QuantumDevice."""
+        if bright_population is not None:
+            in_range("bright_population", bright_population, 0.0, 1.0, "", self._about())
+        for name, value in (("count", count), ("start_slot", start_slot)):
+            if value < 0:
+                raise self._refused(name, value, "0 or more")
+        self._check_minor("configure")
+        await self._request(
+            "configure", bright_population=bright_population, count=count, start_slot=start_slot
+        )
 
     async def start(self, *, count: int = 0) -> int:
         """See QuantumDevice."""
@@ -222,6 +245,20 @@ class OpenDevice(QuantumDevice):
         """See QuantumDevice."""
         self._check_qubits(qubit)
         await self._request("release", qubit=qubit)
+
+    async def keep(self, slot: int) -> int:
+        """See QuantumDevice."""
+        self._check_modes("keep", slot)
+        reply = await self._request("keep", slot=slot)
+        qubit = self._integer(reply, "qubit", "keep")
+        if not 0 <= qubit < (await self.capabilities()).qubits:
+            raise self._garbled("expected a qubit that the device has", reply, "keep")
+        return qubit
+
+    async def release_mode(self, slot: int | None) -> None:
+        """See QuantumDevice."""
+        self._check_modes("release_mode", slot)
+        await self._request("release_mode", slot=slot)
 
     async def _status(self) -> dict[str, Any]:
         return await self._request("status")
@@ -370,6 +407,27 @@ class OpenDevice(QuantumDevice):
                 accepted = f"0 to {count - 1}" if count else "none, it is a midpoint"
                 raise self._refused("qubit", qubit, accepted)
 
+    def _check_modes(self, command: str, slot: int | None) -> None:
+        if self._capabilities is None:
+            raise NotConnected("not connected yet", **self._about(command))
+        if not self._capabilities.modes:
+            raise Refused(
+                "a single-mode device, which keeps the half of its herald in qubit 0; labelled "
+                "modes are of devices whose capabilities tell modes above 0",
+                **self._about(command),
+            )
+        self._check_minor(command)
+        if slot is not None and slot < 0:
+            raise self._refused("slot", slot, "0 or more")
+
+    def _check_minor(self, command: str) -> None:
+        if self._reader is not None and self._minor < MODES_MINOR:
+            raise Refused(
+                f"the device speaks version {PROTOCOL_VERSION}.{self._minor}, "
+                f"{command!r} begins with {PROTOCOL_VERSION}.{MODES_MINOR}",
+                **self._about(command),
+            )
+
     def _integer(self, reply: dict[str, Any], key: str, command: str) -> int:
         value = reply.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -390,3 +448,7 @@ class OpenDevice(QuantumDevice):
 def _out_of_time(reply: asyncio.Future[dict[str, Any]]) -> None:
     if not reply.done():
         reply.set_exception(TimeoutError())
+
+
+def _busy(status: dict[str, Any]) -> bool:
+    return any(status.get(key) for key in ("attempting", "held", "modes_held"))

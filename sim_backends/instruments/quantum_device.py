@@ -19,11 +19,13 @@ from timing.loop import VirtualLoop
 __all__ = ["QuantumDeviceServer"]
 
 VERSION: Final = 1
+MINOR: Final = 1
 NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
 _MAX_WAITING: Final = 256
 _SPIN_S: Final = 1e-3
+_TIMED: Final = ("initialise", "move")
 
 Fields = dict[str, Any]
 
@@ -51,6 +53,7 @@ class QuantumDeviceServer:
         self.changed = changed
         self.replaced = 0
         self.bad_frames = 0
+        self.next_run: Fields = {}
         self._session: _Session | None = None
         device.on_herald = self._herald
         device.on_stopped = self._stopped
@@ -68,6 +71,7 @@ class QuantumDeviceServer:
         if self._session is not session:
             return
         self._session = None
+        self.next_run = {}
         if isinstance(self.device, MemoryDevice):
             self.device.release_all()
         else:
@@ -222,6 +226,7 @@ def _hello(server: QuantumDeviceServer, request: Fields) -> Fields:
         raise DeviceFault(BAD_REQUEST, f"version {version}; this device speaks {VERSION}")
     return {
         "version": VERSION,
+        "minor": MINOR,
         "role": server.device.role,
         "maker": "simulated lab",
         "model": f"simulated {server.device.role}",
@@ -235,7 +240,8 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
     fields: Fields = {
         "qubits": 0,
         "attempt_period_s": device.attempt_period_s,
-        "herald_mode": "hardware",
+        "herald_mode": "host" if device.multimode else "hardware",
+        "modes": 0,
         "gates": [],
         "t1_s": 0.0,
         "t2_s": 0.0,
@@ -243,10 +249,13 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
         "gate_error": 0.0,
         "two_qubit_gate_error": 0.0,
         "readout_error": 0.0,
+        "gate_durations_s": {},
+        "gate_errors": {},
     }
     if isinstance(device, MemoryDevice):
         fields |= {
             "qubits": device.qubits,
+            "modes": device.attempt_modes,
             "gates": list(device.gates),
             "t1_s": device.config.t1_s,
             "t2_s": device.config.t2_s,
@@ -254,15 +263,38 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
             "gate_error": device.config.gate_error,
             "two_qubit_gate_error": device.config.two_qubit_gate_error,
             "readout_error": device.config.readout_error,
+            "gate_durations_s": {
+                **{name: device.gate_time_s(name) for name in (*device.gates, *_TIMED)},
+                "measure": device.readout_time_s,
+            },
+            "gate_errors": {
+                **{name: device.error_of(name) for name in device.gates},
+                "initialise": device.config.initialise_error,
+                "move": device.config.two_qubit_gate_error,
+            },
         }
     return fields
 
 
+def _configure(server: QuantumDeviceServer, request: Fields) -> Fields:
+    run = {"count": _slots(request, "count"), "start_slot": _slots(request, "start_slot")}
+    bright = request.get("bright_population")
+    if bright is not None:
+        if type(bright) not in (int, float):
+            raise DeviceFault(BAD_REQUEST, f"bright_population is {bright!r}; expected a number")
+        if not isinstance(server.device, MemoryDevice):
+            raise DeviceFault(NOT_THIS_ROLE, "a midpoint has no bright population")
+        server.device.set_bright_population(bright)
+    server.next_run = run
+    return {}
+
+
 def _start(server: QuantumDeviceServer, request: Fields) -> Fields:
-    count = _integer(request, "count")
-    if not 0 <= count < 1 << 63:
-        raise DeviceFault(BAD_REQUEST, f"count {count}; expected 0 or more")
-    return {"slot": server.device.start(count)}
+    run = server.next_run
+    count = _slots(request, "count") or run.get("count", 0)
+    first = server.device.start(count, run.get("start_slot", 0))
+    server.next_run = {}
+    return {"slot": first}
 
 
 def _abort(server: QuantumDeviceServer, request: Fields) -> Fields:
@@ -277,6 +309,7 @@ def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
         "slot": device.slot_now(),
         "time_ps": device.device_time_ps(),
         "held": device.held() if isinstance(device, MemoryDevice) else [],
+        "modes_held": device.modes_held() if isinstance(device, MemoryDevice) else 0,
     }
 
 
@@ -311,6 +344,23 @@ def _release(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     return {}, 0.0
 
 
+def _keep(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    return {"qubit": device.keep(_slots(request, "slot"))}, 0.0
+
+
+def _release_mode(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    every = request.get("slot", 0) is None
+    device.release_mode(None if every else _slots(request, "slot"))
+    return {}, 0.0
+
+
+def _slots(request: Fields, name: str) -> int:
+    value = _integer(request, name)
+    if not 0 <= value < 1 << 62:
+        raise DeviceFault(BAD_REQUEST, f"{name} {value}; expected 0 or more")
+    return value
+
+
 def _integer(request: Fields, name: str) -> int:
     value = request.get(name)
     if type(value) is not int:
@@ -328,6 +378,7 @@ def _string(request: Fields, name: str) -> str:
 _COMMON: Final[dict[str, Callable[[QuantumDeviceServer, Fields], Fields]]] = {
     "hello": _hello,
     "capabilities": _capabilities,
+    "configure": _configure,
     "start": _start,
     "abort": _abort,
     "status": _status,
@@ -338,5 +389,7 @@ _NODE: Final[dict[str, Callable[[MemoryDevice, Fields], tuple[Fields, float]]]] 
     "move": _move,
     "measure": _measure,
     "release": _release,
+    "keep": _keep,
+    "release_mode": _release_mode,
 }
 _REQUESTS: Final = (*_COMMON, *_NODE)

@@ -55,5 +55,5 @@ setup(
             "show_performance_hints": not CHECKED,
             "wraparound": False,
         },
-    )
+    ),
 )

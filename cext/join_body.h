@@ -208,13 +208,73 @@ QN_TARGET QN_NOINLINE int64_t QN_(qn_note_blocks)(
     return i;
 }
 
+#if QN_ISA == 2
+/* For a histogram a pair is no more than its distance: those in range are pushed together in a
+   register and stored one behind the other, and a loop without a question bins them. Compressed in
+   the register, since compressing to memory is microcoded on Zen 4. */
+#define QN_KEEP_ONE(distance)                                                                 \
+    do {                                                                                      \
+        __m512i x = _mm512_sub_epi32(_mm512_set1_epi32((int)(distance)), lanes);              \
+        __mmask16 in_range = _mm512_cmple_epu32_mask(x, width_lanes);                         \
+        _mm512_storeu_si512(kept + count, _mm512_maskz_compress_epi32(in_range, x));          \
+        count += _mm_popcnt_u32(in_range);                                                    \
+        if (QN_UNLIKELY(count > QN_HITS)) {                                                   \
+            QN_(qn_bin_all)(kept, count, sink);                                               \
+            count = 0;                                                                        \
+        }                                                                                     \
+    } while (0)
+
+QN_TARGET QN_INLINE void QN_(qn_bin_all)(const uint32_t *kept, int count, qn_sink *sink)
+{
+    int64_t *counts = sink->counts;
+    uint64_t bin = sink->bin, reciprocal = sink->reciprocal;
+    /* Mirrored, the distance is counted from the other end: width - d, which is ~d + width + 1. */
+    uint32_t flip = sink->mirrored ? UINT32_MAX : 0;
+    uint32_t lift = sink->mirrored ? (uint32_t)(sink->high - sink->low) + 1 : 0;
+    if (reciprocal)
+        for (int k = 0; k < count; k++)
+            counts[((unsigned __int128)((kept[k] ^ flip) + lift) * reciprocal) >> 64]++;
+    else
+        for (int k = 0; k < count; k++) counts[qn_bin_of((kept[k] ^ flip) + lift, bin, 0)]++;
+}
+
+QN_TARGET QN_NOINLINE int64_t QN_(qn_bin_blocks)(
+    const int64_t *a, ptrdiff_t start, ptrdiff_t stop,
+    const int64_t *b, ptrdiff_t *first, ptrdiff_t m, qn_sink *sink)
+{
+    ptrdiff_t i = start, j = *first;
+    __m512i width_lanes = _mm512_set1_epi32((int)(uint32_t)(sink->high - sink->low));
+    uint32_t kept[QN_HITS + 2 * QN_BLOCK];
+    int count = 0;
+    for (; i + QN_BLOCK < stop && j < m; i += QN_BLOCK) {
+        int64_t base = a[i] + sink->low, next = a[i + QN_BLOCK] + sink->low;
+        int64_t last = a[i + QN_BLOCK - 1] + sink->high;
+        if (QN_UNLIKELY(next - base >= QN_SPAN_LIMIT)) {
+            qn_two_cursors(a, i, i + QN_BLOCK, b, m, &j, sink);
+            continue;
+        }
+        while (j < m && b[j] < base) j++;
+        __m512i lanes = (__m512i)QN_(qn_distances)(a + i, a[i]);
+        for (; j < m && b[j] < next; j++) QN_KEEP_ONE(b[j] - base);
+        for (ptrdiff_t k = j; k < m && b[k] <= last; k++) QN_KEEP_ONE(b[k] - base);
+    }
+    QN_(qn_bin_all)(kept, count, sink);
+    *first = j;
+    return i;
+}
+#undef QN_KEEP_ONE
+#endif
+
 QN_TARGET QN_NOINLINE void QN_(qn_blocks)(
     const int64_t *a, ptrdiff_t start, ptrdiff_t stop,
     const int64_t *b, ptrdiff_t j, ptrdiff_t m, qn_sink *sink)
 {
-    ptrdiff_t i = sink->kind == QN_COUNT
-                      ? QN_(qn_count_blocks)(a, start, stop, b, &j, m, sink)
-                      : QN_(qn_note_blocks)(a, start, stop, b, &j, m, sink);
+    ptrdiff_t i;
+    if (sink->kind == QN_COUNT) i = QN_(qn_count_blocks)(a, start, stop, b, &j, m, sink);
+#if QN_ISA == 2
+    else if (sink->kind == QN_HISTOGRAM) i = QN_(qn_bin_blocks)(a, start, stop, b, &j, m, sink);
+#endif
+    else i = QN_(qn_note_blocks)(a, start, stop, b, &j, m, sink);
     qn_two_cursors(a, i, stop, b, m, &j, sink);
 }
 

@@ -218,7 +218,7 @@ cdef tuple matched(
     streams.times[1], streams.length[1], streams.delay[1] = &b[0] if m else NULL, m, 0
     # The window holds what lies at most its width after the delayed tag of a.
     cuts = quiet_cuts(
-        &streams, <uint64_t>high - <uint64_t>low, spans(longest_of(&streams), threads)
+        &streams, <uint64_t>(high - low), spans(longest_of(&streams), threads)
     )
     of_a = np.empty(min(n, m), dtype=np.int64)
     of_b = np.empty(min(n, m), dtype=np.int64)

@@ -48,6 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if any(row.holds is False for row in rows) else 0
 
 
+def _plain(value: float) -> float | None:
+    """A number as JSON has it; numpy's own are no numbers to it."""
+    if not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(value)
+
+
 def report(name: str, rows: list[Row]) -> dict[str, object]:
     """The result as JSON holds it; a value that is not finite becomes null."""
     return {
@@ -57,7 +64,7 @@ def report(name: str, rows: list[Row]) -> dict[str, object]:
         "rows": [
             {
                 "what": row.what,
-                "value": row.value if math.isfinite(row.value) else None,
+                "value": _plain(row.value),
                 "unit": row.unit,
                 "target": row.target,
                 "holds": row.holds,

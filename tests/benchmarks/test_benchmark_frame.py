@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks import CannotRunError, Row, benchmark, best_of, frame, need
@@ -25,6 +26,13 @@ def test_the_list_names_the_kernels_and_imports_no_peer(capsys):
     assert {"coincidences", "histogram", "decode"} <= {line.split()[0] for line in lines}
     assert all(len(line.split()) > 3 for line in lines)
     assert not {"pycorrelate", "tomtag"} & set(sys.modules)
+
+
+def test_numbers_of_numpy_are_written_as_numbers(known, tmp_path):
+    known[:] = [Row("count", np.int64(3), ""), Row("share", np.float32(0.5), "")]
+    out = tmp_path / "rows.json"
+    assert main(["sums", "--json", str(out)]) == 0
+    assert [row["value"] for row in json.loads(out.read_text())["rows"]] == [3, 0.5]
 
 
 def test_rows_are_printed_and_written(known, capsys, tmp_path):

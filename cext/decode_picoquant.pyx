@@ -62,7 +62,7 @@ def decode_picoquant_t2(
     cdef int64_t limit = LIMIT_PS // resolution
     cdef Py_ssize_t n = rv.shape[0]
     threads = checked_threads("decode_picoquant_t2", threads, n)
-    parts = spans(n, threads)
+    parts = spans(n, threads) if threads > 1 else [(0, n)]
     # One walk knows its base and where to write as it goes; of several, each has to be told.
     places, bases = [0, n], [overflow_ticks]
     if len(parts) > 1:
@@ -84,17 +84,23 @@ def decode_picoquant_t2(
                 f"channels, expected at least {n}, one a record"
             )
 
-    def decode(part):
-        start, stop = parts[part]
-        room = slice(places[part], places[part + 1])
-        return t2_part(
-            rv[start:stop], kind, resolution, limit, bases[part], time_ps[room], channel[room],
-            level,
+    if len(parts) == 1:
+        tags, markers, overflows, base, too_late = t2_part(
+            rv, kind, resolution, limit, overflow_ticks, time_ps[:n], channel[:n], level
         )
+    else:
 
-    found = in_threads(decode, len(parts), threads)
-    tags, markers, overflows = (sum(column) for column in list(zip(*found, strict=True))[:3])
-    _, _, _, base, too_late = found[len(parts) - 1]
+        def decode(part):
+            start, stop = parts[part]
+            room = slice(places[part], places[part + 1])
+            return t2_part(
+                rv[start:stop], kind, resolution, limit, bases[part], time_ps[room],
+                channel[room], level,
+            )
+
+        found = in_threads(decode, len(parts), threads)
+        tags, markers, overflows = (sum(column) for column in list(zip(*found, strict=True))[:3])
+        _, _, _, base, too_late = found[len(parts) - 1]
     if too_late >= 0:
         raise ValueError(
             f"decode_picoquant_t2: the overflow record {too_late} brings the time beyond 2^62 ps"

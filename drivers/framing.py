@@ -6,6 +6,7 @@ object serves any number of links.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -70,6 +71,41 @@ class EitherEnd:
 LINE_CRLF = Until(b"\r\n")
 LINE_LF = Until(b"\n")
 ETB = Until(b"\x17")
+
+
+_JSON_TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\.)*"|["{}\[\]]')
+
+
+@dataclass(frozen=True, slots=True)
+class JsonStream:
+    """JSON objects or arrays one after the other; white space and `between` may part them."""
+
+    between: bytes = b""
+
+    def take(self, buffer: bytearray) -> bytes | None:
+        """See `Framing.take`; the text of one object or array, which may still be no valid JSON."""
+        skipped = len(buffer) - len(buffer.lstrip(b" \t\r\n" + self.between))
+        del buffer[:skipped]
+        if not buffer:
+            return None
+        if buffer[0] not in b"{[":
+            raise ProtocolError("expected a JSON object or array", bytes(buffer))
+        text = bytes(buffer)
+        depth = 0
+        for token in _JSON_TOKEN.finditer(text):
+            word = token.group()
+            if word == b'"':
+                # A string that has not ended; one with a control character never will.
+                if any(byte < 0x20 for byte in text[token.start() :]):
+                    raise ProtocolError("a control character in a JSON string", text)
+                break
+            depth += (word in b"{[") - (word in b"}]")
+            if depth == 0:
+                del buffer[: token.end()]
+                return text[: token.end()]
+        if len(buffer) > MAX_FRAME_BYTES:
+            raise ProtocolError(f"no end of a JSON object in {len(buffer)} bytes", bytes(buffer))
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ from drivers.framing import (
     Anything,
     EitherEnd,
     Framing,
+    JsonStream,
     LengthCrc,
     Until,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "Instrument",
     "InstrumentError",
     "InstrumentProblem",
+    "JsonStream",
     "Laser",
     "LengthCrc",
     "Lines",

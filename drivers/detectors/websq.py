@@ -27,7 +27,7 @@ from drivers.errors import (
     Refused,
     Timeout,
 )
-from drivers.framing import ETB, LINE_LF
+from drivers.framing import ETB, LINE_LF, JsonStream
 from drivers.links.base import Link
 from drivers.plugin import Asking, Manifest
 
@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 COUNTS_PORT = 12345
 CONFIRM_LIMIT_S = 3.0
 _ASK_AGAIN_S = 0.5
-_DECODER = json.JSONDecoder()
+# The box may put several objects between two marks.
+_OBJECTS = JsonStream(ETB.mark)
 _OPTIONS = {"counts_port", "counts_resource", "max_bias_ua", "max_trigger_mv"}
 _SETTINGS = ("measurement_period_ms", "trigger_mv", "bias_ua", "enabled")
 _HOST = re.compile(r"tcp://(\[[^\]]+\]|[^:/]+):\d+/?|TCPIP\d*::([^:]+)::\d+::SOCKET", re.IGNORECASE)
@@ -271,15 +272,15 @@ class WebSq(Detector, NanowireBias):
 
     async def _read_labels(self) -> None:
         while True:
-            message = await self.link.receive(ETB, timeout_s=None, command="(labels)")
-            for item in self._objects(message):
-                self._messages += 1
-                label, value = item.get("label"), item.get("value")
-                if isinstance(label, str) and isinstance(value, dict):
-                    # An answer to labelProps tells bounds and units beside the value.
-                    self._take_label(label, value.get("value"), pushed=False)
-                elif isinstance(label, str):
-                    self._take_label(label, value, pushed=True)
+            message = await self.link.receive(_OBJECTS, timeout_s=None, command="(labels)")
+            item = self._object(message)
+            self._messages += 1
+            label, value = item.get("label"), item.get("value")
+            if isinstance(label, str) and isinstance(value, dict):
+                # An answer to labelProps tells bounds and units beside the value.
+                self._take_label(label, value.get("value"), pushed=False)
+            elif isinstance(label, str):
+                self._take_label(label, value, pushed=True)
             self._news.set()
 
     def _take_label(self, label: str, value: Any, *, pushed: bool) -> None:
@@ -294,20 +295,14 @@ class WebSq(Detector, NanowireBias):
                 log.warning("%s: %s: %s", self.link.owner, *error)
             self._error = error
 
-    def _objects(self, message: bytes) -> list[dict[str, Any]]:
-        """All JSON objects of one message: the box may put several into one."""
+    def _object(self, message: bytes) -> dict[str, Any]:
         try:
-            text = message.decode().strip()
-            found = []
-            while text:
-                item, end = _DECODER.raw_decode(text)
-                if not isinstance(item, dict):
-                    raise ValueError("not an object")
-                found.append(item)
-                text = text[end:].lstrip()
+            item = json.loads(message)
         except ValueError:
-            raise self._garbled("expected JSON objects", message, "(labels)") from None
-        return found
+            item = None
+        if not isinstance(item, dict):
+            raise self._garbled("expected a JSON object", message, "(labels)")
+        return item
 
     async def _read_counts(self, counts: Link) -> None:
         await counts.receive(LINE_LF, timeout_s=None, command="(counts)")  # may begin in the middle

@@ -1,7 +1,9 @@
 """Framings take whole messages out of any cut of the bytes."""
 
+import json
 import zlib
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from drivers.framing import (
     Anything,
     EitherEnd,
     Framing,
+    JsonStream,
     LengthCrc,
     Until,
 )
@@ -112,3 +115,38 @@ def test_an_endless_line_is_garbage() -> None:
     assert LINE_LF.take(buffer) is None
     with pytest.raises(ProtocolError, match="no b'"):
         LINE_LF.take(buffer + b"x")
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.lists(st.integers())),
+        max_size=5,
+    ),
+    st.data(),
+)
+def test_json_objects_are_parted_however_they_arrive(
+    objects: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    between = data.draw(st.sampled_from([b"", b"\x17", b" \r\n", b"\x17\n"]))
+    ascii_only = data.draw(st.booleans())
+    stream = b"".join(json.dumps(o, ensure_ascii=ascii_only).encode() + between for o in objects)
+    cut = data.draw(st.integers(0, len(stream)))
+    framing, buffer, found = JsonStream(b"\x17"), bytearray(), []
+    for piece in (stream[:cut], stream[cut:]):
+        buffer += piece
+        while (message := framing.take(buffer)) is not None:
+            found.append(json.loads(message))
+    assert found == objects
+    assert not buffer.strip(b"\x17 \r\n")
+
+
+@pytest.mark.parametrize("garbage", [b"x{}", b"1", b"\xff\xfe", b'{"a": "b\x17', b"]"])
+def test_what_can_be_no_json_object_is_refused_at_once(garbage: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        JsonStream(b"\x17").take(bytearray(garbage))
+    assert JsonStream(b"\x17").take(bytearray(b'{"a": "b')) is None
+
+
+def test_an_endless_json_object_is_garbage() -> None:
+    with pytest.raises(ProtocolError, match="no end of a JSON object"):
+        JsonStream().take(bytearray(b"[" * (MAX_FRAME_BYTES + 1)))

@@ -1,4 +1,4 @@
-"""S-Fifteen's own client against the simulated detector."""
+"""S-Fifteen's own client against the simulated detector and time tagger."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from sim_backends.avalanche import AvalancheDiode
+from sim_backends.bench import Bench
 from sim_backends.detectors import DetectorBank
 from sim_backends.instruments.sfifteen_spd import SFifteenSpd
-from sim_backends.lab import DetectorConfig
+from sim_backends.lab import DetectorConfig, LabConfig
+from sim_backends.truth import TruthLog
 from tests.oracles.judge import judged, needs_oracles, on_pty
 
 pytestmark = needs_oracles
@@ -46,3 +48,38 @@ async def test_s15lib_biases_and_counts(tmp_path: Path) -> None:
     assert told["hvolt"] == 150.0
     assert told["counts"] == pytest.approx(2000, rel=0.2)
     assert (told["time"], told["off"]) == (500.0, 0.0)
+
+
+async def test_s15lib_takes_counts_and_tags_from_the_tdc1(tmp_path: Path) -> None:
+    detectors = {
+        "channels": 2,
+        "efficiency": 0.8,
+        "full_bias_ua": 20.0,
+        "dark_cps": 5000.0,
+        "jitter_ps": 80.0,
+        "dead_time_ns": 60.0,
+    }
+    config = LabConfig.model_validate(
+        {
+            "lab": {"seed": 7},
+            "detectors": {"d": detectors},
+            "taggers": {"t": {"inputs": {1: "d.1", 2: "d.2"}}},
+            "instruments": {"box": {"type": "tdc1", "of": "taggers.t", "pty": "box"}},
+        }
+    )
+    bench = Bench(config, TruthLog(None))
+    bank = bench.world.detectors["d"]
+    bank.enabled, bank.bias_ua = True, [20.0, 20.0]
+    life = asyncio.create_task(bench.run())
+    try:
+        async with on_pty(bench.sockets["box"]["pty"], tmp_path / "box") as path:
+            told = await judged("s15lib_tdc1.py", path)
+    finally:
+        life.cancel()
+    times_ns, patterns = np.array(told["times_ns"]), np.array(told["patterns"])
+    assert told["modes"] == ["singles", "timestamp"]
+    assert [round(count, -3) for count in told["counts"]] == [5000, 5000, 0, 0]
+    assert np.all(np.diff(times_ns) >= 0)
+    assert (times_ns[-1] - times_ns[0]) * 1e-9 == pytest.approx(1.0, abs=0.15)
+    assert np.count_nonzero(patterns) == pytest.approx(10_000, rel=0.15)
+    assert set(np.unique(patterns).tolist()) <= {0, 1, 2, 3}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from toptica.lasersdk.asyncio.client import Client, NetworkConnection, UserLevel
 from toptica.lasersdk.client import DecopError
@@ -16,11 +14,9 @@ from toptica.lasersdk.client import NetworkConnection as BlockingConnection
 from toptica.lasersdk.dlcpro.v3_2_0 import DLCpro
 
 from sim_backends.instruments.dlcpro import DlcPro
-from sim_backends.lab import LabConfig, LaserConfig
+from sim_backends.lab import LaserConfig
 from sim_backends.lasers import LaserModel
-from sim_backends.mount import PtyMount, TcpMount, listen_on
-from sim_backends.serve import Bench
-from sim_backends.truth import TruthLog
+from sim_backends.mount import TcpMount, listen_on
 
 
 @asynccontextmanager
@@ -97,50 +93,3 @@ async def test_toptica_asyncio_clients_share_the_dlc_pro() -> None:
         level = await first.change_ul(UserLevel.MAINTENANCE, "CAUTION")
         assert level == UserLevel.MAINTENANCE
         assert await second.get("ul", int) == int(UserLevel.NORMAL)
-
-
-async def test_s15lib_takes_counts_and_tags_from_the_tdc1(tmp_path: Path) -> None:
-    pytest.importorskip("S15lib", reason="S15lib, the TDC1 vendor's client, is not installed")
-    from S15lib.instruments import TimestampTDC1
-
-    detectors = {
-        "channels": 2,
-        "efficiency": 0.8,
-        "full_bias_ua": 20.0,
-        "dark_cps": 5000.0,
-        "jitter_ps": 80.0,
-        "dead_time_ns": 60.0,
-    }
-    config = LabConfig.model_validate(
-        {
-            "lab": {"seed": 7},
-            "detectors": {"d": detectors},
-            "taggers": {"t": {"inputs": {1: "d.1", 2: "d.2"}}},
-            "instruments": {"box": {"type": "tdc1", "of": "taggers.t", "pty": "box"}},
-        }
-    )
-    bench = Bench(config, TruthLog(None))
-    bank = bench.world.detectors["d"]
-    bank.enabled, bank.bias_ua = True, [20.0, 20.0]
-    mount = PtyMount(bench.sockets["box"]["pty"], tmp_path / "box")
-    mount.start()
-
-    def session() -> tuple[tuple[int, ...], Any, Any]:
-        box = TimestampTDC1(str(mount.link))
-        assert box.mode == "singles"
-        counts = box.get_counts(1)
-        times_ns, patterns = box.get_timestamps(1.0, legacy=False)
-        assert box.mode == "timestamp"
-        return counts, times_ns, patterns
-
-    life = asyncio.create_task(bench.run())
-    try:
-        counts, times_ns, patterns = await asyncio.to_thread(session)
-    finally:
-        life.cancel()
-        mount.stop()
-    assert [round(count, -3) for count in counts] == [5000, 5000, 0, 0]
-    assert np.all(np.diff(times_ns) >= 0)
-    assert (times_ns[-1] - times_ns[0]) * 1e-9 == pytest.approx(1.0, abs=0.15)
-    assert np.count_nonzero(patterns) == pytest.approx(10_000, rel=0.15)
-    assert set(np.unique(patterns)) <= {0, 1, 2, 3}

@@ -24,7 +24,8 @@ LIMIT_BYTES = 256 * 1024
 
 def test_there_is_a_case_for_every_type() -> None:
     made_here = [name for name, kind in CATALOGUE.items() if not kind.from_file]
-    assert len(CASES) == len(made_here)
+    # A type may have several: a device of the open protocol with modes and without.
+    assert len({case.driver for case in CASES.values()}) == len(made_here)
 
 
 class Recorded:

@@ -9,7 +9,8 @@ For streams in chunks there are `PairCounter`, `NearestMatcher`, `PairMatcher` a
 64 in one merged stream, `FoldMatcher` for several streams and `PhaseHistogram` for one.
 
 Two recordings of one light by free-running clocks: `synchronise(a, b, Search(...))` finds and
-follows the offset, `examine` says what is wrong with them, `stability` how steady the clocks are.
+follows the offset, `can_support` says beforehand whether rates and span suffice,
+`examine` what is wrong with the recordings, `stability` how steady the clocks are.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from qnodeos.delay_histograms import (
     delay_histograms,
     find_single_peak,
 )
-from timing.acquire import Acquisition, NoCorrelation, Search
+from timing.acquire import Acquisition, NoCorrelation, Search, Support, can_support
 from timing.conditioning import (
     ChannelDelays,
     DeadTime,
@@ -95,6 +96,7 @@ __all__ = [
     "Semantics",
     "StabilityPoint",
     "StreamMerge",
+    "Support",
     "SyncedFiles",
     "TagBatch",
     "TagPacker",
@@ -104,6 +106,7 @@ __all__ = [
     "accidental_coincidences",
     "analyze_pair",
     "bin_on_grid",
+    "can_support",
     "confirmed_unit",
     "count_coincidences",
     "count_with_accidentals",

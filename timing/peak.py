@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from timing.tags import TimesPs
-
 Floats = NDArray[np.float64]
 
 
@@ -23,16 +21,6 @@ def log_tail(count: float, mean: float) -> float:
     if mean <= 0:
         return -math.inf
     return -(count * math.log(count / mean) - count + mean)
-
-
-def near_pairs(a: TimesPs, b: TimesPs, low_ps: int, high_ps: int) -> tuple[TimesPs, TimesPs]:
-    """Indices (of a, of b) of all pairs with low_ps <= b - a < high_ps; a, b ascending."""
-    first = np.searchsorted(b, a + low_ps)
-    count = np.searchsorted(b, a + high_ps) - first
-    of_a = np.repeat(np.arange(len(a)), count)
-    starts = np.cumsum(count) - count
-    of_b = np.arange(len(of_a)) - np.repeat(starts - first, count)
-    return of_a, of_b
 
 
 @dataclass(frozen=True, slots=True)

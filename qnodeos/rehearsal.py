@@ -85,6 +85,8 @@ class Rehearsal:
     executor: Executor = field(default_factory=Executor)
     """Stands for a process: the virtual loop calls in place whatever it is given."""
     nodes: dict[str, Node] = field(default_factory=dict)
+    tolerant: bool = False
+    """Services may fail, as they are started again; else `lasts` raises what one failed with."""
     _stops: dict[str, asyncio.Event] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _births: dict[str, int] = field(default_factory=dict)
@@ -125,6 +127,13 @@ class Rehearsal:
             if task in done:
                 task.result()
                 raise RuntimeError(f"node {name} has ended by itself")
+        if not self.tolerant:
+            for name, node in self.nodes.items():
+                for watched in node.supervision.watched.values():
+                    if watched.failures:
+                        raise RuntimeError(
+                            f"service {watched.service.name} of {name} has failed: {watched.reason}"
+                        ) from watched.error
 
 
 @asynccontextmanager

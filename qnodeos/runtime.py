@@ -1,7 +1,7 @@
 """One node, from its configuration to a running process and back down in order.
 
-Up: store, bus, wire, instruments with their guard, links, applications. Down: the other way round,
-so that no emission outlives its owner and nothing that was delivered goes unwritten.
+Up: store, bus, wire, instruments with their guard, links, what uses them. Down: the other way
+round, so that no emission outlives its owner and nothing that was delivered goes unwritten.
 """
 
 from __future__ import annotations
@@ -9,59 +9,29 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 from drivers.claims import Claims
 from drivers.guard_inside import guard_inside
-from drivers.links.memory import Registry
 from drivers.safety import GuardProcess
 from link_layer.messages import AppMessage, Message
-from qnodeos.apps import correlations, teleport
 from qnodeos.apps.channel import Channel
+from qnodeos.assembly import make_apps, make_link
 from qnodeos.bus import Bus
-from qnodeos.bus_memory import MemoryBroker
-from qnodeos.config import MemoryLinkTable, MidpointTable, NodeConfig, PhotonicLinkTable
-from qnodeos.context import NodeContext
+from qnodeos.config import NodeConfig
 from qnodeos.errors import UserError
 from qnodeos.instruments import Rack
-from qnodeos.memory_link import MemoryLink
-from qnodeos.midpoint import Midpoint
-from qnodeos.photonic import PhotonicLink
-from qnodeos.status import Reports, publish_status
+from qnodeos.node_parts import App, Link, NodeParts, Surroundings
+from qnodeos.services import LINKS, USERS, made
+from qnodeos.status import Status, publish_status
 from qnodeos.store import Store
-from qnodeos.wire import PeerStatus, Wire
+from qnodeos.supervising import Service, Supervision, Watched
+from qnodeos.wire import PeerStatus, Received, Wire
 from qnodeos.wire_memory import SCHEME as MEMORY_SCHEME
-from qnodeos.wire_memory import Exchange
 
-Link = MemoryLink | PhotonicLink | Midpoint
-App = teleport.Sender | teleport.Receiver | correlations.Asker | correlations.Taker
-
-
-def _drawn() -> int:
-    # 63 bits, so that it also fits the signed integers of databases.
-    return secrets.randbits(63)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a node meets outside of its own code; as it stands here, the real world.
-
-    `wall`: seconds since 1970. `boot`: draws the number of this start of the node. `executor`:
-    where long computing goes, by default a process when it is needed. `memory`, `exchange` and
-    `broker`: the far ends of `mem://` instruments, wires and buses, in a process that holds a whole
-    network.
-    """
-
-    wall: Callable[[], float] = time.time
-    boot: Callable[[], int] = field(default=_drawn)
-    executor: Executor | None = None
-    memory: Registry | None = None
-    exchange: Exchange | None = None
-    broker: MemoryBroker | None = None
+__all__ = ["App", "Link", "Node", "Surroundings"]
 
 
 class Node:
@@ -80,49 +50,67 @@ class Node:
         self.config = config
         self.name = config.node.name
         around = surroundings or Surroundings()
-        loop = asyncio.get_running_loop()
-        self._clock = loop.time
-        self._rng = random.Random(secrets.randbits(64) if seed is None else seed)
-        self._executor = around.executor
+        self._clock = asyncio.get_running_loop().time
         _check_memory(config, around)
-        self.bus = Bus(config.bus.url, self.name, broker=around.broker)
-        self.store = Store(
-            config.node.data_dir / "journal.sqlite",
-            clock=self._clock,
-            wall=around.wall,
-            on_problem=self._store_changed,
-        )
-        self.wire: Wire[Message] = Wire(
-            config.wire,
-            self.name,
-            Message,
-            on_peer=self._peer_changed,
-            boot=around.boot(),
-            carrier=around.exchange.carrier(config.wire, self.name) if around.exchange else None,
-        )
-        self.rack = Rack(
-            config,
-            clock=self._clock,
-            rng=self._rng,
-            store=self.store,
-            bus=self.bus,
-            claims=Claims(wall=around.wall),
-            memory=around.memory,
-            start_guard=(
-                GuardProcess.start if around.memory is None else guard_inside(around.memory)
-            ),
-        )
+        self.parts = self._parts(config, around, seed)
         self._peers: dict[str, tuple[bool, int | None]] = {}
-        self.links: dict[str, Link] = {name: self._link(name) for name in config.links}
-        self.channels: dict[str, Channel] = {}
-        self.apps: dict[str, App] = {}
-        self._make_apps()
+        self.parts.links = {
+            name: make_link(name, self.parts, self._peer_up) for name in config.links
+        }
+        self.parts.apps = make_apps(self.parts)
+        self._links = made(LINKS, self.parts)
+        self._users = made(USERS, self.parts)
+
+    # What siblings, tests and reports look at.
+
+    @property
+    def store(self) -> Store:
+        """The journal's writer."""
+        return self.parts.store
+
+    @property
+    def bus(self) -> Bus:
+        """State and alarms."""
+        return self.parts.bus
+
+    @property
+    def wire(self) -> Wire[Message]:
+        """The connection to the peers."""
+        return self.parts.wire
+
+    @property
+    def rack(self) -> Rack:
+        """The instruments."""
+        return self.parts.rack
+
+    @property
+    def links(self) -> dict[str, Link]:
+        """By name."""
+        return self.parts.links
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """Where applications of two ends talk, by purpose."""
+        return self.parts.channels
+
+    @property
+    def apps(self) -> dict[str, App]:
+        """Resident applications, by name."""
+        return self.parts.apps
+
+    @property
+    def supervision(self) -> Supervision:
+        """How the services are."""
+        return self.parts.supervision
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` is set; ends with everything in its safe state."""
+        """Run until `stop` is set; ends with everything in its safe state.
+
+        Raises UserError for a mistake found at the start, ServiceLost when a vital service is lost.
+        """
         async with (
-            _while(self.store.run(), "store", self.store.close),
-            _while(self.bus.run(), "bus", self.bus.close),
+            _while(self._kept(Service("journal", self.store.run, vital=True)), self.store.close),
+            _while(self._kept(Service("bus", self.bus.run)), self.bus.close),
         ):
             self.store.event(
                 "start",
@@ -136,28 +124,22 @@ class Node:
                 self.store.event("stop", {"node": self.name})
 
     async def _run_services(self, stop: asyncio.Event) -> None:
+        parts: dict[str, Callable[[], Status]] = {
+            each.name: each.status for each in (*self._links, *self._users) if each.status
+        }
+        status = Service("status", lambda: publish_status(self.bus, self.store, parts, self._clock))
         async with (
-            _while(self.rack.run(), "instruments"),
-            _while(self._dispatch(), "dispatch"),
-            _while(self._serve(), "services"),
+            _while(self._kept(Service("instruments", self.rack.run))),
+            _while(self._kept(*self._links)),
+            _while(self._kept(Service("dispatch", self._dispatch, vital=True))),
+            _while(self._kept(*self._users, status)),
         ):
             self.bus.set_state("ready")
             await stop.wait()
             self.store.event("stopping", {"node": self.name})
 
-    async def _serve(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for name, link in self.links.items():
-                tasks.create_task(link.run(), name=f"link {name}")
-            for name, app in self.apps.items():
-                tasks.create_task(app.run(), name=f"application {name}")
-            parts: dict[str, Reports] = {
-                **{f"link-{name}": link for name, link in self.links.items()},
-                **{f"app-{name}": app for name, app in self.apps.items()},
-            }
-            tasks.create_task(
-                publish_status(self.bus, self.store, parts, self._clock), name="status"
-            )
+    def _kept(self, *services: Service) -> Coroutine[Any, Any, None]:
+        return self.supervision.run(services)
 
     async def _dispatch(self) -> None:
         while True:
@@ -170,7 +152,17 @@ class Node:
                 continue
             link = self.links.get(message.link)
             if link is not None:
-                link.handle(received.peer, message)
+                self._hand_over(message.link, link, received)
+
+    def _hand_over(self, name: str, link: Link, received: Received[Message]) -> None:
+        """A link that fails at a message is in no known state: it alone is started anew."""
+        try:
+            link.handle(received.peer, received.message)
+        except Exception as error:
+            self.supervision.fail(f"link-{name}", error)
+
+    def _peer_up(self, peer: str) -> bool:
+        return self._peers.get(peer, (False, None))[0]
 
     def _peer_changed(self, status: PeerStatus) -> None:
         """Tell links, bus and journal of a peer that came, went, or is a new process."""
@@ -184,8 +176,32 @@ class Node:
         self.store.event(
             "peer", {"peer": status.name, "state": status.state, "reason": status.reason}
         )
-        for link in self.links.values():
-            link.peer_changed(status.name, up=up, restarted=restarted)
+        for name, link in self.links.items():
+            try:
+                link.peer_changed(status.name, up=up, restarted=restarted)
+            except Exception as error:
+                self.supervision.fail(f"link-{name}", error)
+
+    def _service_changed(self, watched: Watched) -> None:
+        name = watched.service.name
+        if watched.failures == 0:
+            return  # nothing to tell of a service that does what it should
+        self.bus.publish("services", name, watched.state)
+        self.bus.publish("services", f"{name}-failures", watched.failures)
+        self.store.event(
+            "service",
+            {
+                "name": name,
+                "state": watched.state,
+                "failures": watched.failures,
+                "reason": watched.reason,
+            },
+        )
+        if watched.state in ("restarting", "crash-loop"):
+            said = "fails again and again" if watched.state == "crash-loop" else "has failed"
+            self.bus.alarm(f"service-{name}", f"{name} {said}: {watched.reason}")
+        else:
+            self.bus.clear_alarm(f"service-{name}")
 
     def _store_changed(self, problem: str) -> None:
         if problem:
@@ -193,75 +209,50 @@ class Node:
         else:
             self.bus.clear_alarm("journal")
 
-    def _link(self, name: str) -> Link:
-        table = self.config.links[name]
-        context = NodeContext(
-            name=self.name,
-            node_id=self.config.node.id,
-            send=self.wire.send,
-            peer_up=lambda peer: self._peers.get(peer, (False, None))[0],
-            clock=self._clock,
-            rng=random.Random(self._rng.getrandbits(64)),
-            store=self.store,
-            bus=self.bus,
+    def _parts(self, config: NodeConfig, around: Surroundings, seed: int | None) -> NodeParts:
+        clock, boot = self._clock, around.boot()
+        rng = random.Random(secrets.randbits(64) if seed is None else seed)
+        bus = Bus(config.bus.url, self.name, broker=around.broker)
+        store = Store(
+            config.node.data_dir / "journal.sqlite",
+            clock=clock,
+            wall=around.wall,
+            on_problem=self._store_changed,
         )
-        supervisors = self.rack.supervisors
-        match table:
-            case MidpointTable():
-                return Midpoint(name, table, context, supervisor=supervisors[table.device])
-            case MemoryLinkTable():
-                return MemoryLink(
-                    name,
-                    table,
-                    context,
-                    peer_id=self.config.wire.peers[table.peer].id,
-                    supervisor=supervisors[table.device],
-                )
-            case PhotonicLinkTable():
-                return PhotonicLink(
-                    name,
-                    table,
-                    context,
-                    peer_id=self.config.wire.peers[table.peer].id,
-                    tagger=supervisors[table.tagger],
-                    analyzer=supervisors[table.analyzer],
-                    reference=supervisors[table.reference] if table.reference else None,
-                    executor=self._executor,
-                )
-
-    def _make_apps(self) -> None:
-        tables = self.config.applications
-        if tables.teleport is not None:
-            link = self.links[tables.teleport.link]
-            assert isinstance(link, MemoryLink)  # checked with the configuration
-            channel = self._channel(teleport.PURPOSE, link.config.peer)
-            if tables.teleport.role == "sender":
-                self.apps["teleport"] = teleport.Sender(
-                    link,
-                    channel,
-                    self.store,
-                    pairs_per_request=tables.teleport.pairs_per_request or 1,
-                    fidelity=tables.teleport.fidelity or 0.5,
-                )
-            else:
-                self.apps["teleport"] = teleport.Receiver(link, channel, self.store, self._clock)
-        if tables.correlations is not None:
-            photonic = self.links[tables.correlations.link]
-            assert isinstance(photonic, PhotonicLink)
-            if tables.correlations.role == "sender":
-                self.apps["correlations"] = correlations.Asker(
-                    photonic,
-                    self.store,
-                    pairs_per_request=tables.correlations.pairs_per_request or 1,
-                    fidelity=tables.correlations.fidelity or 0.5,
-                )
-            else:
-                self.apps["correlations"] = correlations.Taker(photonic)
-
-    def _channel(self, app: str, peer: str) -> Channel:
-        channel = Channel(app, lambda message: self.wire.send(peer, message))
-        self.channels[app] = channel
-        return channel
+        wire: Wire[Message] = Wire(
+            config.wire,
+            self.name,
+            Message,
+            on_peer=self._peer_changed,
+            boot=boot,
+            carrier=around.exchange.carrier(config.wire, self.name) if around.exchange else None,
+        )
+        rack = Rack(
+            config,
+            clock=clock,
+            rng=rng,
+            store=store,
+            bus=bus,
+            claims=Claims(wall=around.wall),
+            memory=around.memory,
+            start_guard=(
+                GuardProcess.start if around.memory is None else guard_inside(around.memory)
+            ),
+        )
+        return NodeParts(
+            name=self.name,
+            config=config,
+            boot=boot,
+            clock=clock,
+            wall=around.wall,
+            rng=rng,
+            executor=around.executor,
+            store=store,
+            bus=bus,
+            wire=wire,
+            rack=rack,
+            supervision=Supervision(clock, self._service_changed),
+        )
 
 
 def _check_memory(config: NodeConfig, around: Surroundings) -> None:
@@ -282,14 +273,13 @@ def _check_memory(config: NodeConfig, around: Surroundings) -> None:
 
 @asynccontextmanager
 async def _while(
-    service: Coroutine[None, None, None],
-    name: str,
-    close: Callable[[], Coroutine[None, None, None]] | None = None,
+    services: Coroutine[Any, Any, None],
+    close: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> AsyncIterator[None]:
-    """Run a service beside the body: its failure ends the body, and the body's end ends it."""
+    """Run services beside the body: their failure ends the body, and the body's end ends them."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(service, name=name)
+            task = tasks.create_task(services)
             try:
                 yield
             finally:

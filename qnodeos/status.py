@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from qnodeos.bus import Bus
 from qnodeos.store import Store
@@ -14,23 +13,15 @@ INTERVAL_S = 0.5
 Status = dict[str, float | int | str | bool]
 
 
-class Reports(Protocol):
-    """Anything that can say how it is."""
-
-    def status(self) -> Status:
-        """Figures by name, with their unit in the name; unknown ones are left out."""
-        ...
-
-
 async def publish_status(
-    bus: Bus, store: Store, parts: Mapping[str, Reports], clock: Callable[[], float]
+    bus: Bus, store: Store, parts: Mapping[str, Callable[[], Status]], clock: Callable[[], float]
 ) -> None:
     """Publish the status of every part under its name; journal it at every second turn."""
     turn = 0
     while True:
         turn += 1
         for name, part in parts.items():
-            status = part.status()
+            status = part()
             for figure, value in status.items():
                 bus.publish(name, figure, value)
             if turn % 2 == 0:

@@ -1,0 +1,56 @@
+"""What runs on a node, in which order: here a part of the OS is hooked in, one line each.
+
+A factory is given the node's parts and yields `Service`s: how to run it, and, as far as it has
+them, its figures, what to do when the node drains, and how to clean up when it fails. Links are up
+before what uses them, and down after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from link_layer.messages import ErrorCode
+from qnodeos.memory_link import MemoryLink
+from qnodeos.midpoint import Midpoint
+from qnodeos.node_parts import Link, NodeParts
+from qnodeos.supervising import Service
+
+Factory = Callable[[NodeParts], Iterable[Service]]
+
+
+def link_services(parts: NodeParts) -> Iterable[Service]:
+    """One a link; the pairs and requests of one that failed are given up at both ends."""
+    for name, link in parts.links.items():
+        yield Service(f"link-{name}", link.run, status=link.status, failed=partial(_give_up, link))
+
+
+def app_services(parts: NodeParts) -> Iterable[Service]:
+    """The resident applications of the configuration."""
+    for name, app in parts.apps.items():
+        yield Service(f"app-{name}", app.run, status=app.status)
+
+
+LINKS: tuple[Factory, ...] = (link_services,)
+"""What makes entanglement; runs once the instruments are supervised."""
+
+USERS: tuple[Factory, ...] = (app_services,)
+"""What uses it: applications, hosts of processes, the API, verification, calibration.
+
+To add one: a factory above that yields its `Service`, and its name here.
+"""
+
+
+def made(factories: Iterable[Factory], parts: NodeParts) -> list[Service]:
+    """The services that these factories make of the parts."""
+    return [service for factory in factories for service in factory(parts)]
+
+
+def _give_up(link: Link, reason: str) -> None:
+    """What a link had in hand when it failed is in no known state: nobody is to use it."""
+    if isinstance(link, Midpoint):
+        return
+    text = f"the link's service failed: {reason}"
+    link.desk.end_all(ErrorCode.OTHER, text)
+    if isinstance(link, MemoryLink):
+        link.keeper.drop_all(text, tell_peer=True)

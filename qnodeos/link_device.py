@@ -20,7 +20,8 @@ class LinkDevice:
     """What a link needs of its device, whether it is there or not.
 
     `heralded` is called with every herald that belongs to the last `start`; `came` when the device
-    is there with its numbers, `went` with the reason when it is not any more.
+    is there with its numbers, `went` with the reason when it is not any more. Of a device with
+    several optical ports all this is about one, `port`.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class LinkDevice:
         heralded: Callable[[DeviceHerald], None],
         came: Callable[[DeviceCapabilities], None],
         went: Callable[[str], None],
+        port: int = 0,
     ):
         self.capabilities: DeviceCapabilities | None = None
         self.stale_heralds = 0
         self._name, self._supervisor = name, supervisor
         self._heralded, self._came, self._went = heralded, came, went
+        self._port = port
         self._first_slot: int | None = None
         self._early: DeviceHerald | None = None
 
@@ -51,7 +54,7 @@ class LinkDevice:
         """Attempt; only heralds from now on count. Raises InstrumentProblem."""
         # A herald may be read before the reply that says which slots count: it is kept till then.
         self._first_slot = self._early = None
-        self._first_slot = await self.device.start()
+        self._first_slot = await self.device.start(port=self._port)
         self._hear_early()
 
     def failed(self, problem: InstrumentProblem) -> None:
@@ -64,11 +67,10 @@ class LinkDevice:
             try:
                 await self._supervisor.wait_online(ONLINE_LIMIT_S)
                 device = self.device
-                capabilities = await device.capabilities()
-                self._check(capabilities)
+                capabilities = self._checked(await device.capabilities())
                 self.capabilities = capabilities
                 self._came(capabilities)
-                async for herald in device.heralds():
+                async for herald in device.heralds(self._port):
                     self._hear(herald)
             except InstrumentProblem as problem:
                 if self.capabilities is not None:
@@ -77,12 +79,14 @@ class LinkDevice:
                 self._supervisor.report(problem)
                 await asyncio.sleep(RETRY_S)
 
-    def _check(self, numbers: DeviceCapabilities) -> None:
-        """Refuse numbers that no qubit can have, and devices that leave heralding to the host.
+    def _checked(self, told: DeviceCapabilities) -> DeviceCapabilities:
+        """The numbers at this link's port; refuses some that no qubit can have, and devices that
+        leave heralding to the host.
 
         A midpoint has no qubits. Raises ProtocolError.
         """
         try:
+            numbers = told.at_port(self._port)
             if numbers.herald_mode != "hardware":
                 raise ValueError(
                     f"herald mode {numbers.herald_mode!r}, expected one that stops at its herald"
@@ -91,6 +95,7 @@ class LinkDevice:
                 Coherence(numbers.t1_s, numbers.t2_s)
             if not 0 <= numbers.readout_error < 0.5:
                 raise ValueError(f"readout error {numbers.readout_error}, expected 0 to below 0.5")
+            return numbers
         except ValueError as error:
             raise ProtocolError(
                 f"the device cannot serve this link: {error}", b"", owner=self._name

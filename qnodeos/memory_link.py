@@ -90,6 +90,7 @@ class MemoryLink:
             heralded=self._device_heralded,
             came=self._device_came,
             went=self._device_went,
+            port=config.port,
         )
         self.keeper = PairKeeper(name, context, self.device, self._tell_peer, self.counters)
         self.desk: Desk[Pair] = Desk(

@@ -229,6 +229,9 @@ class MemoryConfig(Table):
 class MidpointConfig(Table):
     """Heralding between two memories by two clicks or by one; `efficiency` is emission to click.
 
+    A memory that is an end of several midpoints has an optical port for each, numbered from 0 in
+    the order of the midpoints in the file, and attempts at one of them at a time.
+
     `visibility` is the photons' overlap in all but time, of which `photons` tell. A single click
     needs the `bright_population` of both ends; its phase is noisy by `phase_sigma_deg`, and
     `double_excitation` is the chance that an emitter gave two photons. `duty` is the share of
@@ -468,18 +471,9 @@ def _check_references(config: LabConfig, path: Path) -> None:
                     f"found {wire!r}; expected {bank}.1 to "
                     f"{bank}.{config.detectors[bank].channels}",
                 )
-    linked: dict[str, str] = {}
     for name, midpoint in config.midpoints.items():
         for end in midpoint.ends:
             known(f"midpoints.{name}.ends", end, "memories")
-            if end in linked:
-                raise LabError(
-                    path,
-                    f"midpoints.{name}.ends",
-                    f"found {end!r}, which is an end of midpoint {linked[end]!r} already; "
-                    "expected one midpoint a memory",
-                )
-            linked[end] = name
         kinds = {end: config.memories[end].attempt_modes > 0 for end in midpoint.ends}
         if len(set(kinds.values())) > 1:
             raise LabError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from sim_backends.clocks import FreeRunningClock
 from sim_backends.device_fault import (
     BAD_REQUEST,
     DEVICE_FAULT,
+    MODE_GONE,
     NO_SUCH,
     QUBIT_STATE,
     DeviceFault,
@@ -50,7 +51,11 @@ class MemoryDevice:
     A move costs its qubit one two-qubit gate's error, and the state where the mode moved to does
     not take it. A gate flips the phase of held neighbours with the crosstalk of the lab's table;
     the attribute `crosstalk`, of a fault, is the probability that an operation depolarises each
-    qubit that it is not about. `attempts` is None for a device that no midpoint serves.
+    qubit that it is not about.
+
+    Each of `lines` is the trigger line of a midpoint at one of its optical ports, numbered from 0.
+    There is one emitter, so it attempts at one port at a time, and labelled modes are of the port
+    of the last start.
     """
 
     role: Literal["node"] = "node"
@@ -63,7 +68,7 @@ class MemoryDevice:
         name: str,
         config: MemoryConfig,
         *,
-        attempts: Attempts | None,
+        lines: Sequence[Attempts],
         register: QubitRegister,
         pairs: PairBook,
         clock: FreeRunningClock,
@@ -77,7 +82,8 @@ class MemoryDevice:
         self.on_herald = None
         self.on_stopped = None
         self._member = f"memories.{name}"
-        self._attempts = attempts
+        self._lines = tuple(lines)
+        self._port = 0
         self._register = register
         self._pairs = pairs
         self.clock = clock
@@ -88,14 +94,13 @@ class MemoryDevice:
         self._measured = 0
         self.crosstalk = 0.0
         self._last_qubit: int | None = None
-        self._labelled: LabelledModes | None = None
-        if attempts is not None and config.attempt_modes > 0:
-            self._labelled = LabelledModes(
-                name, config.attempt_modes, attempts, self._member, register, self._forget
-            )
+        self._labelled = [
+            LabelledModes(name, config.attempt_modes, line, self._member, register, self._forget)
+            for line in self._lines
+            if config.attempt_modes > 0
+        ]
         self._set_channels()
-        made = None if attempts is None else lambda: attempts.made(self._member)
-        register.add_device(name, config, made)
+        register.add_device(name, config, self._made if self._lines else None)
 
     def configure(self, config: MemoryConfig) -> None:
         """Have other coherence times and errors from now on; not another number of qubits."""
@@ -120,19 +125,26 @@ class MemoryDevice:
         return self.config.qubits
 
     @property
-    def attempt_period_s(self) -> float:
-        """Length of a slot; 0 without a midpoint."""
-        return 0.0 if self._attempts is None else self._attempts.period_s
+    def ports(self) -> tuple[str, ...]:
+        """The midpoint at each optical port."""
+        return tuple(line.name for line in self._lines)
 
-    @property
-    def initial_fidelity(self) -> float:
+    def port_of(self, line: Attempts) -> int:
+        """The port at which a midpoint's trigger line ends."""
+        return self._lines.index(line)
+
+    def attempt_period_s(self, port: int = 0) -> float:
+        """Length of a slot at a port; 0 without a midpoint."""
+        return self._lines[port].period_s if self._lines else 0.0
+
+    def initial_fidelity(self, port: int = 0) -> float:
         """Fidelity of a fresh pair by the device's data sheet, `stated_fidelity` of the lab.
 
         A lab that gives none has a calibrated device, which tells the mean; 0 without a midpoint.
         """
         if self.config.stated_fidelity is not None:
             return self.config.stated_fidelity
-        return 0.0 if self._attempts is None else self._attempts.initial_fidelity
+        return self._lines[port].initial_fidelity if self._lines else 0.0
 
     @property
     def readout_time_s(self) -> float:
@@ -159,40 +171,50 @@ class MemoryDevice:
         self._last_qubit = qubits[-1]
         return self.config.switching_time_us * 1e-6 if other else 0.0
 
-    def set_bright_population(self, alpha: float) -> None:
-        """Set alpha of the emitter-photon interface for attempts from the next slot on."""
+    def set_bright_population(self, alpha: float, port: int = 0) -> None:
+        """Set alpha of the emitter-photon interface for attempts at a port from the next slot on.
+
+        A switch behind the emitter brings its light to one port, so each may have its own.
+        """
         self._fire_due()
-        if self._attempts is None or self._attempts.config.scheme != "single_click":
+        self.check_port(port)
+        line = self._lines[port] if self._lines else None
+        if line is None or line.config.scheme != "single_click":
             raise DeviceFault(BAD_REQUEST, "no single-click midpoint has this end")
         if not 0.0 <= alpha <= 1.0:
             raise DeviceFault(BAD_REQUEST, f"bright population {alpha:g}; expected 0 to 1")
-        config = self._attempts.config
+        config = line.config
         bright = config.bright_population | {self.name: alpha}
-        self._attempts.configure(config.model_copy(update={"bright_population": bright}))
+        line.configure(config.model_copy(update={"bright_population": bright}))
 
     @property
     def multimode(self) -> bool:
         """Whether it keeps the halves of many attempts and goes on after a herald."""
-        return self._labelled is not None
+        return bool(self._labelled)
 
     @property
     def attempt_modes(self) -> int:
         """How many attempts it keeps in labelled modes; 0 for a device with one mode."""
-        return 0 if self._labelled is None else self._labelled.count
+        return self._labelled[0].count if self._labelled else 0
 
     def modes_held(self) -> int:
         """How many of the labelled modes hold something."""
         self._fire_due()
-        return 0 if self._labelled is None else len(self._labelled)
+        return len(self._labelled[self._port]) if self._labelled else 0
+
+    @property
+    def port(self) -> int:
+        """The port of the last start."""
+        return self._port
 
     @property
     def attempting(self) -> bool:
         """Whether the device takes part in attempts."""
-        return self._attempts is not None and self._attempts.attempting(self._member)
+        return bool(self._lines) and self._lines[self._port].attempting(self._member)
 
     def slot_now(self) -> int:
-        """The slot that is under way; 0 without a midpoint."""
-        return 0 if self._attempts is None else self._attempts.slot_now()
+        """The slot that is under way at the port of the last start; 0 without a midpoint."""
+        return self._lines[self._port].slot_now() if self._lines else 0
 
     def device_time_ps(self) -> int:
         """The device's own clock now."""
@@ -202,38 +224,50 @@ class MemoryDevice:
         """The qubits that have a state."""
         return [qubit for qubit in range(self.qubits) if self._register.holds((self.name, qubit))]
 
-    def start(self, count: int = 0, start_slot: int = 0) -> int:
-        """Attempt entanglement for `count` slots (0: no limit), not before `start_slot`.
+    def start(self, count: int = 0, start_slot: int = 0, port: int = 0) -> int:
+        """Attempt entanglement at a port for `count` slots (0: no limit), not before `start_slot`.
 
-        Returns the first slot.
+        Returns the first slot. Labelled modes of another port are given up.
         """
         self._fire_due()
         if count < 0:
             raise DeviceFault(BAD_REQUEST, f"count {count}; expected 0 or more")
-        if self._attempts is None:
+        if not self._lines:
             raise DeviceFault(
                 DEVICE_FAULT, "no trigger line is connected: no midpoint has this end"
             )
+        self.check_port(port)
         if not self.multimode and self._register.holds((self.name, 0)):
             raise DeviceFault(QUBIT_STATE, "qubit 0 is in use; move, measure or release it first")
-        return self._attempts.start(self._member, count, start_slot)
+        if port != self._port:
+            if self.attempting:
+                raise DeviceFault(
+                    QUBIT_STATE, f"attempting at port {self._port}; abort first, one at a time"
+                )
+            if self._labelled:
+                self._labelled[self._port].release_all()
+            self._port = port
+        return self._lines[port].start(self._member, count, start_slot)
 
-    def abort(self) -> None:
-        """Stop attempting; a herald already reported stays valid."""
+    def abort(self, port: int | None = None) -> None:
+        """Stop attempting, or only if it is at this port; a herald already reported stays valid."""
         self._fire_due()
-        if self._attempts is not None:
-            self._attempts.abort(self._member)
+        if port is not None:
+            self.check_port(port)
+        if self._lines and port in (None, self._port):
+            self._lines[self._port].abort(self._member)
 
-    def heralded_key(self, slot: int) -> QubitKey:
+    def heralded_key(self, line: Attempts, slot: int) -> QubitKey:
         """Where the half of a success of this slot is."""
-        if self._labelled is None:
+        if not self._labelled:
             return self.name, 0
-        self._labelled.let_overwritten_go()
-        return self._labelled.key(slot)
+        labelled = self._labelled[self.port_of(line)]
+        labelled.let_overwritten_go()
+        return labelled.key(slot)
 
-    def keep(self, slot: int) -> int:
+    def keep(self, slot: int, port: int = 0) -> int:
         """Make the half of this attempt the lowest free qubit; returns its number."""
-        labelled = self._modes()
+        labelled = self._modes(port)
         held = self.held()
         free = next((qubit for qubit in range(self.qubits) if qubit not in held), None)
         if free is None:
@@ -243,19 +277,32 @@ class MemoryDevice:
         self._pairs.moved(key, (self.name, free))
         return free
 
-    def release_mode(self, slot: int | None) -> None:
-        """Give up the half of this attempt, or of all attempts."""
-        labelled = self._modes()
+    def release_mode(self, slot: int | None, port: int = 0) -> None:
+        """Give up the half of this attempt, or of all attempts at any port."""
         if slot is None:
-            labelled.release_all()
+            self._modes(self._port).release_all()
         else:
-            labelled.release(slot)
+            self._modes(port).release(slot)
 
-    def _modes(self) -> LabelledModes:
+    def _modes(self, port: int) -> LabelledModes:
         self._fire_due()
-        if self._labelled is None:
+        if not self._labelled:
             raise DeviceFault(BAD_REQUEST, "this device has one mode, which is qubit 0")
-        return self._labelled
+        self.check_port(port)
+        if port != self._port:
+            raise DeviceFault(MODE_GONE, f"the modes are of port {self._port} by now, not {port}")
+        return self._labelled[port]
+
+    def check_port(self, port: int) -> None:
+        """Raises DeviceFault for a port that is not there."""
+        if not 0 <= port < max(1, len(self._lines)):
+            raise DeviceFault(
+                NO_SUCH, f"no port {port}; there are 0 to {max(1, len(self._lines)) - 1}"
+            )
+
+    def _made(self) -> int:
+        """Attempts at all ports: a stored qubit suffers from each."""
+        return sum(line.made(self._member) for line in self._lines)
 
     def initialise(self, qubit: int, state: str) -> None:
         """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"; what it held is lost."""

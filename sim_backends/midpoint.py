@@ -28,13 +28,14 @@ _EARLY_S: Final = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class HeraldEvent:
-    """A success as one device tells it; `time_ps` is its own time. A node tells `qubit`, a midpoint
-    `bell_state`."""
+    """A success as one device tells it; `time_ps` is its own time. A node tells `qubit` and the
+    `port` of its attempts, a midpoint `bell_state`."""
 
     slot: int
     time_ps: int
     qubit: int | None = None
     bell_state: BellName | None = None
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class StoppedEvent:
     """The count asked for was reached at the end of `slot` without success."""
 
     slot: int
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sim_backends.emitters import SingleEmitter
 from sim_backends.lab import LabConfig, MemoryConfig, MidpointConfig, TaggerConfig
 from sim_backends.lasers import LaserModel
 from sim_backends.memories import MemoryDevice
-from sim_backends.midpoint import Attempts, Herald, HeraldEvent, MidpointModel
+from sim_backends.midpoint import Attempts, Herald, HeraldEvent, MidpointModel, StoppedEvent
 from sim_backends.pairs import PairBook
 from sim_backends.register import QubitRegister
 from sim_backends.seeds import generator
@@ -198,7 +198,8 @@ class World:
                 member, stopped = event
                 device = self._device(member)
                 if device.on_stopped is not None:
-                    device.on_stopped(stopped)
+                    port = device.port_of(line) if isinstance(device, MemoryDevice) else 0
+                    device.on_stopped(StoppedEvent(stopped.slot, port))
 
     def _waiting(self) -> list[tuple[float, str]]:
         return [
@@ -269,7 +270,7 @@ class World:
     def _herald(self, line: Attempts, herald: Herald) -> None:
         due_s = (herald.slot + 1) * line.period_s
         ends = line.config.ends
-        keys = [self.memories[end].heralded_key(herald.slot) for end in ends]
+        keys = [self.memories[end].heralded_key(line, herald.slot) for end in ends]
         self._pairs.heralded(line.name, herald, line.config.visibility, keys, due_s)
         devices = [self.midpoints[line.name], *(self.memories[end] for end in ends)]
         for index in self._shuffle.permutation(len(devices)):
@@ -282,7 +283,7 @@ class World:
             if isinstance(device, MidpointModel):
                 event = HeraldEvent(herald.slot, time_ps, bell_state=herald.bell_state)
             else:
-                event = HeraldEvent(herald.slot, time_ps, qubit=0)
+                event = HeraldEvent(herald.slot, time_ps, qubit=0, port=device.port_of(line))
             device.on_herald(event)
 
     def _device(self, member: str) -> MemoryDevice | MidpointModel:
@@ -329,11 +330,10 @@ class World:
         )
 
     def _memory(self, name: str, config: MemoryConfig) -> MemoryDevice:
-        lines = [line for line in self._attempts.values() if name in line.config.ends]
         return MemoryDevice(
             name,
             config,
-            attempts=lines[0] if lines else None,
+            lines=[line for line in self._attempts.values() if name in line.config.ends],
             register=self._register,
             pairs=self._pairs,
             clock=self._clock(f"memories.{name}", config),

@@ -42,6 +42,7 @@ from drivers.devices.quantum import (
     BellName,
     DeviceCapabilities,
     DeviceHerald,
+    DevicePort,
     QuantumDevice,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "Detector",
     "DeviceCapabilities",
     "DeviceHerald",
+    "DevicePort",
     "DiodeCurrent",
     "FrequencyReference",
     "Identity",

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from drivers.devices.instrument import Instrument
 from drivers.devices.optics import Basis
 
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePort:
+    """One optical port of a device with several: whom it leads to, and what differs there."""
+
+    name: str
+    attempt_period_s: float
+    initial_fidelity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,9 @@ class DeviceCapabilities:
     `modes` is how many attempts the device keeps in labelled modes; 0: one, and it stops at its
     herald. Of `gate_durations_s` and `gate_errors`, which also know "initialise" and "move", and
     the former "measure", a device tells what differs from one gate to another, or nothing.
+
+    `ports` are its optical ports by number, each to a midpoint of its own, of which it serves one
+    at a time; a device with one has none here. Period and fidelity above are those of port 0.
     """
 
     role: Literal["node", "midpoint"]
@@ -40,6 +52,20 @@ class DeviceCapabilities:
     modes: int = 0
     gate_durations_s: Mapping[str, float] = field(default_factory=dict)
     gate_errors: Mapping[str, float] = field(default_factory=dict)
+    ports: tuple[DevicePort, ...] = ()
+
+    def at_port(self, port: int) -> DeviceCapabilities:
+        """The numbers of a link at this port. Raises ValueError for a port that is not there."""
+        if not 0 <= port < max(1, len(self.ports)):
+            raise ValueError(f"port {port}, the device has 0 to {max(1, len(self.ports)) - 1}")
+        if not self.ports:
+            return self
+        there = self.ports[port]
+        return replace(
+            self,
+            attempt_period_s=there.attempt_period_s,
+            initial_fidelity=there.initial_fidelity,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +73,8 @@ class DeviceHerald:
     """A success, as one device saw it. `bell_state` is told by a midpoint only.
 
     `slot` counts attempts on the trigger line that all devices of the link share; `time_ps` is on
-    the device's own timescale; `received_s` is the node's own clock when the event had been read.
+    the device's own timescale; `received_s` is the node's own clock when the event had been read;
+    `port` is where the attempts were.
     """
 
     slot: int
@@ -55,6 +82,7 @@ class DeviceHerald:
     received_s: float
     qubit: int | None = None
     bell_state: BellName | None = None
+    port: int = 0
 
 
 class QuantumDevice(Instrument):
@@ -66,28 +94,38 @@ class QuantumDevice(Instrument):
 
     @abstractmethod
     async def configure_attempts(
-        self, *, bright_population: float | None = None, count: int = 0, start_slot: int = 0
+        self,
+        *,
+        bright_population: float | None = None,
+        count: int = 0,
+        start_slot: int = 0,
+        port: int = 0,
     ) -> None:
-        """Say how the next `start` attempts: `count` attempts (0: no limit), none before
-        `start_slot`. `bright_population`, 0 to 1, stays until it is set anew; None leaves it.
+        """Say how the next `start` at a port attempts: `count` attempts (0: no limit), none before
+        `start_slot`. `bright_population`, 0 to 1, of this port stays until it is set anew; None
+        leaves it.
         """
 
     @abstractmethod
-    async def start(self, *, count: int = 0) -> int:
-        """Attempt entanglement in every slot until a herald, `abort`, or `count` attempts (0: no
-        limit). A single-mode device stops at its herald with the qubit held; a multimode one goes
-        on, and keeps the last attempts in modes labelled by their slots.
+    async def start(self, *, count: int = 0, port: int = 0) -> int:
+        """Attempt entanglement at a port in every slot until a herald, `abort`, or `count` attempts
+        (0: no limit). A single-mode device stops at its herald with the qubit held; a multimode one
+        goes on, and keeps the last attempts in modes labelled by their slots; those of another port
+        are given up. An attempt at one port has to be over before one at another.
 
         Returns the first slot that may succeed: a herald of an earlier slot is an old one.
         """
 
     @abstractmethod
-    async def abort(self) -> None:
-        """Stop attempting; a herald already reported stays valid."""
+    async def abort(self, *, port: int | None = None) -> None:
+        """Stop attempting, or only if it is at this port; a herald already reported stays valid."""
 
     @abstractmethod
-    def heralds(self) -> AsyncIterator[DeviceHerald]:
-        """Heralds as the device reports them; ends by an exception when the link breaks."""
+    def heralds(self, port: int = 0) -> AsyncIterator[DeviceHerald]:
+        """Heralds of a port as the device reports them; ends by an exception when the link breaks.
+
+        One consumer a port.
+        """
 
     @abstractmethod
     async def initialise(self, qubit: int, state: str = "0") -> None:
@@ -110,9 +148,9 @@ class QuantumDevice(Instrument):
         """Give the qubit up; its state is lost."""
 
     @abstractmethod
-    async def keep(self, slot: int) -> int:
+    async def keep(self, slot: int, *, port: int = 0) -> int:
         """Make the half of this attempt a qubit; returns which. Its mode is then free."""
 
     @abstractmethod
-    async def release_mode(self, slot: int | None) -> None:
-        """Give up the half of this attempt, or of all (None)."""
+    async def release_mode(self, slot: int | None, *, port: int = 0) -> None:
+        """Give up the half of this attempt, or of all at any port (None)."""

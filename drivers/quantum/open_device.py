@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = 1
 MODES_MINOR = 1
+PORTS_MINOR = 2
 REQUEST_LIMIT_S = 1.0
 MAX_WAITING_HERALDS = 64
 STATES = ("0", "1", "+", "-", "+i", "-i")
@@ -76,9 +77,8 @@ class OpenDevice(QuantumDevice):
     def _forget(self) -> None:
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._given_up: set[int] = set()
-        self._heralds: asyncio.Queue[DeviceHerald | InstrumentProblem] = asyncio.Queue(
-            MAX_WAITING_HERALDS
-        )
+        self._heralds = [_herald_queue()]
+        """One queue a port."""
         self._greeted = False
         self._minor = 0
         self._broken: InstrumentProblem | None = None
@@ -110,11 +110,14 @@ class OpenDevice(QuantumDevice):
                 self._minor = self._integer(hello, "minor", "hello")
             told = await self._request("capabilities")
             self._capabilities = self._convert({**told, "role": hello.get("role")})
+            for _ in self._capabilities.ports[1:]:
+                self._heralds.append(_herald_queue())
             status = await self._status()
             if _busy(status):
                 await self.enter_safe_state()
-            while not self._heralds.empty():
-                self._heralds.get_nowait()
+            for waiting in self._heralds:
+                while not waiting.empty():
+                    waiting.get_nowait()
         except BaseException:
             await self.disconnect()
             raise
@@ -160,6 +163,8 @@ class OpenDevice(QuantumDevice):
             "held_qubits": len(self._held_of(status)),
             "dropped_heralds": self._dropped_heralds,
         }
+        if len(self._heralds) > 1:
+            shown["port"] = self._integer(status, "port", "status")
         if self._stopped_slot is not None:
             shown["stopped_slot"] = self._stopped_slot
         if self._fault:
@@ -173,7 +178,12 @@ class OpenDevice(QuantumDevice):
         return self._capabilities
 
     async def configure_attempts(
-        self, *, bright_population: float | None = None, count: int = 0, start_slot: int = 0
+        self,
+        *,
+        bright_population: float | None = None,
+        count: int = 0,
+        start_slot: int = 0,
+        port: int = 0,
     ) -> None:
         """See QuantumDevice."""
         if bright_population is not None:
@@ -183,26 +193,38 @@ class OpenDevice(QuantumDevice):
                 raise self._refused(name, value, "0 or more")
         self._check_minor("configure")
         await self._request(
-            "configure", bright_population=bright_population, count=count, start_slot=start_slot
+            "configure",
+            bright_population=bright_population,
+            count=count,
+            start_slot=start_slot,
+            **self._at(port, "configure"),
         )
 
-    async def start(self, *, count: int = 0) -> int:
+    async def start(self, *, count: int = 0, port: int = 0) -> int:
         """See QuantumDevice."""
         if count < 0:
             raise self._refused("count", count, "0 (no limit) or more")
-        reply = await self._request("start", count=count)
+        reply = await self._request("start", count=count, **self._at(port, "start"))
         return self._integer(reply, "slot", "start")
 
-    async def abort(self) -> None:
-        """See QuantumDevice."""
-        await self._request("abort")
+    async def abort(self, *, port: int | None = None) -> None:
+        """See QuantumDevice. A device with one port is at it."""
+        if port is None or len(self._heralds) == 1:
+            self._at(port or 0, "abort")
+            await self._request("abort")
+        else:
+            self._at(port, "abort")
+            await self._request("abort", port=port)
 
-    async def heralds(self) -> AsyncIterator[DeviceHerald]:
-        """See QuantumDevice; for one consumer. A fault that the device tells is raised here too."""
+    async def heralds(self, port: int = 0) -> AsyncIterator[DeviceHerald]:
+        """See QuantumDevice. A fault that the device tells is raised here too."""
+        self._at(port, "heralds")
+        # This connection's: after another it is no longer filled, and ends with what broke it.
+        waiting = self._heralds[port]
         while True:
-            if self._broken is not None and self._heralds.empty():
+            if self._broken is not None and waiting.empty():
                 raise self._again(self._broken)
-            herald = await self._heralds.get()
+            herald = await waiting.get()
             if isinstance(herald, InstrumentProblem):
                 raise self._again(herald)
             yield herald
@@ -246,19 +268,19 @@ class OpenDevice(QuantumDevice):
         self._check_qubits(qubit)
         await self._request("release", qubit=qubit)
 
-    async def keep(self, slot: int) -> int:
+    async def keep(self, slot: int, *, port: int = 0) -> int:
         """See QuantumDevice."""
         self._check_modes("keep", slot)
-        reply = await self._request("keep", slot=slot)
+        reply = await self._request("keep", slot=slot, **self._at(port, "keep"))
         qubit = self._integer(reply, "qubit", "keep")
         if not 0 <= qubit < (await self.capabilities()).qubits:
             raise self._garbled("expected a qubit that the device has", reply, "keep")
         return qubit
 
-    async def release_mode(self, slot: int | None) -> None:
+    async def release_mode(self, slot: int | None, *, port: int = 0) -> None:
         """See QuantumDevice."""
         self._check_modes("release_mode", slot)
-        await self._request("release_mode", slot=slot)
+        await self._request("release_mode", slot=slot, **self._at(port, "release_mode"))
 
     async def _status(self) -> dict[str, Any]:
         return await self._request("status")
@@ -352,7 +374,15 @@ class OpenDevice(QuantumDevice):
                 herald = msgspec.convert({**message, "received_s": now_s}, DeviceHerald)
             except msgspec.ValidationError as error:
                 raise ProtocolError(f"a bad herald: {error}", payload, **self._about()) from error
-            self._hand_on(herald)
+            if not self._greeted or self._capabilities is None:
+                return  # of an earlier owner
+            if not 0 <= herald.port < len(self._heralds):
+                raise ProtocolError(
+                    f"expected a port of 0 to {len(self._heralds) - 1} in the herald",
+                    payload,
+                    **self._about(),
+                )
+            self._hand_on(herald, self._heralds[herald.port])
         elif kind == "stopped":
             slot = message.get("slot")
             if not isinstance(slot, int):
@@ -361,18 +391,22 @@ class OpenDevice(QuantumDevice):
         elif kind == "fault":
             code, text = str(message.get("code", "fault")), str(message.get("text", ""))
             self._fault = f"{code}: {text}"
-            self._hand_on(InstrumentError(code, text, **self._about("(event)")))
+            self._hand_on_to_all(InstrumentError(code, text, **self._about("(event)")))
         else:
             raise ProtocolError(f"unknown event {kind!r}", payload, **self._about())
 
-    def _hand_on(self, item: DeviceHerald | InstrumentProblem) -> None:
-        if self._heralds.full():
+    def _hand_on_to_all(self, problem: InstrumentProblem) -> None:
+        for waiting in self._heralds:
+            self._hand_on(problem, waiting)
+
+    def _hand_on(self, item: DeviceHerald | InstrumentProblem, waiting: _Heralds) -> None:
+        if waiting.full():
             # The oldest goes: its pair has decayed the most.
-            self._heralds.get_nowait()
+            waiting.get_nowait()
             if not self._dropped_heralds:
                 log.warning("%s: heralds are dropped, nobody takes them", self.link.owner)
             self._dropped_heralds += 1
-        self._heralds.put_nowait(item)
+        waiting.put_nowait(item)
 
     def _fail(self, problem: InstrumentProblem) -> None:
         """The connection is of no more use: everybody who waits gets to know, once."""
@@ -382,7 +416,7 @@ class OpenDevice(QuantumDevice):
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(self._again(problem))
-        self._hand_on(problem)
+        self._hand_on_to_all(problem)
 
     def _again(self, problem: InstrumentProblem) -> InstrumentProblem:
         """A fresh exception: one object raised in several tasks grows a common traceback."""
@@ -407,6 +441,15 @@ class OpenDevice(QuantumDevice):
                 accepted = f"0 to {count - 1}" if count else "none, it is a midpoint"
                 raise self._refused("qubit", qubit, accepted)
 
+    def _at(self, port: int, command: str) -> dict[str, int]:
+        """The argument that names a port, which a device with one need not understand."""
+        if not 0 <= port < len(self._heralds):
+            raise self._refused("port", port, f"0 to {len(self._heralds) - 1}")
+        if port == 0:
+            return {}
+        self._check_minor(command, PORTS_MINOR)
+        return {"port": port}
+
     def _check_modes(self, command: str, slot: int | None) -> None:
         if self._capabilities is None:
             raise NotConnected("not connected yet", **self._about(command))
@@ -420,11 +463,11 @@ class OpenDevice(QuantumDevice):
         if slot is not None and slot < 0:
             raise self._refused("slot", slot, "0 or more")
 
-    def _check_minor(self, command: str) -> None:
-        if self._reader is not None and self._minor < MODES_MINOR:
+    def _check_minor(self, command: str, minor: int = MODES_MINOR) -> None:
+        if self._reader is not None and self._minor < minor:
             raise Refused(
                 f"the device speaks version {PROTOCOL_VERSION}.{self._minor}, "
-                f"{command!r} begins with {PROTOCOL_VERSION}.{MODES_MINOR}",
+                f"{command!r} as asked begins with {PROTOCOL_VERSION}.{minor}",
                 **self._about(command),
             )
 
@@ -443,6 +486,13 @@ class OpenDevice(QuantumDevice):
 
     def _about(self, command: str = "") -> dict[str, str]:
         return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
+
+
+_Heralds = asyncio.Queue[DeviceHerald | InstrumentProblem]
+
+
+def _herald_queue() -> _Heralds:
+    return asyncio.Queue(MAX_WAITING_HERALDS)
 
 
 def _out_of_time(reply: asyncio.Future[dict[str, Any]]) -> None:

@@ -211,12 +211,16 @@ class PhotonicLinkTable(Table):
 
 
 class MemoryLinkTable(Table):
-    """Pairs kept in memory (type K), heralded by a midpoint station."""
+    """Pairs kept in memory (type K), heralded by a midpoint station.
+
+    `port` is the optical port of the device that leads to the station, where it has several.
+    """
 
     kind: Literal["memory"]
     peer: Name
     station: Name
     device: Name
+    port: int = Field(default=0, ge=0, le=255)
     minimum_useful_fidelity: Fidelity
     test_fraction: Fraction
 

@@ -19,7 +19,7 @@ from timing.loop import VirtualLoop
 __all__ = ["QuantumDeviceServer"]
 
 VERSION: Final = 1
-MINOR: Final = 1
+MINOR: Final = 2
 NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
@@ -53,7 +53,7 @@ class QuantumDeviceServer:
         self.changed = changed
         self.replaced = 0
         self.bad_frames = 0
-        self.next_run: Fields = {}
+        self.next_runs: dict[int, Fields] = {}
         self._session: _Session | None = None
         device.on_herald = self._herald
         device.on_stopped = self._stopped
@@ -71,7 +71,7 @@ class QuantumDeviceServer:
         if self._session is not session:
             return
         self._session = None
-        self.next_run = {}
+        self.next_runs = {}
         if isinstance(self.device, MemoryDevice):
             self.device.release_all()
         else:
@@ -82,12 +82,22 @@ class QuantumDeviceServer:
         fields: Fields = {"event": "herald", "slot": event.slot, "time_ps": event.time_ps}
         if event.qubit is not None:
             fields["qubit"] = event.qubit
+            if self.has_ports:
+                fields["port"] = event.port
         if event.bell_state is not None:
             fields["bell_state"] = event.bell_state
         self._tell(fields)
 
     def _stopped(self, event: StoppedEvent) -> None:
-        self._tell({"event": "stopped", "slot": event.slot})
+        fields: Fields = {"event": "stopped", "slot": event.slot}
+        if self.has_ports:
+            fields["port"] = event.port
+        self._tell(fields)
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether it has more optical ports than one; a device with one says nothing of it."""
+        return isinstance(self.device, MemoryDevice) and len(self.device.ports) > 1
 
     def _tell(self, fields: Fields) -> None:
         if self._session is not None:
@@ -239,7 +249,7 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
     device = server.device
     fields: Fields = {
         "qubits": 0,
-        "attempt_period_s": device.attempt_period_s,
+        "attempt_period_s": 0.0,
         "herald_mode": "host" if device.multimode else "hardware",
         "modes": 0,
         "gates": [],
@@ -252,14 +262,17 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
         "gate_durations_s": {},
         "gate_errors": {},
     }
-    if isinstance(device, MemoryDevice):
+    if isinstance(device, MidpointModel):
+        fields["attempt_period_s"] = device.attempt_period_s
+    else:
         fields |= {
+            "attempt_period_s": device.attempt_period_s(),
             "qubits": device.qubits,
             "modes": device.attempt_modes,
             "gates": list(device.gates),
             "t1_s": device.config.t1_s,
             "t2_s": device.config.t2_s,
-            "initial_fidelity": device.initial_fidelity,
+            "initial_fidelity": device.initial_fidelity(),
             "gate_error": device.config.gate_error,
             "two_qubit_gate_error": device.config.two_qubit_gate_error,
             "readout_error": device.config.readout_error,
@@ -273,44 +286,64 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
                 "move": device.config.two_qubit_gate_error,
             },
         }
+        if server.has_ports:
+            fields["ports"] = [
+                {
+                    "name": name,
+                    "attempt_period_s": device.attempt_period_s(port),
+                    "initial_fidelity": device.initial_fidelity(port),
+                }
+                for port, name in enumerate(device.ports)
+            ]
     return fields
 
 
 def _configure(server: QuantumDeviceServer, request: Fields) -> Fields:
     run = {"count": _slots(request, "count"), "start_slot": _slots(request, "start_slot")}
+    port = _port(server, request)
     bright = request.get("bright_population")
     if bright is not None:
         if type(bright) not in (int, float):
             raise DeviceFault(BAD_REQUEST, f"bright_population is {bright!r}; expected a number")
         if not isinstance(server.device, MemoryDevice):
             raise DeviceFault(NOT_THIS_ROLE, "a midpoint has no bright population")
-        server.device.set_bright_population(bright)
-    server.next_run = run
+        server.device.set_bright_population(bright, port)
+    server.next_runs[port] = run
     return {}
 
 
 def _start(server: QuantumDeviceServer, request: Fields) -> Fields:
-    run = server.next_run
+    port = _port(server, request)
+    run = server.next_runs.get(port, {})
     count = _slots(request, "count") or run.get("count", 0)
-    first = server.device.start(count, run.get("start_slot", 0))
-    server.next_run = {}
+    if isinstance(server.device, MemoryDevice):
+        first = server.device.start(count, run.get("start_slot", 0), port)
+    else:
+        first = server.device.start(count, run.get("start_slot", 0))
+    server.next_runs.pop(port, None)
     return {"slot": first}
 
 
 def _abort(server: QuantumDeviceServer, request: Fields) -> Fields:
-    server.device.abort()
+    if "port" in request and isinstance(server.device, MemoryDevice):
+        server.device.abort(_port(server, request))
+    else:
+        server.device.abort()
     return {}
 
 
 def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
     device = server.device
-    return {
+    fields: Fields = {
         "attempting": device.attempting,
         "slot": device.slot_now(),
         "time_ps": device.device_time_ps(),
         "held": device.held() if isinstance(device, MemoryDevice) else [],
         "modes_held": device.modes_held() if isinstance(device, MemoryDevice) else 0,
     }
+    if isinstance(device, MemoryDevice) and server.has_ports:
+        fields["port"] = device.port
+    return fields
 
 
 def _initialise(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
@@ -345,13 +378,26 @@ def _release(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
 
 
 def _keep(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
-    return {"qubit": device.keep(_slots(request, "slot"))}, 0.0
+    return {"qubit": device.keep(_slots(request, "slot"), _port_named(request))}, 0.0
 
 
 def _release_mode(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     every = request.get("slot", 0) is None
-    device.release_mode(None if every else _slots(request, "slot"))
+    device.release_mode(None if every else _slots(request, "slot"), _port_named(request))
     return {}, 0.0
+
+
+def _port(server: QuantumDeviceServer, request: Fields) -> int:
+    """The port that a request is about; a midpoint has none and does not look at it."""
+    device, port = server.device, _port_named(request)
+    if not isinstance(device, MemoryDevice):
+        return 0
+    device.check_port(port)
+    return port
+
+
+def _port_named(request: Fields) -> int:
+    return _integer(request, "port") if "port" in request else 0
 
 
 def _slots(request: Fields, name: str) -> int:

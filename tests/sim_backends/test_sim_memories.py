@@ -204,7 +204,7 @@ def test_false_heralds_have_their_share_and_no_entanglement(tmp_path: Path) -> N
     for record in told:
         assert record["fidelity_to_heralded"] == pytest.approx(0.96 if record["real"] else 0.25)
     mean = np.mean([record["fidelity_to_heralded"] for record in told])
-    assert abs(mean - bench.alice.initial_fidelity) < 4 * 0.71 * 0.5 / math.sqrt(len(told))
+    assert abs(mean - bench.alice.initial_fidelity()) < 4 * 0.71 * 0.5 / math.sqrt(len(told))
     # Every pair was given up, once.
     assert len(bench.records("lost")) == len(told)
     assert bench.records("pair_fidelity") == []
@@ -362,7 +362,7 @@ def test_refusals_have_the_codes_of_the_protocol() -> None:
 
 def test_a_device_tells_its_data_sheet_and_not_the_truth() -> None:
     stated, calibrated = (
-        World(config, now_s=lambda: 1.0, truth=TruthLog(None)).memories["alice"].initial_fidelity
+        World(config, now_s=lambda: 1.0, truth=TruthLog(None)).memories["alice"].initial_fidelity()
         for config in (load_lab(EXAMPLE), example())
     )
     assert stated == 0.93
@@ -373,7 +373,11 @@ def test_a_device_without_a_midpoint_cannot_attempt() -> None:
     config = example().model_copy(update={"midpoints": {}})
     world = World(config, now_s=lambda: 1.0, truth=TruthLog(None))
     device = world.memories["alice"]
-    assert (device.attempt_period_s, device.initial_fidelity, device.slot_now()) == (0.0, 0.0, 0)
+    assert (device.attempt_period_s(), device.initial_fidelity(), device.slot_now()) == (
+        0.0,
+        0.0,
+        0,
+    )
     with pytest.raises(DeviceFault, match="midpoint") as caught:
         device.start()
     assert caught.value.code == 4

@@ -1,7 +1,8 @@
 """What two neighbours and their midpoint station say to each other about entanglement.
 
 The service is that of Dahlberg et al. 2019 (SIGCOMM, "A link layer protocol for quantum networks"):
-requests of type K (create and keep) and M (measure directly). One end of a link, the one with the
+requests of type K (create and keep), M (measure directly) and R (remote state preparation: the
+origin measures, the far end keeps). One end of a link, the one with the
 lower node id, leads: it orders the requests and opens each round, so both ends always work on the
 same request. A `round` counts attempts at one pair; a `sequence` is the station's count of heralds
 and, together with link and slot, the identity of a pair.
@@ -18,8 +19,10 @@ from msgspec import Meta, Struct
 
 from link_layer.states import BellState
 
-RequestKind = Literal["K", "M"]
+RequestKind = Literal["K", "M", "R"]
 Basis = Literal["Z", "X", "Y"]
+MeasuredBasis = Literal["Z", "X", "Y", "Z+45", "Z-45"]
+"""Z+45 and Z-45: the axis Z turned about Y by +pi/4 towards X and by -pi/4, as CHSH wants them."""
 Outcome = Annotated[int, Meta(ge=0, le=1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What an array of numpy or a database can hold."""
@@ -45,6 +48,8 @@ class ErrorCode(enum.Enum):
     OTHER = "OTHER"
     EXPIRED = "EXPIRE"
     CREATE = "CREATE"
+    CANCELLED = "CANCELLED"
+    """Ours alone: the asking application, or the end that takes part, gave the request up."""
 
 
 class LinkHello(Struct, frozen=True, tag="link-hello"):
@@ -61,8 +66,36 @@ class LinkHello(Struct, frozen=True, tag="link-hello"):
             raise ValueError(f"T2 {self.t2_s} s exceeds 2 T1 = {2 * self.t1_s} s")
 
 
+class Measuring(Struct, frozen=True):
+    """In which basis one end measures its half of a pair.
+
+    For each pair one of `bases` is drawn, with the probabilities `shares`, which sum to 1.
+    `turned_rad` are angles of rotations about X, then Y, then X before a measurement in Z; only
+    where Z is the one basis.
+    """
+
+    bases: Annotated[tuple[MeasuredBasis, ...], Meta(min_length=1, max_length=5)] = ("Z",)
+    shares: tuple[Share, ...] = (1.0,)
+    turned_rad: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if len(set(self.bases)) < len(self.bases) or len(self.shares) != len(self.bases):
+            raise ValueError(f"bases {self.bases} with shares {self.shares}")
+        if abs(sum(self.shares) - 1) > 1e-9:
+            raise ValueError(f"shares {self.shares} of bases do not sum to 1")
+        if any(self.turned_rad) and self.bases != ("Z",):
+            raise ValueError(f"bases {self.bases} are turned by {self.turned_rad} rad, not Z alone")
+
+
 class Create(Struct, frozen=True, tag="create"):
-    """Asks the far end to take part in a request; answered by Accept or Refuse."""
+    """Asks the far end to take part in a request; answered by Accept or Refuse.
+
+    `atomic`: no other request is served from its first pair to its last. `consecutive` False: the
+    pairs are delivered together, those kept all in memory at once. `window_s`: a packet, whose
+    pairs are born within this time; older ones are made anew. `near` and `far` are how the origin
+    and the other end measure (M; R: only `near`); None leaves it to the link. `place` is the
+    request's number in the queue if the leading end is the origin, else 0.
+    """
 
     link: str
     request: Int64
@@ -74,13 +107,20 @@ class Create(Struct, frozen=True, tag="create"):
     priority: Int64 = 0
     corrected: bool = True
     """True: deliver Phi+ by applying the Pauli correction; False: tell the Bell state instead."""
+    atomic: bool = False
+    consecutive: bool = True
+    window_s: Seconds | None = None
+    near: Measuring | None = None
+    far: Measuring | None = None
+    place: Count = 0
 
 
 class Accept(Struct, frozen=True, tag="accept"):
-    """The far end takes part."""
+    """The far end takes part; the leading end tells the request's place in the queue."""
 
     link: str
     request: Int64
+    place: Count = 0
 
 
 class Refuse(Struct, frozen=True, tag="refuse"):
@@ -93,7 +133,10 @@ class Refuse(Struct, frozen=True, tag="refuse"):
 
 
 class Finish(Struct, frozen=True, tag="finish"):
-    """The request is over at the sender: done, or ended early with an error."""
+    """The request is over at the sender: done, or ended early with an error.
+
+    Repeated until FinishSeen.
+    """
 
     link: str
     request: Int64
@@ -290,6 +333,13 @@ class LinkQuality(Struct, frozen=True, tag="link-quality"):
     time_s: float
 
 
+class FinishSeen(Struct, frozen=True, tag="finish-seen"):
+    """The sender has taken a Finish in, whether or not it knew the request."""
+
+    link: str
+    request: Int64
+
+
 class AppMessage(Struct, frozen=True, tag="app"):
     """A word between the two halves of an application; `body` is the application's own."""
 
@@ -318,5 +368,6 @@ Message = (
     | MatchReport
     | TestOutcomes
     | LinkQuality
+    | FinishSeen
     | AppMessage
 )

@@ -1,12 +1,26 @@
-"""The requests of one link, in the order in which both ends will serve them."""
+"""The requests of one link at one end, and which of them is served next.
+
+The leading end's queue decides: it gives each request a place when it enters, serves by its order,
+and names the request in every attempt. The following end's queue holds the same requests with the
+places it was told; whatever messages were lost, it serves the one that is named or says that it
+does not know it. `link_layer.queue_agreement` keeps the two in step.
+
+A request leaves at its end and is never served again: not when a message is repeated, nor when one
+comes late. Nothing here waits or reads a clock; instants are seconds on the node's own clock.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from link_layer.messages import Create, ErrorCode
+from link_layer.queue_order import Order, PriorityOrder, Rank
+
+SEQUENCES_KEPT = 65_536
+"""Pairs of one request whose repetition would be noticed."""
 
 
 class RequestState(enum.Enum):
@@ -24,9 +38,13 @@ class RequestState(enum.Enum):
         return self in (RequestState.DONE, RequestState.REFUSED, RequestState.FAILED)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
-    """One request as this end knows it; instants are seconds on the node's own clock."""
+    """One request as this end knows it; instants are seconds on the node's own clock.
+
+    `place` is its number in the leading end's queue, 0 until that is known; `cycles_per_pair` the
+    attempts that a pair is expected to take.
+    """
 
     create: Create
     origin: str
@@ -35,12 +53,24 @@ class Request:
     delivered: int = 0
     error: ErrorCode | None = None
     text: str = ""
-    sequences: set[int] = field(default_factory=set)
+    place: int = 0
+    cycles_per_pair: float = 1.0
+    sequences: dict[int, None] = field(default_factory=dict)
 
     @property
     def id(self) -> int:
         """64-bit identity, chosen by the origin."""
         return self.create.request
+
+    @property
+    def purpose(self) -> str:
+        """Whom its pairs are for."""
+        return self.create.purpose
+
+    @property
+    def rank(self) -> Rank:
+        """Sorts requests of one queue; a place that is not known yet comes last."""
+        return (-self.create.priority, self.place or 2**63, self.id)
 
     @property
     def expires_s(self) -> float:
@@ -52,21 +82,39 @@ class Request:
         """Pairs still to be delivered."""
         return self.create.number - self.delivered
 
+    @property
+    def undivided(self) -> bool:
+        """No other request comes between its first pair and its last.
+
+        Asked for by `atomic`. Pairs that must be in memory together, or within a window, get the
+        same: two such requests served in turns could each hold half the memory for ever, or each
+        let the other's pairs grow too old.
+        """
+        create = self.create
+        together = create.kind != "M" and not create.consecutive
+        return create.atomic or together or create.window_s is not None
+
 
 class QueueFull(Exception):
     """The bound of the queue is reached."""
 
 
 class RequestQueue:
-    """Requests by priority, then by age. Final ones leave it at once; ids are never used twice.
+    """Open requests in an order (by default strict priority, then place). Ids are never used twice.
 
-    How the last ones ended is remembered, so that a repeated message gets the same answer.
+    `leads`: this end gives the places. How the last requests ended is remembered, so that a
+    repeated message gets the same answer. A step costs log n of the number of requests.
     """
 
-    def __init__(self, limit: int = 256):
+    def __init__(self, limit: int = 256, *, order: Order | None = None, leads: bool = True):
         self.limit = limit
+        self.leads = leads
+        self._order: Order = order if order is not None else PriorityOrder()
         self._open: dict[int, Request] = {}
         self._ended: dict[int, tuple[ErrorCode | None, str]] = {}
+        self._expiring: list[tuple[float, int]] = []
+        self._places = 0
+        self._begun: int | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -74,7 +122,9 @@ class RequestQueue:
     def __iter__(self) -> Iterator[Request]:
         return iter(list(self._open.values()))
 
-    def add(self, create: Create, *, origin: str, now_s: float) -> Request | None:
+    def add(
+        self, create: Create, *, origin: str, now_s: float, cycles_per_pair: float = 1.0
+    ) -> Request | None:
         """Add a proposal; None if this id is known already (a repeated message).
 
         Raises QueueFull.
@@ -83,8 +133,14 @@ class RequestQueue:
             return None
         if len(self._open) >= self.limit:
             raise QueueFull(f"{self.limit} requests are waiting already")
-        request = Request(create, origin, now_s)
+        request = Request(
+            create, origin, now_s, place=create.place, cycles_per_pair=cycles_per_pair
+        )
+        if self.leads:
+            self._places += 1
+            request.place = self._places
         self._open[request.id] = request
+        heapq.heappush(self._expiring, (request.expires_s, request.id))
         return request
 
     def get(self, request_id: int) -> Request | None:
@@ -100,28 +156,68 @@ class RequestQueue:
         if create.request not in self._open:
             self._remember(create.request, error, text)
 
-    def activate(self, request_id: int) -> Request | None:
-        """Both ends have agreed; None if it is not waiting for that."""
+    def activate(self, request_id: int, place: int = 0) -> Request | None:
+        """Both ends have agreed; None if it is not waiting for that.
+
+        To be called at the following end also when the leading end begins an attempt for it: that
+        is an acceptance whose message was lost.
+        """
         request = self._open.get(request_id)
         if request is None or request.state is not RequestState.PROPOSED:
             return None
         request.state = RequestState.ACTIVE
+        request.place = request.place or place
+        self._order.enter(request)
         return request
 
-    def next(self) -> Request | None:
-        """The active request to serve now: highest priority, then oldest."""
-        active = (r for r in self._open.values() if r.state is RequestState.ACTIVE and r.missing)
-        return min(active, key=lambda r: (-r.create.priority, r.created_s, r.id), default=None)
+    def next(
+        self, now_s: float | None = None, *, fit: Callable[[Request], bool] | None = None
+    ) -> Request | None:
+        """The active request to serve now; the one begun and undivided before all others.
 
-    def deliver(self, request_id: int, sequence: int) -> bool:
-        """Count a pair towards a request; False if the request or the pair cannot take it."""
+        Skips those without missing pairs, those whose time is over at `now_s`, and those that are
+        not `fit` (no memory for them); an undivided one that was begun is waited for instead.
+        """
+
+        def serves(request_id: int) -> bool:
+            request = self._open[request_id]
+            in_time = now_s is None or now_s < request.expires_s
+            return request.missing > 0 and in_time and (fit is None or fit(request))
+
+        begun = self._open.get(self._begun) if self._begun is not None else None
+        if begun is not None and begun.missing > 0:
+            return begun if serves(begun.id) else None
+        found = self._order.first(serves)
+        return self._open[found] if found is not None else None
+
+    def deliver(
+        self, request_id: int, sequence: int, *, count: int = 1, cycles: float | None = None
+    ) -> bool:
+        """Count a pair, or `count` of them, towards a request; False if it cannot take them.
+
+        `cycles`: the attempts they took, if that is known better than from the expectation.
+        """
         request = self._open.get(request_id)
-        if request is None or request.state is not RequestState.ACTIVE or not request.missing:
+        if request is None or request.state is not RequestState.ACTIVE or request.missing <= 0:
             return False
         if sequence in request.sequences:
             return False
-        request.sequences.add(sequence)
-        request.delivered += 1
+        request.sequences[sequence] = None
+        if len(request.sequences) > SEQUENCES_KEPT:
+            del request.sequences[next(iter(request.sequences))]
+        request.delivered += count
+        if request.undivided:
+            self._begun = request_id
+        self._order.charge(request_id, count, cycles)
+        return True
+
+    def withdraw(self, request_id: int, sequence: int) -> bool:
+        """A pair that was counted is void, and to be made anew; False if it was not counted."""
+        request = self._open.get(request_id)
+        if request is None or sequence not in request.sequences or not request.delivered:
+            return False
+        # The number stays among those seen: the void pair must not come back by a late message.
+        request.delivered -= 1
         return True
 
     def end(
@@ -131,6 +227,12 @@ class RequestQueue:
         request = self._open.pop(request_id, None)
         if request is None:
             return None
+        self._order.leave(request_id)
+        if len(self._expiring) > 2 * len(self._open) + 16:
+            self._expiring = [entry for entry in self._expiring if entry[1] in self._open]
+            heapq.heapify(self._expiring)
+        if self._begun == request_id:
+            self._begun = None
         if error is None:
             request.state = RequestState.DONE
         elif request.state is RequestState.PROPOSED:
@@ -141,9 +243,21 @@ class RequestQueue:
         self._remember(request_id, error, text)
         return request
 
+    def cancel(self, request_id: int, who: str) -> Request | None:
+        """End a request that its owner at either end gave up; None if unknown."""
+        return self.end(request_id, ErrorCode.CANCELLED, f"cancelled by {who}")
+
     def expired(self, now_s: float) -> list[Request]:
-        """Requests whose time is over, still in the queue."""
-        return [r for r in self._open.values() if now_s >= r.expires_s]
+        """Requests whose time is over, still in the queue, oldest end first."""
+        gone: list[tuple[float, int]] = []
+        while self._expiring and self._expiring[0][0] <= now_s:
+            entry = heapq.heappop(self._expiring)
+            if entry[1] in self._open:
+                gone.append(entry)
+        for entry in gone:
+            # Until `end` is called they are told again.
+            heapq.heappush(self._expiring, entry)
+        return [self._open[request_id] for _, request_id in gone]
 
     def _remember(self, request_id: int, error: ErrorCode | None, text: str) -> None:
         self._ended[request_id] = (error, text)

@@ -1,9 +1,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from link_layer.messages import Create, ErrorCode
 from link_layer.queue import QueueFull, RequestQueue, RequestState
+from link_layer.queue_order import FairOrder
 
 
 def create(request: int, *, number: int = 2, priority: int = 0, max_time_s: float = 10.0) -> Create:
@@ -84,3 +86,143 @@ def test_a_pair_counts_once_and_never_beyond_the_number(sequences: list[int], nu
     request = queue.get(1)
     assert request is not None
     assert request.missing == number - len(counted)
+
+
+def test_a_time_that_is_over_is_not_served_even_before_it_is_ended() -> None:
+    queue = RequestQueue()
+    active(queue, 1, max_time_s=2.0)
+    active(queue, 2)
+    assert queue.next(1.9).id == 1
+    assert queue.next(2.0).id == 2
+
+
+def test_a_request_that_does_not_fit_keeps_its_place() -> None:
+    queue = RequestQueue()
+    active(queue, 1)
+    active(queue, 2)
+    assert queue.next(fit=lambda request: request.id != 1).id == 2
+    assert queue.next(fit=lambda request: False) is None
+    assert queue.next().id == 1
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"atomic": True},
+        {"consecutive": False},
+        {"window_s": 0.1},
+        {"kind": "M", "atomic": True},
+    ],
+)
+def test_an_undivided_request_is_finished_first_once_begun(wish: dict[str, object]) -> None:
+    queue = RequestQueue()
+    queue.add(replace(create(1), **wish), origin="alice", now_s=0.0)
+    queue.activate(1)
+    assert queue.next().id == 1
+    active(queue, 2, priority=7)
+    assert queue.next().id == 2  # not begun: no pair of it exists yet
+    queue.deliver(1, 10)
+    assert queue.next().id == 1
+    assert queue.next(fit=lambda request: request.id != 1) is None
+    queue.deliver(1, 11)
+    assert queue.next().id == 2
+
+
+def test_measured_pairs_told_together_do_not_block_others() -> None:
+    queue = RequestQueue()
+    queue.add(replace(create(1), kind="M", consecutive=False), origin="alice", now_s=0.0)
+    queue.activate(1)
+    queue.deliver(1, 10)
+    active(queue, 2, priority=7)
+    assert queue.next().id == 2
+
+
+def test_an_undivided_request_that_ends_early_gives_the_link_free() -> None:
+    queue = RequestQueue()
+    queue.add(replace(create(1), atomic=True), origin="alice", now_s=0.0)
+    queue.activate(1)
+    queue.deliver(1, 10)
+    active(queue, 2)
+    queue.cancel(1, "bob")
+    assert queue.next().id == 2
+    assert queue.verdict(1) == (ErrorCode.CANCELLED, "cancelled by bob")
+
+
+def test_a_void_pair_is_made_again_and_does_not_come_back() -> None:
+    queue = RequestQueue()
+    active(queue, 1, number=1)
+    assert queue.deliver(1, 10)
+    assert queue.next() is None
+    assert queue.withdraw(1, 10)
+    assert queue.next().id == 1
+    assert not queue.deliver(1, 10)
+    assert queue.deliver(1, 11)
+    assert not queue.withdraw(1, 12)
+    assert not queue.withdraw(2, 11)
+
+
+def test_the_following_end_keeps_the_places_it_is_told() -> None:
+    queue = RequestQueue(leads=False)
+    queue.add(create(1), origin="bob", now_s=0.0)  # its own; the leading end places it later
+    queue.add(replace(create(2), place=4), origin="alice", now_s=1.0)
+    queue.activate(2)
+    queue.activate(1, place=3)
+    assert [queue.get(n).place for n in (1, 2)] == [3, 4]
+    assert queue.next().id == 1
+
+
+class Model:
+    """Strict priority as a plain sorted list."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, int, int]] = []
+
+    def first(self) -> int | None:
+        return min(self.waiting)[2] if self.waiting else None
+
+    def leave(self, request: int) -> None:
+        self.waiting = [entry for entry in self.waiting if entry[2] != request]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(0, 7)),
+            st.tuples(st.sampled_from(["end", "deliver"]), st.integers(0, 10)),
+        ),
+        max_size=80,
+    )
+)
+def test_priority_is_as_a_sorted_list_would_have_it(steps: list[tuple[str, int]]) -> None:
+    queue, model, open_ids = RequestQueue(limit=20), Model(), []
+    for n, (step, value) in enumerate(steps):
+        if step == "add" and len(queue) < 20:
+            active(queue, n, priority=value, number=1)
+            model.waiting.append((-value, n, n))
+            open_ids.append(n)
+        elif step == "end" and open_ids:
+            request = open_ids.pop(value % len(open_ids))
+            queue.end(request)
+            model.leave(request)
+        elif step == "deliver" and (first := model.first()) is not None:
+            queue.deliver(first, n)
+            model.leave(first)
+        served = queue.next()
+        assert (served.id if served else None) == model.first()
+
+
+def test_what_the_queue_holds_is_bounded_by_what_waits() -> None:
+    queue = RequestQueue(limit=8, order=FairOrder())
+    for n in range(10_000):
+        queue.add(replace(create(n), purpose=f"p{n}"), origin="alice", now_s=float(n))
+        queue.activate(n)
+        if n >= 4:
+            assert queue.next() is not None
+            queue.deliver(n - 4, n, cycles=50.0)
+            queue.end(n - 4)
+    objects = [queue, queue._order]
+    for thing in objects:
+        for name in getattr(thing, "__dict__", {}):
+            held = getattr(thing, name)
+            if isinstance(held, dict | list):
+                assert len(held) <= 6_000, name

@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from drivers.devices import Identity, TimeTagger
-from drivers.errors import InstrumentError, InstrumentProblem, ProtocolError, Refused
+from drivers.errors import InstrumentError, InstrumentProblem, ProtocolError, Refused, Timeout
 from drivers.framing import PACKET
 from drivers.links.base import Link
 from drivers.plugin import Manifest
@@ -169,23 +169,34 @@ class Id900(TimeTagger):
         dlt = self._target()
         clock = asyncio.get_running_loop().time
         parts = SubAcquisitions(self._inputs, self._period_ps, self._width_ps)
+        period_s = self._period_ps / PS_PER_S
         try:
-            await self._prepare()
-            async with dlt.streams(self._inputs) as links:
-                for channel in self._inputs:
-                    await self._tell(f"RAW{channel}:SEND ON")
-                await self._tell("REC:PLAY")
-                looked_s = clock()
-                while True:
-                    payloads = await dlt.next_of_each(links, self._period_ps / PS_PER_S)
-                    lost = False
-                    if clock() - looked_s >= _LOOK_S:
-                        looked_s = clock()
-                        lost = await self._lost_since()
-                    batch = await parts.batch(payloads, lost=lost, about=self._about("(stream)"))
-                    self._account(batch)
-                    yield batch
-        except ProtocolError:
+            # ZeroMQ gives nothing, and no word, to who comes while the far end still holds the
+            # client before. So a stream that does not begin is begun once more: no time was told.
+            for tries_left in (1, 0):
+                await self._prepare()
+                async with dlt.streams(self._inputs) as links:
+                    for channel in self._inputs:
+                        await self._tell(f"RAW{channel}:SEND ON")
+                    await self._tell("REC:PLAY")
+                    looked_s = clock()
+                    try:
+                        payloads = await dlt.next_of_each(links, period_s)
+                    except Timeout:
+                        if tries_left:
+                            continue
+                        raise
+                    while True:
+                        lost = False
+                        if clock() - looked_s >= _LOOK_S:
+                            looked_s = clock()
+                            lost = await self._lost_since()
+                        about = self._about("(stream)")
+                        batch = await parts.batch(payloads, lost=lost, about=about)
+                        self._account(batch)
+                        yield batch
+                        payloads = await dlt.next_of_each(links, period_s)
+        except (ProtocolError, Timeout):
             self.link.poison()
             raise
         finally:

@@ -156,7 +156,6 @@ class DataLinkTarget:
                 async with asyncio.timeout_at(end_s):
                     message = await queue.get()
             except TimeoutError:
-                self._link.poison()
                 others = "the others did" if payloads else "nor did the others so far"
                 raise Timeout(
                     f"input {channel} sent nothing for a sub-acquisition within {limit_s:g} s, "

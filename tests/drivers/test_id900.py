@@ -266,12 +266,38 @@ def test_an_input_without_a_message_ends_the_stream_instead_of_telling_wrong_tim
             async with aclosing(tagger.stream()) as stream:
                 waiting = asyncio.ensure_future(anext(stream))
                 await asyncio.sleep(0.1)
+                for channel in (1, 2):
+                    await box.send(channel, [1])
+                await waiting
+                waiting = asyncio.ensure_future(anext(stream))
                 await box.send(1, [1])
                 with pytest.raises(Timeout, match=r"input 2 sent nothing.*the others did"):
                     await waiting
             assert not tagger.link.usable
 
     run_virtual(scenario())
+
+
+def test_a_stream_whose_input_never_begins_is_begun_once_more() -> None:
+    async def scenario(inputs_then: list[int]) -> list[int]:
+        box = Box()
+        async with connected(box, inputs=[1, 2]) as tagger:
+            await tagger.connect()
+            async with aclosing(tagger.stream()) as stream:
+                waiting = asyncio.ensure_future(anext(stream))
+                await asyncio.sleep(0.1)
+                await box.send(1, [1])
+                await asyncio.sleep(2.5)  # ZeroMQ has kept input 2 for the client before
+                assert not waiting.done()
+                for channel in inputs_then:
+                    await box.send(channel, [channel])
+                batch = await waiting
+                assert batch.start_ps == 0
+                return [int(time_ps) for time_ps in batch.time_ps]
+
+    assert run_virtual(scenario([1, 2])) == [1, 2]
+    with pytest.raises(Timeout, match="input 2 sent nothing"):
+        run_virtual(scenario([1]))
 
 
 def test_a_stream_that_breaks_says_so_at_once() -> None:

@@ -183,13 +183,28 @@ class Heralded(Struct, frozen=True, tag="heralded"):
 
 
 class PairHeld(Struct, frozen=True, tag="pair-held"):
-    """One end holds its half of this pair; the pair exists when both ends have said the same."""
+    """One end has its half of this pair, stored or measured; when both have said so it exists.
+
+    `basis` and `outcome` (0 for the +1 eigenstate) are disclosed in a `test` round, by both ends,
+    and in type R by the origin. `asks`: the sender has not heard the other end's word.
+    """
 
     link: str
     round: Int64
     sequence: Int64
     slot: Int64
     bell_state: BellState
+    test: bool = False
+    basis: MeasuredBasis | None = None
+    outcome: Outcome | None = None
+    asks: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.basis is None) is not (self.outcome is None) or (self.test and not self.basis):
+            raise ValueError(
+                f"basis {self.basis} and outcome {self.outcome} of a "
+                f"{'test round' if self.test else 'pair'}"
+            )
 
 
 class PairDropped(Struct, frozen=True, tag="pair-dropped"):
@@ -200,16 +215,11 @@ class PairDropped(Struct, frozen=True, tag="pair-dropped"):
     reason: str
 
 
-class TestOutcome(Struct, frozen=True, tag="test-outcome"):
-    """One end's outcome of a test round on a memory pair: 0 for the +1 eigenstate, 1 otherwise."""
+class PairDroppedSeen(Struct, frozen=True, tag="pair-dropped-seen"):
+    """The sender has taken a PairDropped in, which is repeated until then."""
 
     link: str
-    round: Int64
     sequence: Int64
-    slot: Int64
-    bell_state: BellState
-    basis: Basis
-    outcome: Outcome
 
 
 class TurnBasis(Struct, frozen=True, tag="turn-basis"):
@@ -359,7 +369,7 @@ Message = (
     | Heralded
     | PairHeld
     | PairDropped
-    | TestOutcome
+    | PairDroppedSeen
     | TurnBasis
     | BasisTurned
     | TagReport

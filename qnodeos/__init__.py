@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qnodeos.client import connect
     from qnodeos.config import NodeConfig, load_node
     from qnodeos.errors import QnodeosError, UserError
 
-__all__ = ["NodeConfig", "QnodeosError", "UserError", "__version__", "load_node"]
+__all__ = ["NodeConfig", "QnodeosError", "UserError", "__version__", "connect", "load_node"]
 
 _ROOMS = ("drivers", "timing", "cext", "link_layer", "sim_backends")
 _FACE = {
     "NodeConfig": "qnodeos.config",
     "QnodeosError": "qnodeos.errors",
     "UserError": "qnodeos.errors",
+    "connect": "qnodeos.client",
     "load_node": "qnodeos.config",
 }
 

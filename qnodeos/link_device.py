@@ -1,14 +1,22 @@
-"""The quantum device of one link: followed through its connections, started, and listened to."""
+"""The quantum device of one link: followed through its connections, given orders, listened to.
+
+Orders return at once. Their results, and heralds, come in the moment the device's words are read,
+because a stored half decays meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from drivers.devices import DeviceCapabilities, DeviceHerald, QuantumDevice
+from drivers.devices import DeviceCapabilities, DeviceHerald, Order, QuantumDevice
 from drivers.errors import InstrumentProblem, NotConnected, ProtocolError
 from drivers.supervisor import Supervisor
-from link_layer.states import Coherence
+from link_layer.messages import MeasuredBasis
+from link_layer.states import Coherence, Pauli
+from qnodeos.memory import COMMUNICATION_QUBIT
 
 ONLINE_LIMIT_S = 60.0
 
@@ -20,8 +28,8 @@ class LinkDevice:
     """What a link needs of its device, whether it is there or not.
 
     `heralded` is called with every herald that belongs to the last `start`; `came` when the device
-    is there with its numbers, `went` with the reason when it is not any more. Of a device with
-    several optical ports all this is about one, `port`.
+    is there with its numbers, `went` with the reason when it is not any more, `failed` when an
+    order was not carried out. Of a device with several optical ports all this is about one, `port`.
     """
 
     def __init__(
@@ -29,18 +37,25 @@ class LinkDevice:
         name: str,
         supervisor: Supervisor,
         *,
+        clock: Callable[[], float],
         heralded: Callable[[DeviceHerald], None],
         came: Callable[[DeviceCapabilities], None],
         went: Callable[[str], None],
+        failed: Callable[[str], None],
         port: int = 0,
     ):
         self.capabilities: DeviceCapabilities | None = None
         self.stale_heralds = 0
-        self._name, self._supervisor = name, supervisor
-        self._heralded, self._came, self._went = heralded, came, went
+        self.pending = 0
+        """Orders whose results are not here yet."""
+        self._name, self._supervisor, self._clock = name, supervisor, clock
+        self._heralded, self._came, self._went, self._failed = heralded, came, went, failed
         self._port = port
+        self._run = 0
         self._first_slot: int | None = None
         self._early: DeviceHerald | None = None
+        self._error: Exception | None = None
+        self._ended = asyncio.Event()
 
     @property
     def device(self) -> QuantumDevice:
@@ -50,19 +65,76 @@ class LinkDevice:
             raise NotConnected(f"{type(device).__name__} is not a quantum device", owner=self._name)
         return device
 
-    async def start(self) -> None:
-        """Attempt; only heralds from now on count. Raises InstrumentProblem."""
+    # Orders.
+
+    def start(self) -> None:
+        """Attempt; only heralds from now on count."""
         # A herald may be read before the reply that says which slots count: it is kept till then.
         self._first_slot = self._early = None
-        self._first_slot = await self.device.start(port=self._port)
-        self._hear_early()
+        self._run += 1
+        self._post(partial(self._started, self._run), "start", port=self._port)
 
-    def failed(self, problem: InstrumentProblem) -> None:
-        """A problem was met in use: the supervisor looks at the device at once."""
-        self._supervisor.report(problem)
+    def stop(self) -> None:
+        """Attempt no longer at this port; a node's communication qubit is free then."""
+        self._run += 1
+        self._first_slot = self._early = None
+        self._post(_nothing, "abort", port=self._port)
+        if self.capabilities is None or self.capabilities.role == "node":
+            self.release(COMMUNICATION_QUBIT)
+
+    def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
+        """A gate on the communication qubit."""
+        self._post(partial(self._in_time, done), "gate", gate, COMMUNICATION_QUBIT)
+
+    def move(self, qubit: int, done: Callable[[float], None]) -> None:
+        """From the communication qubit into a storage qubit."""
+        self._post(partial(self._in_time, done), "move", COMMUNICATION_QUBIT, qubit)
+
+    def measure(self, basis: MeasuredBasis, done: Callable[[int, float], None]) -> None:
+        """Measure the communication qubit."""
+        self._post(
+            lambda outcome: done(outcome, self._clock()), "measure", COMMUNICATION_QUBIT, basis
+        )
+
+    def release(self, qubit: int) -> None:
+        """Free a qubit of the device."""
+        self._post(_nothing, "release", qubit)
+
+    def _post(
+        self, done: Callable[[Any], None], order: Order, *arguments: Any, port: int | None = None
+    ) -> None:
+        self.pending += 1
+        take = partial(self._done, done)
+        try:
+            self.device.post(take, order, *arguments, port=port)
+        except InstrumentProblem as problem:
+            asyncio.get_running_loop().call_soon(take, problem)
+
+    def _done(self, done: Callable[[Any], None], result: Any) -> None:
+        self.pending -= 1
+        try:
+            if isinstance(result, InstrumentProblem):
+                self._supervisor.report(result)
+                self._failed(str(result))
+            else:
+                done(result)
+        except Exception as error:
+            self._crash(error)
+
+    def _in_time(self, done: Callable[[float], None], result: None) -> None:
+        done(self._clock())
+
+    # What it says.
 
     async def run(self) -> None:
-        """Follow the device until cancelled."""
+        """Follow the device until cancelled; raises what a callback has raised."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            await self._ended.wait()
+            assert self._error is not None
+            raise self._error
+
+    async def _follow(self) -> None:
         while True:
             try:
                 await self._supervisor.wait_online(ONLINE_LIMIT_S)
@@ -70,8 +142,7 @@ class LinkDevice:
                 capabilities = self._checked(await device.capabilities())
                 self.capabilities = capabilities
                 self._came(capabilities)
-                async for herald in device.heralds(self._port):
-                    self._hear(herald)
+                await device.listen(self._hear, self._port)
             except InstrumentProblem as problem:
                 if self.capabilities is not None:
                     self.capabilities = None
@@ -101,15 +172,30 @@ class LinkDevice:
                 f"the device cannot serve this link: {error}", b"", owner=self._name
             ) from error
 
+    def _started(self, run: int, first_slot: int) -> None:
+        if run != self._run:
+            return
+        self._first_slot = first_slot
+        early, self._early = self._early, None
+        if early is not None:
+            self._hear(early)
+
     def _hear(self, herald: DeviceHerald) -> None:
         if self._first_slot is None:
             self._early = herald
         elif herald.slot < self._first_slot:
             self.stale_heralds += 1
         else:
-            self._heralded(herald)
+            try:
+                self._heralded(herald)
+            except Exception as error:
+                self._crash(error)
 
-    def _hear_early(self) -> None:
-        early, self._early = self._early, None
-        if early is not None:
-            self._hear(early)
+    def _crash(self, error: Exception) -> None:
+        """A mistake of the link must not look like one of the device."""
+        self._error = error
+        self._ended.set()
+
+
+def _nothing(result: object) -> None:
+    pass

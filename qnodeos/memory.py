@@ -46,6 +46,8 @@ class QuantumMemory:
         self._pairs: dict[tuple[str, int], StoredPair] = {}
         self._owned: set[tuple[str, int]] = set()
         self.capacity = len(self._free)
+        self.freed: Callable[[], None] | None = None
+        """Called whenever a storage qubit has become free."""
 
     @property
     def free(self) -> int:
@@ -68,6 +70,8 @@ class QuantumMemory:
         if qubit in self._free or not 0 < qubit <= self.capacity:
             raise ValueError(f"qubit {qubit} is not an allocated storage qubit")
         self._free.append(qubit)
+        if self.freed is not None:
+            self.freed()
 
     def store(self, pair: StoredPair) -> None:
         """Record the half that now lies in `pair.qubit`."""

@@ -1,69 +1,55 @@
-"""One end of a memory link: pairs heralded by a station, kept in memory until used (type K).
+"""One end of a memory link: pairs heralded by a station, kept, measured or prepared (K, M, R).
 
-The end with the lower node id leads. A round goes
-    Attempt -> both devices and the midpoint attempt -> herald at all three -> correction, store
-    -> PairHeld both ways -> delivery
-and at every step a contradiction, a silence or a fault drops the pair at both ends.
+The rounds are those of `link_layer.egp_end`; here its machine meets the device, the desk, the
+memory and the far end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
-from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
+from link_layer.egp_end import LinkEnd
+from link_layer.egp_plan import Half
 from link_layer.fidelity import FidelityEstimate
 from link_layer.messages import (
     Accept,
     Attempt,
-    Basis,
     Create,
-    EndRound,
     ErrorCode,
     Finish,
-    Heralded,
+    FinishSeen,
     LinkHello,
+    Measuring,
     Message,
-    NotReady,
-    PairDropped,
     PairHeld,
     Refuse,
-    TestOutcome,
 )
 from link_layer.queue import Request
-from link_layer.states import BellState, pauli_to_phi_plus
+from link_layer.served_rate import ServedRate, too_late, too_wide
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
 from qnodeos.keeping import PairKeeper
+from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
-from qnodeos.memory import COMMUNICATION_QUBIT, MemoryFull, QuantumMemory, StoredPair
+from qnodeos.memory import MemoryFull, QuantumMemory
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.requests import Desk
-from qnodeos.rounds import CurrentRound, RoundOver
 from qnodeos.status import Status
 
-ROUND_LIMIT_S = 2.0
-"""A round without a herald is opened anew after this time; it only bounds a loss of messages."""
+BUSY_TICK_S = 0.01
+TICK_S = 0.05
+"""How often deadlines are looked at; an application never gets a late pair, whatever this is."""
 
-LEAST_ROUND_S = 0.1
-
-AGREEMENT_LIMIT_S = 0.2
-"""The other two witnesses of a herald must speak within this time."""
-
-RETRY_S = 0.005
-"""First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
-
-RETRY_LIMIT_S = 0.5
-TICK_S = 0.2
+GREETING_S = 0.2
 
 KEEP_FREE_QUBITS = 1
 """Storage qubits that the network leaves to applications, which need one to teleport from."""
-
-TEST_BASES: tuple[Basis, ...] = ("Z", "X", "Y")
 
 
 class MemoryLink:
@@ -87,13 +73,24 @@ class MemoryLink:
         self.device = LinkDevice(
             name,
             supervisor,
+            clock=context.clock,
             heralded=self._device_heralded,
             came=self._device_came,
             went=self._device_went,
+            failed=self._device_failed,
             port=config.port,
         )
-        self.keeper = PairKeeper(name, context, self.device, self._tell_peer, self.counters)
-        self.desk: Desk[Pair] = Desk(
+        self.keeper = PairKeeper(
+            name,
+            context,
+            self.device,
+            self.counters,
+            tell=self._dropped,
+            gone=lambda pair: self.desk.withdraw(pair.request, pair.sequence),
+            freed=self._qubit_freed,
+        )
+        self.served = ServedRate()
+        self.desk: Desk[Any] = Desk(  # K and R: Pair; M, and the origin of R: MeasuredPairs
             name,
             me=context.name,
             peer=config.peer,
@@ -102,16 +99,29 @@ class MemoryLink:
             rng=context.rng,
             admit=self._admit,
             changed=self._request_changed,
+            unused=_give_up,
+            leads=self.leads,
         )
         self._context = context
-        self._round = CurrentRound(self.counters)
-        self._rounds = context.rng.getrandbits(30) << 32
-        self._last_round = 0
-        self._wait_s: float | None = None
-        self._herald_s = 0.0
-        self._test_turn = 0
-        self._attempts: asyncio.Queue[Attempt] = asyncio.Queue(maxsize=16)
-        self._work = asyncio.Event()
+        self._deliveries = Deliveries(
+            name,
+            context,
+            leads=self.leads,
+            desk=self.desk,
+            keeper=self.keeper,
+            quality=self.quality,
+            counters=self.counters,
+        )
+        self._machine = LinkEnd(
+            name,
+            self,
+            self.desk.queue,
+            me=context.name,
+            leads=self.leads,
+            test_share=config.test_fraction,
+            rng=context.rng,
+            counters=self.counters,
+        )
 
     @property
     def memory(self) -> QuantumMemory | None:
@@ -121,7 +131,7 @@ class MemoryLink:
     @property
     def ready(self) -> bool:
         """Everything a request needs is there: both devices, far end, station."""
-        return not self._missing()
+        return not self.missing()
 
     def status(self) -> Status:
         """How the link is, for bus and journal."""
@@ -146,90 +156,128 @@ class MemoryLink:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.device.run())
-            tasks.create_task(self.keeper.run())
             tasks.create_task(self.quality.run(self._estimate_renewed))
             tasks.create_task(self._keep_time())
-            tasks.create_task(self._lead() if self.leads else self._follow())
+
+    def pause(self, reason: str) -> None:
+        """Begin no more rounds, for this reason, until `resume`; the one in progress goes on."""
+        self._machine.paused = reason
+
+    def resume(self) -> None:
+        """Begin rounds again."""
+        self._machine.paused = ""
+        self._machine.go(self._context.clock())
 
     # What comes from outside.
 
     def handle(self, peer: str, message: Message) -> None:
         """Take a message of the far end or of the station."""
+        now_s = self._context.clock()
         if peer == self.config.station:
-            self._from_station(message)
+            self._machine.from_station(message, now_s)
         elif peer == self.config.peer:
-            self._from_peer(message)
+            match message:
+                case LinkHello():
+                    if self.quality.far is None:
+                        self._say_hello()
+                    self.quality.far = message
+                    self._machine.go(now_s)
+                case Create() | Accept() | Refuse() | Finish() | FinishSeen():
+                    self.desk.handle(message)
+                case _:
+                    self._machine.from_peer(message, now_s)
 
     def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
         """The far end or the station appeared, vanished, or is a new process."""
+        now_s = self._context.clock()
         if peer not in (self.config.peer, self.config.station):
             return
         if not up or restarted:
             reason = f"{peer} {'has restarted' if up else 'was lost'}"
-            self._round.interrupt(reason)
-            if peer == self.config.peer:
+            if peer == self.config.station:
+                self._machine.interrupt(reason, now_s)
+            else:
                 self.quality.far = None
-                # A new process of the leading end counts its rounds from anywhere.
-                self._last_round = 0
-                while not self._attempts.empty():
-                    self._attempts.get_nowait()
+                self._machine.far_end_lost(reason, now_s)
                 self.desk.end_all(ErrorCode.OTHER, reason)
                 self.keeper.drop_all(reason, tell_peer=False)
         if up and peer == self.config.peer:
             self._say_hello()
-        self._work.set()
-
-    def _from_station(self, message: Message) -> None:
-        match message:
-            case Heralded(round=number) if self._round.goes_on(number):
-                self._round.tell(lambda current: current.station(message))
-            case EndRound(round=number, reason=reason) if self._round.goes_on(number):
-                self._round.interrupt(reason)
-            case _:
-                self.counters["stale_messages"] += 1
-
-    def _from_peer(self, message: Message) -> None:
-        match message:
-            case LinkHello():
-                if self.quality.far is None:
-                    self._say_hello()
-                self.quality.far = message
-                self._work.set()
-            case Create() | Accept() | Refuse() | Finish():
-                self.desk.handle(message)
-            case Attempt(round=n) if not self.leads:
-                self._round.overtaken(n)
-                if self._attempts.full():
-                    self._attempts.get_nowait()
-                    self.counters["attempts_dropped"] += 1
-                self._attempts.put_nowait(message)
-            case PairHeld(round=n) | TestOutcome(round=n) if self._round.goes_on(n):
-                self._round.tell(lambda current: current.peer(message))
-            case NotReady(round=n, reason=why) | EndRound(round=n, reason=why) if (
-                self._round.goes_on(n)
-            ):
-                self._round.interrupt(why)
-            case EndRound(round=n):
-                self._last_round = max(self._last_round, n)
-            case PairDropped(sequence=sequence, reason=why):
-                self.keeper.dropped_by_peer(sequence, why)
-            case _:
-                self.counters["stale_messages"] += 1
+        self._machine.go(now_s)
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
         self.quality.near = capabilities
         self.keeper.fit(capabilities.qubits)
         self._say_hello()
-        self._work.set()
+        self._machine.go(self._context.clock())
 
     def _device_went(self, reason: str) -> None:
         self.quality.near = None
-        self._round.interrupt(f"the device is away: {reason}")
+        self._machine.give_all_up(f"the device is away: {reason}", self._context.clock())
         self.keeper.drop_all("the device was lost", tell_peer=True)
 
     def _device_heralded(self, herald: DeviceHerald) -> None:
-        self._herald_s = herald.received_s
-        self._round.tell(lambda current: current.device(herald.slot))
+        self._machine.device_heralded(herald.slot, herald.received_s)
+
+    def _device_failed(self, reason: str) -> None:
+        self._machine.device_failed(reason, self._context.clock())
+
+    def _qubit_freed(self) -> None:
+        if self._machine.starved:
+            # Not from inside of whatever has freed it.
+            asyncio.get_running_loop().call_soon(lambda: self._machine.go(self._context.clock()))
+
+    def _dropped(self, sequence: int, reason: str) -> None:
+        self._machine.dropped(sequence, reason, self._context.clock())
+        self._machine.go(self._context.clock())
+
+    # What the machine asks for.
+
+    def to_peer(self, message: Message) -> None:
+        """Send to the far end."""
+        self._context.send(self.config.peer, message)
+
+    def to_station(self, message: Message) -> None:
+        """Send to the station."""
+        self._context.send(self.config.station, message)
+
+    def room(self) -> bool:
+        """There is a storage qubit for one more pair."""
+        return self.memory is not None and self.memory.free > KEEP_FREE_QUBITS
+
+    def allocate(self) -> int | None:
+        """A storage qubit, or None."""
+        try:
+            return self.memory.allocate(keep_free=KEEP_FREE_QUBITS) if self.memory else None
+        except MemoryFull:
+            return None
+
+    def free(self, qubit: int) -> None:
+        """Give up what a storage qubit holds, and the qubit."""
+        self.keeper.free(qubit)
+
+    def corrected(self, herald_s: float, now_s: float) -> bool:
+        """Note how long the herald took to get to its correction; False if that was too long."""
+        late = now_s >= herald_s + self.quality.lifetime_s
+        self.corrections.add(now_s - herald_s, late=late)
+        return not late
+
+    def tested(self, half: Half, far: PairHeld) -> None:
+        """Both outcomes of a test round are known."""
+        self._deliveries.tested(half, far)
+
+    def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
+        """Hand a pair to whoever asked for it."""
+        self.served.served(self._context.clock())
+        self._deliveries.deliver(half, request, far)
+
+    def void(self, sequence: int, reason: str) -> None:
+        """The far end has lost its half."""
+        self._deliveries.void(sequence, reason)
+
+    def refuse_attempt(self, attempt: Attempt) -> None:
+        """The far end attempts for a request that is not open here: it may be over."""
+        self.desk.remind(attempt.request)
 
     def _tell_peer(self, message: Message) -> bool:
         return self._context.send(self.config.peer, message)
@@ -246,19 +294,36 @@ class MemoryLink:
     # Requests.
 
     def _admit(self, create: Create) -> tuple[ErrorCode, str] | None:
-        if create.kind != "K":
-            return (ErrorCode.UNSUPPORTED, f"link {self.name} gives pairs of type K only")
+        for measuring in (create.near, create.far):
+            if measuring is not None and not _measurable(measuring):
+                return (
+                    ErrorCode.UNSUPPORTED,
+                    f"link {self.name} measures in Z, X and Y; its devices turn by no other angle",
+                )
         if not self.ready:
-            return (ErrorCode.NO_RESOURCES, f"link {self.name} is not ready: {self._missing()}")
+            return (ErrorCode.NO_RESOURCES, f"link {self.name} is not ready: {self.missing()}")
         if create.minimum_fidelity > self.quality.highest:
             return (
                 ErrorCode.UNSUPPORTED,
                 f"fidelity {create.minimum_fidelity:.3f} is asked, link {self.name} gives "
                 f"{self.quality.fidelity:.3f}, at most {self.quality.highest:.3f}",
             )
-        return None
+        return self._out_of_reach(create)
 
-    def _missing(self) -> str:
+    def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
+        """The request would outlast its time, or more pairs than there is room for."""
+        pairs_per_s = self.served.pairs_per_s(self._context.clock())
+        room = self.memory.capacity - KEEP_FREE_QUBITS if self.memory is not None else 0
+        together = create.kind == "K" and (not create.consecutive or create.window_s is not None)
+        text = too_wide(create.number, create.window_s, together, room, pairs_per_s)
+        if text:
+            return (ErrorCode.NO_RESOURCES, f"link {self.name}: {text}")
+        text = too_late(
+            create.number, create.max_time_s, create.priority, self.desk.queue, pairs_per_s
+        )
+        return (ErrorCode.NO_TIME, f"link {self.name}: {text}") if text else None
+
+    def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing."""
         for there, what in (
             (self.device.capabilities is not None, "its device is away"),
@@ -272,14 +337,22 @@ class MemoryLink:
 
     def _request_changed(self, request: Request) -> None:
         self._context.store.request(self.name, request)
-        self._work.set()
+        self.served.wanted(self._context.clock(), len(self.desk.queue) > 0)
+        self._machine.go(self._context.clock())
 
     async def _keep_time(self) -> None:
-        """Expire requests; greet until the far end has answered, as a message may be lost."""
+        """What time alone brings: repetitions, deadlines, expiry, a greeting not answered yet."""
+        next_s = greeting_s = 0.0
         while True:
-            await asyncio.sleep(TICK_S)
-            self.desk.expire()
-            if self.quality.far is None:
+            await asyncio.sleep(BUSY_TICK_S if self._machine.busy else TICK_S)
+            now_s = self._context.clock()
+            self._machine.tick(now_s)
+            if now_s >= next_s:
+                next_s = now_s + TICK_S
+                self.keeper.tick()
+                self.desk.expire()
+            if self.quality.far is None and now_s >= greeting_s:
+                greeting_s = now_s + GREETING_S
                 self._say_hello()
 
     def _estimate_renewed(self, estimate: FidelityEstimate) -> None:
@@ -287,194 +360,13 @@ class MemoryLink:
             self.name, estimate.value, estimate.standard_error, self.counters["test_rounds"]
         )
 
-    # Rounds.
 
-    async def _lead(self) -> None:
-        failures = 0
-        while True:
-            request = self.desk.queue.next() if self.ready else None
-            if request is None:
-                await self._work.wait()
-                self._work.clear()
-                continue
-            self._rounds += 1
-            attempt = Attempt(self.name, self._rounds, request.id, self._choose_test())
-            if await self._attempt(attempt):
-                failures = 0
-            else:
-                await asyncio.sleep(min(RETRY_LIMIT_S, RETRY_S * 2**failures))
-                failures = min(failures + 1, 10)
+def _give_up(item: Any) -> None:
+    """A pair was held back for a request that has ended."""
+    if isinstance(item, Pair):
+        item.give_up("its request ended before all its pairs were there")
 
-    async def _follow(self) -> None:
-        while True:
-            attempt = await self._attempts.get()
-            if self._attempts.empty() and attempt.round > self._last_round:
-                self._last_round = attempt.round
-                await self._attempt(attempt)
 
-    def _choose_test(self) -> Basis | None:
-        if self._context.rng.random() >= self.config.test_fraction:
-            return None
-        self._test_turn += 1
-        return TEST_BASES[self._test_turn % len(TEST_BASES)]
-
-    async def _attempt(self, attempt: Attempt) -> bool:
-        """One round, from opening it to a pair or none; True if there was a herald."""
-        try:
-            qubit = self._prepare(attempt)
-        except (MemoryFull, InstrumentProblem) as problem:
-            self.counters["not_ready"] += 1
-            if not self.leads:
-                self._tell_peer(NotReady(self.name, attempt.round, str(problem)))
-            return False
-        self._round.begin(attempt)
-        try:
-            heralded = await self._until_held(attempt)
-            if attempt.test_basis is not None:
-                await self._test(heralded, attempt.test_basis)
-            elif qubit is not None:
-                await self._keep(heralded, attempt, qubit)
-                qubit = None  # it is the pair's now
-        except RoundOver as over:
-            await self._give_up(attempt, str(over))
-            return False
-        except InstrumentProblem as problem:
-            self.device.failed(problem)
-            await self._give_up(attempt, f"the device failed: {problem}")
-            return False
-        finally:
-            self._round.end()
-            if qubit is not None and self.memory is not None:
-                self.memory.give_back(qubit)
-        return True
-
-    def _prepare(self, attempt: Attempt) -> int | None:
-        """A storage qubit for the pair, or None for a test round."""
-        if self.memory is None or self.device.capabilities is None:
-            raise NotConnected("the device is away", owner=self.name)
-        if attempt.test_basis is not None:
-            return None
-        if not self.leads and self.desk.queue.get(attempt.request) is None:
-            self.desk.remind(attempt.request)
-            raise MemoryFull(f"request {attempt.request} is over here")
-        return self.memory.allocate(keep_free=KEEP_FREE_QUBITS)
-
-    async def _until_held(self, attempt: Attempt) -> Heralded:
-        """Attempt until this end's device and the station report the same success."""
-        if self.leads:
-            self._tell_peer(attempt)
-            self._context.send(self.config.station, attempt)
-        began_s = self._context.clock()
-        await self.device.start()
-        await self._round.wait(
-            lambda current: current.device_slot is not None or None, self._round_limit_s()
-        )
-        self.counters["heralds"] += 1
-        waited_s = self._context.clock() - began_s
-        self._wait_s = waited_s if self._wait_s is None else 0.9 * self._wait_s + 0.1 * waited_s
-        return await self._round.wait(lambda current: current.held, AGREEMENT_LIMIT_S)
-
-    def _round_limit_s(self) -> float:
-        """Twenty times the usual wait: chance makes a herald later than that once in 10^8."""
-        if self._wait_s is None:
-            return ROUND_LIMIT_S
-        return min(ROUND_LIMIT_S, max(LEAST_ROUND_S, 20 * self._wait_s))
-
-    async def _test(self, heralded: Heralded, basis: Basis) -> None:
-        outcome = await self.device.device.measure(COMMUNICATION_QUBIT, basis)
-        self._tell_peer(
-            TestOutcome(
-                self.name,
-                heralded.round,
-                heralded.sequence,
-                heralded.slot,
-                heralded.bell_state,
-                basis,
-                outcome,
-            )
-        )
-        far_end = await self._round.wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
-        if not isinstance(far_end, TestOutcome) or far_end.basis != basis:
-            raise RoundOver("the far end did not take this for a test round in the same basis")
-        self.quality.tests.add(basis, heralded.bell_state, outcome, far_end.outcome)
-        self.counters["test_rounds"] += 1
-        self._context.store.event(
-            "test-round",
-            {
-                "link": self.name,
-                "sequence": heralded.sequence,
-                "slot": heralded.slot,
-                "bell_state": heralded.bell_state.name,
-                "basis": basis,
-                "outcomes": [outcome, far_end.outcome],
-            },
-        )
-
-    async def _keep(self, heralded: Heralded, attempt: Attempt, qubit: int) -> None:
-        """Correct, store, agree, deliver; on return the qubit is entered in the books."""
-        request = self.desk.queue.get(attempt.request)
-        if request is None:
-            raise RoundOver("the request ended meanwhile")
-        herald_s = self._herald_s
-        deadline_s = herald_s + self.quality.lifetime_s
-        bell_state = heralded.bell_state
-        if request.create.corrected:
-            await self._correct(bell_state, herald_s, deadline_s)
-            bell_state = BellState.PHI_PLUS
-        await self.device.device.move(COMMUNICATION_QUBIT, qubit)
-        await self._agree(heralded, qubit)
-        stored = StoredPair(
-            link=self.name,
-            sequence=heralded.sequence,
-            slot=heralded.slot,
-            bell_state=bell_state,
-            fidelity=self.quality.fidelity,
-            request=attempt.request,
-            qubit=qubit,
-            heralded_s=herald_s,
-            deadline_s=deadline_s,
-        )
-        self.keeper.store(stored)
-        if not self.desk.deliver(attempt.request, heralded.sequence, Pair(stored, self.keeper)):
-            await self.keeper.give_up(stored, "nobody takes it")
-
-    async def _correct(self, bell_state: BellState, herald_s: float, deadline_s: float) -> None:
-        """Apply the Pauli gate at the following end; note how long the herald took to get there."""
-        gate = pauli_to_phi_plus(bell_state)
-        if self.leads or gate == "I":
-            return
-        await self.device.device.gate(gate, COMMUNICATION_QUBIT)
-        now_s = self._context.clock()
-        late = now_s >= deadline_s
-        self.corrections.add(now_s - herald_s, late=late)
-        if late:
-            raise RoundOver("the correction came after the deadline")
-
-    async def _agree(self, heralded: Heralded, qubit: int) -> None:
-        """Both ends hold the same pair; else its halves are given up. Raises RoundOver."""
-        self._tell_peer(
-            PairHeld(
-                self.name, heralded.round, heralded.sequence, heralded.slot, heralded.bell_state
-            )
-        )
-        try:
-            far_end = await self._round.wait(lambda current: current.agreed, AGREEMENT_LIMIT_S)
-            if not isinstance(far_end, PairHeld):
-                raise RoundOver("the far end took this pair for a test round")
-        except RoundOver:
-            self._tell_peer(PairDropped(self.name, heralded.sequence, "no agreement"))
-            await self.device.device.release(qubit)
-            raise
-
-    async def _give_up(self, attempt: Attempt, reason: str) -> None:
-        """Leave the device idle and tell the others that the round is over."""
-        self.counters["rounds_failed"] += 1
-        ended = EndRound(self.name, attempt.round, reason)
-        self._tell_peer(ended)
-        if self.leads:
-            self._context.send(self.config.station, ended)
-        try:
-            await self.device.device.abort()
-            await self.device.device.release(COMMUNICATION_QUBIT)
-        except InstrumentProblem as problem:
-            self.device.failed(problem)
+def _measurable(measuring: Measuring) -> bool:
+    """A device of the open device protocol can measure so."""
+    return set(measuring.bases) <= {"X", "Y", "Z"} and not any(measuring.turned_rad)

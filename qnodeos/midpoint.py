@@ -1,22 +1,22 @@
-"""The midpoint station of a memory link: attempts when told to, announces every success to both.
-
-The station counts heralds; its count, with the slot, is the identity of a pair.
-"""
+"""The midpoint station of a memory link: the machine of `link_layer.egp_station` on its device."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
-from drivers.errors import InstrumentProblem
 from drivers.supervisor import Supervisor
-from link_layer.messages import Attempt, EndRound, Heralded, Message
+from link_layer.egp_station import LinkStation
+from link_layer.messages import Attempt, EndRound, Message
 from link_layer.states import BellState
 from qnodeos.config import MidpointTable
 from qnodeos.context import NodeContext
 from qnodeos.link_device import LinkDevice
 from qnodeos.status import Status
+
+MOST_ORDERS = 64
+"""Device orders on their way; an end that sends rounds faster than the device takes them is not
+listened to."""
 
 
 class Midpoint:
@@ -37,82 +37,64 @@ class Midpoint:
         self._device = LinkDevice(
             name,
             supervisor,
+            clock=context.clock,
             heralded=self._heralded,
             came=self._device_came,
             went=self._device_went,
+            failed=lambda reason: self._machine.failed(f"the midpoint failed: {reason}"),
         )
-        # A restarted station must not repeat a number: the upper half is new at every start.
-        self._sequence = context.rng.getrandbits(30) << 32
-        self._orders: asyncio.Queue[Attempt | EndRound] = asyncio.Queue(maxsize=64)
-        self._round: int | None = None
+        self._machine = LinkStation(name, self, context.rng, self.counters)
 
     def handle(self, peer: str, message: Message) -> None:
         """Take an order of one of the ends."""
         if peer not in self.config.ends:
             self.counters["not_ours"] += 1
-            return
-        if not isinstance(message, Attempt | EndRound):
+        elif not isinstance(message, Attempt | EndRound):
             self.counters["stale_messages"] += 1
-            return
-        if self._orders.full():
-            self._orders.get_nowait()
+        elif self._device.pending >= MOST_ORDERS:
             self.counters["orders_dropped"] += 1
-        self._orders.put_nowait(message)
+        else:
+            self._machine.ordered(message)
 
     def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
         """An end vanished: its round ends."""
-        if peer in self.config.ends and (restarted or not up) and self._round is not None:
-            reason = f"{peer} {'has restarted' if up else 'was lost'}"
-            self.handle(peer, EndRound(self.name, self._round, reason))
+        if peer in self.config.ends and (restarted or not up):
+            self._machine.end_lost(f"{peer} {'has restarted' if up else 'was lost'}")
 
     def status(self) -> Status:
         """How the station is, for bus and journal."""
         return {
-            "attempting": self._round is not None,
+            "attempting": self._machine.round is not None,
             "stale_heralds": self._device.stale_heralds,
             **self.counters,
         }
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._device.run())
-            tasks.create_task(self._follow_orders())
+        await self._device.run()
 
-    async def _follow_orders(self) -> None:
-        while True:
-            order = await self._orders.get()
-            try:
-                if isinstance(order, Attempt):
-                    await self._begin(order)
-                elif order.round == self._round:
-                    await self._stop()
-                    self._announce(order)
-            except InstrumentProblem as problem:
-                self._device.failed(problem)
-                self._round = None
-                self._announce(EndRound(self.name, order.round, f"the midpoint failed: {problem}"))
+    # What the machine asks for.
 
-    async def _begin(self, attempt: Attempt) -> None:
-        if self._round is not None:
-            await self._stop()
-        self._round = attempt.round
-        await self._device.start()
+    def start(self) -> None:
+        """Take part in attempts."""
+        self._device.start()
 
-    async def _stop(self) -> None:
-        self._round = None
-        await self._device.device.abort()
+    def stop(self) -> None:
+        """Take part no longer."""
+        self._device.stop()
+
+    def announce(self, message: Message) -> None:
+        """Tell both ends."""
+        for end in self.config.ends:
+            self._context.send(end, message)
+
+    # What the device says.
 
     def _heralded(self, herald: DeviceHerald) -> None:
-        if self._round is None or herald.bell_state is None:
+        if herald.bell_state is None:
             self.counters["unasked_heralds"] += 1
-            return
-        self._sequence += 1
-        self.counters["heralds"] += 1
-        number, self._round = self._round, None
-        self._announce(
-            Heralded(self.name, number, self._sequence, herald.slot, BellState[herald.bell_state])
-        )
+        else:
+            self._machine.heralded(herald.slot, BellState[herald.bell_state])
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
         self._context.store.event(
@@ -120,10 +102,4 @@ class Midpoint:
         )
 
     def _device_went(self, reason: str) -> None:
-        if self._round is not None:
-            number, self._round = self._round, None
-            self._announce(EndRound(self.name, number, f"the midpoint is away: {reason}"))
-
-    def _announce(self, message: Message) -> None:
-        for end in self.config.ends:
-            self._context.send(end, message)
+        self._machine.failed(f"the midpoint is away: {reason}")

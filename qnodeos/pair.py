@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from drivers.devices import Basis, QuantumDevice
+from link_layer.messages import MeasuredBasis
 from link_layer.states import BellState
 from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
 
@@ -22,7 +23,7 @@ class Keeper(Protocol):
         """Hand it to its one owner; raises PairExpired."""
         ...
 
-    async def give_up(self, stored: StoredPair, reason: str) -> None:
+    def give_up(self, stored: StoredPair, reason: str) -> None:
         """Free it at both ends."""
         ...
 
@@ -33,7 +34,15 @@ class Pair:
     `measure` and `release` end it; an application that keeps it loses it at the deadline.
     """
 
-    def __init__(self, stored: StoredPair, keeper: Keeper):
+    def __init__(
+        self,
+        stored: StoredPair,
+        keeper: Keeper,
+        prepared: tuple[MeasuredBasis, int] | None = None,
+    ):
+        self.prepared = prepared
+        """Of a remotely prepared state (type R): the basis the origin measured in, and its outcome,
+        0 for the +1 eigenstate."""
         self._stored = stored
         self._keeper = keeper
         self._used = False
@@ -64,6 +73,11 @@ class Pair:
         return self._stored.fidelity
 
     @property
+    def heralded_s(self) -> float:
+        """On the node's own clock, when it came to be."""
+        return self._stored.heralded_s
+
+    @property
     def deadline_s(self) -> float:
         """On the node's own clock, when it stops being useful."""
         return self._stored.deadline_s
@@ -78,6 +92,11 @@ class Pair:
         self._check()
         await self._keeper.device().gate("CNOT", control, self._stored.qubit)
 
+    async def cnot_onto(self, target: int) -> None:
+        """Apply CNOT from this half onto a local qubit."""
+        self._check()
+        await self._keeper.device().gate("CNOT", self._stored.qubit, target)
+
     async def measure(self, basis: Basis = "Z") -> int:
         """Measure this half: 0 for the +1 eigenstate, 1 for the other; the qubit is then free."""
         memory = self._check()
@@ -87,7 +106,11 @@ class Pair:
 
     async def release(self) -> None:
         """Give the pair up at both ends; harmless if it is gone already."""
-        await self._keeper.give_up(self._stored, "given up by its owner")
+        self.give_up("given up by its owner")
+
+    def give_up(self, reason: str) -> None:
+        """The same, without waiting for anything."""
+        self._keeper.give_up(self._stored, reason)
 
     def _check(self) -> QuantumMemory:
         """The memory that still holds this half in time; the first use makes it ours."""

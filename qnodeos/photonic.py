@@ -20,6 +20,7 @@ from link_layer.messages import (
     Create,
     ErrorCode,
     Finish,
+    FinishSeen,
     KeepTime,
     LinkQuality,
     MatchReport,
@@ -109,7 +110,7 @@ class PhotonicLink:
         if peer != self.config.peer:
             return
         match message:
-            case Create() | Accept() | Refuse() | Finish():
+            case Create() | Accept() | Refuse() | Finish() | FinishSeen():
                 self.desk.handle(message)
             case (
                 TagReport()

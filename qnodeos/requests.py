@@ -12,7 +12,17 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from link_layer.messages import Accept, Create, ErrorCode, Finish, Message, Refuse, RequestKind
+from link_layer.messages import (
+    Accept,
+    Create,
+    ErrorCode,
+    Finish,
+    FinishSeen,
+    Measuring,
+    Message,
+    Refuse,
+    RequestKind,
+)
 from link_layer.queue import QueueFull, Request, RequestQueue, RequestState
 
 Item = TypeVar("Item")
@@ -26,6 +36,11 @@ LINGER_S = 0.3
 REPEAT_S = 0.5
 """A proposal that was not answered is made again after this time: it, or the answer, was lost."""
 
+FINISH_TIMES = 6
+"""Times that the end of a request is told; the far end's own clock ends it too."""
+
+FINISHES_KEPT = 1024
+
 
 class RequestEnded(Exception):
     """A request ended before all its pairs were delivered."""
@@ -37,9 +52,14 @@ class RequestEnded(Exception):
 
 
 class Inbox(Generic[Item]):
-    """Deliveries waiting for one application, in order; bounded, drops are counted."""
+    """Deliveries waiting for one application, in order; bounded, drops are counted.
 
-    def __init__(self) -> None:
+    `request` is the identity of the request that it belongs to, None where it takes those of a
+    purpose.
+    """
+
+    def __init__(self, request: int | None = None) -> None:
+        self.request = request
         self._items: asyncio.Queue[Item | RequestEnded | None] = asyncio.Queue()
         self.dropped = 0
 
@@ -70,7 +90,8 @@ class Desk(Generic[Item]):
     """Requests of one link at one end.
 
     `admit` looks at a proposal at either end and returns None, or the reason to refuse it.
-    `changed` is called whenever a request became active or ended.
+    `changed` is called whenever a request became active or ended, `unused` with each item that was
+    held back for a request that ended before all its pairs were there.
     """
 
     def __init__(
@@ -84,9 +105,13 @@ class Desk(Generic[Item]):
         rng: random.Random,
         admit: Callable[[Create], tuple[ErrorCode, str] | None],
         changed: Callable[[Request], None],
+        unused: Callable[[Item], None] | None = None,
+        leads: bool = True,
+        limit: int = 256,
     ):
         self.link = link
-        self.queue = RequestQueue()
+        self._leads = leads
+        self.queue = RequestQueue(limit)
         self.dropped = 0
         """Deliveries that an application has left lying until there was no room."""
         self._me, self._peer = me, peer
@@ -94,8 +119,11 @@ class Desk(Generic[Item]):
         self._admit, self._changed = admit, changed
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
+        self._unused = unused
+        self._held: dict[int, dict[int, Item]] = {}
         self._lingering: dict[int, float] = {}
         self._proposed_s: dict[int, float] = {}
+        self._unseen: dict[int, tuple[Finish, int, float]] = {}
 
     def accept(self, purpose: str) -> Inbox[Item]:
         """Take part in the far end's requests of this purpose; deliveries come to the inbox."""
@@ -115,8 +143,16 @@ class Desk(Generic[Item]):
         purpose: str,
         priority: int = 0,
         corrected: bool = True,
+        atomic: bool = False,
+        consecutive: bool = True,
+        window_s: float | None = None,
+        near: Measuring | None = None,
+        far: Measuring | None = None,
     ) -> Inbox[Item]:
-        """Ask for pairs; iterate over the result. Raises RequestEnded if refused at this end."""
+        """Ask for pairs; iterate over the result. Raises RequestEnded if refused at this end.
+
+        The words are those of `link_layer.messages.Create`.
+        """
         create = Create(
             link=self.link,
             request=self._rng.getrandbits(63),
@@ -127,6 +163,11 @@ class Desk(Generic[Item]):
             purpose=purpose,
             priority=priority,
             corrected=corrected,
+            atomic=atomic,
+            consecutive=consecutive,
+            window_s=window_s,
+            near=near,
+            far=far,
         )
         problem = _impossible(create) or self._admit(create)
         if problem is not None:
@@ -137,14 +178,27 @@ class Desk(Generic[Item]):
             raise RequestEnded(ErrorCode.NO_RESOURCES, str(full)) from full
         if request is None:
             raise RequestEnded(ErrorCode.CREATE, f"request id {create.request} is in use")
-        inbox: Inbox[Item] = Inbox()
+        inbox: Inbox[Item] = Inbox(request.id)
         self._handles[request.id] = inbox
         self._proposed_s[request.id] = self._clock()
         if not self._send(create):
             self.end(request.id, ErrorCode.OTHER, f"{self._peer} cannot be reached")
         return inbox
 
-    def handle(self, message: Create | Accept | Refuse | Finish) -> None:
+    def leave(self, purpose: str) -> None:
+        """Take part in requests of this purpose no longer; those that are open there end."""
+        if self._purposes.pop(purpose, None) is None:
+            return
+        for request in self.queue:
+            if request.origin == self._peer and request.create.purpose == purpose:
+                self.end(request.id, ErrorCode.CANCELLED, f"{self._me} takes part no longer")
+
+    def cancel(self, inbox: Inbox[Item]) -> None:
+        """Give a request up at the end that asked; its pairs that were delivered stay."""
+        if inbox.request is not None:
+            self.end(inbox.request, ErrorCode.CANCELLED, f"cancelled by {self._me}")
+
+    def handle(self, message: Create | Accept | Refuse | Finish | FinishSeen) -> None:
         """Take a message of the far end."""
         match message:
             case Create():
@@ -163,24 +217,52 @@ class Desk(Generic[Item]):
                 else:
                     self.end(request_id, error, f"{self._peer} refuses: {text}", tell=False)
             case Finish(request=request_id, error=None):
+                self._send(FinishSeen(self.link, request_id))
                 self._linger(request_id)
             case Finish(request=request_id, error=error, text=text):
+                self._send(FinishSeen(self.link, request_id))
                 self.end(request_id, error, f"{self._peer}: {text}", tell=False)
+            case FinishSeen(request=request_id):
+                self._unseen.pop(request_id, None)
 
     def deliver(self, request_id: int, sequence: int, item: Item, *, count: int = 1) -> bool:
         """Hand a delivery (of `count` pairs) to whoever asked; False if nobody can take it."""
         request = self.queue.get(request_id)
         if request is None:
             return False
-        inbox = self._handles.get(request_id) or self._purposes.get(request.create.purpose)
+        inbox = self._inbox_of(request)
         if inbox is None or not self.queue.deliver(request_id, sequence):
             return False
         request.delivered += count - 1
-        taken = inbox.put(item)
-        self.dropped += not taken
-        if request.missing <= 0:
-            self.end(request_id, None)
+        create = request.create
+        if create.consecutive and create.window_s is None:
+            taken = inbox.put(item)
+            self.dropped += not taken
+        else:
+            taken = True
+            self._held.setdefault(request_id, {})[sequence] = item
+        # Of a packet the leading end says when it is whole: it drops what is too old for it.
+        says = self._leads or create.window_s is None or request_id in self._lingering
+        if request.missing <= 0 and says:
+            self._complete(request, inbox)
         return taken
+
+    def _complete(self, request: Request, inbox: Inbox[Item]) -> None:
+        for item in self._held.pop(request.id, {}).values():
+            self.dropped += not inbox.put(item)
+        self.end(request.id, None)
+
+    def held_back(self, request_id: int) -> list[Item]:
+        """What waits for the rest of its request, oldest first."""
+        return list(self._held.get(request_id, {}).values())
+
+    def withdraw(self, request_id: int, sequence: int) -> None:
+        """A pair that is held back until all are there has been lost: it is made anew."""
+        held = self._held.get(request_id, {})
+        request = self.queue.get(request_id)
+        if held.pop(sequence, None) is not None and request is not None:
+            self.queue.withdraw(request_id, sequence)
+            self._changed(request)
 
     def end(
         self, request_id: int, error: ErrorCode | None, text: str = "", *, tell: bool = True
@@ -191,12 +273,22 @@ class Desk(Generic[Item]):
         request = self.queue.end(request_id, error, text)
         if request is None:
             return
+        for item in self._held.pop(request_id, {}).values():
+            if self._unused is not None:
+                self._unused(item)
         if tell:
-            self._send(Finish(self.link, request_id, error, text))
+            self._tell_finish(Finish(self.link, request_id, error, text))
         inbox = self._handles.pop(request_id, None)
         if inbox is not None:
             inbox.close(RequestEnded(error, text) if error is not None else None)
         self._changed(request)
+
+    def _tell_finish(self, finish: Finish) -> None:
+        """Say that a request is over until that is seen, or until that has been tried enough."""
+        self._unseen[finish.request] = finish, 1, self._clock() + REPEAT_S
+        if len(self._unseen) > FINISHES_KEPT:
+            del self._unseen[next(iter(self._unseen))]
+        self._send(finish)
 
     def remind(self, request_id: int) -> None:
         """The far end still works on a request: tell it again that it is over, if it is."""
@@ -208,6 +300,7 @@ class Desk(Generic[Item]):
         """End every open request, as when the far end is lost."""
         for request in self.queue:
             self.end(request.id, error, text)
+        self._unseen.clear()
 
     def expire(self) -> None:
         """End what has run out of time, propose again what was not answered.
@@ -228,10 +321,26 @@ class Desk(Generic[Item]):
             elif now_s >= since_s + REPEAT_S:
                 self._proposed_s[request_id] = now_s
                 self._send(proposal.create)
+        for request_id, (finish, times, at_s) in list(self._unseen.items()):
+            if now_s < at_s:
+                continue
+            if times >= FINISH_TIMES:
+                del self._unseen[request_id]
+            else:
+                self._unseen[request_id] = finish, times + 1, now_s + REPEAT_S * 2**times
+                self._send(finish)
 
     def _linger(self, request_id: int) -> None:
-        if self.queue.get(request_id) is not None:
-            self._lingering.setdefault(request_id, self._clock() + LINGER_S)
+        request = self.queue.get(request_id)
+        if request is None:
+            return
+        self._lingering.setdefault(request_id, self._clock() + LINGER_S)
+        inbox = self._inbox_of(request)
+        if request.missing <= 0 and inbox is not None:
+            self._complete(request, inbox)
+
+    def _inbox_of(self, request: Request) -> Inbox[Item] | None:
+        return self._handles.get(request.id) or self._purposes.get(request.create.purpose)
 
     def _proposed(self, create: Create) -> None:
         if self.queue.get(create.request) is not None:
@@ -270,6 +379,11 @@ def _impossible(create: Create) -> tuple[ErrorCode, str] | None:
         return (
             ErrorCode.CREATE,
             f"pairs within {create.max_time_s:g} s are asked, expected a time above 0 s",
+        )
+    if create.window_s is not None and not 0 < create.window_s < math.inf:
+        return (
+            ErrorCode.CREATE,
+            f"a window of {create.window_s:g} s is asked, expected a time above 0 s",
         )
     if not 0 <= create.minimum_fidelity <= 1:
         return (

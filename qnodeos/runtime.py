@@ -131,28 +131,29 @@ class Node:
         async with (
             _while(self._kept(Service("instruments", self.rack.run))),
             _while(self._kept(*self._links)),
-            _while(self._kept(Service("dispatch", self._dispatch, vital=True))),
             _while(self._kept(*self._users, status)),
         ):
+            self.wire.listen(self._dispatch)
             self.bus.set_state("ready")
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                self.wire.listen(None)
             self.store.event("stopping", {"node": self.name})
 
     def _kept(self, *services: Service) -> Coroutine[Any, Any, None]:
         return self.supervision.run(services)
 
-    async def _dispatch(self) -> None:
-        while True:
-            received = await self.wire.receive()
-            message = received.message
-            if isinstance(message, AppMessage):
-                channel = self.channels.get(message.app)
-                if channel is not None:
-                    channel.deliver(message)
-                continue
-            link = self.links.get(message.link)
-            if link is not None:
-                self._hand_over(message.link, link, received)
+    def _dispatch(self, received: Received[Message]) -> None:
+        message = received.message
+        if isinstance(message, AppMessage):
+            channel = self.channels.get(message.app)
+            if channel is not None:
+                channel.deliver(message)
+            return
+        link = self.links.get(message.link)
+        if link is not None:
+            self._hand_over(message.link, link, received)
 
     def _hand_over(self, name: str, link: Link, received: Received[Message]) -> None:
         """A link that fails at a message is in no known state: it alone is started anew."""

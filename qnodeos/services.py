@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from link_layer.messages import ErrorCode
+from qnodeos import local_api
+from qnodeos.api_session import METHODS
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
@@ -31,10 +33,15 @@ def app_services(parts: NodeParts) -> Iterable[Service]:
         yield Service(f"app-{name}", app.run, status=app.status)
 
 
+def api_services(parts: NodeParts) -> Iterable[Service]:
+    """The local socket, for programs and the command line."""
+    return local_api.services(parts, METHODS)
+
+
 LINKS: tuple[Factory, ...] = (link_services,)
 """What makes entanglement; runs once the instruments are supervised."""
 
-USERS: tuple[Factory, ...] = (app_services,)
+USERS: tuple[Factory, ...] = (app_services, api_services)
 """What uses it: applications, hosts of processes, the API, verification, calibration.
 
 To add one: a factory above that yields its `Service`, and its name here.

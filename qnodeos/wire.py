@@ -123,6 +123,7 @@ class Wire(Generic[M]):
         self._encoder = msgspec.msgpack.Encoder()
         self._messages: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(message_type)
         self._queue: asyncio.Queue[Received[M]] = asyncio.Queue(waiting)
+        self._take: Callable[[Received[M]], None] | None = None
         self._peers: dict[str, _Peer] = {}
         self._carrier: Carrier = carrier or SocketCarrier(config, name)
         self._open = False
@@ -174,6 +175,16 @@ class Wire(Generic[M]):
     async def receive(self) -> Received[M]:
         """The next message of any peer, in the order of arrival."""
         return await self._queue.get()
+
+    def listen(self, take: Callable[[Received[M]], None] | None) -> None:
+        """Call `take` with every message in the moment it is read, first with those that wait.
+
+        None: they wait for `receive` again. What `take` raises is a mistake of the program and ends
+        in the event loop's exception handler.
+        """
+        self._take = take
+        while self._take is not None and not self._queue.empty():
+            self._take(self._queue.get_nowait())
 
     # -- connections
 
@@ -275,10 +286,12 @@ class Wire(Generic[M]):
         if not self._numbered(peer, envelope, now_s) or message is None:
             return
         peer.counters.received += 1
+        received = Received(peer.name, envelope.boot, envelope.sequence, message, now_s)
+        if self._take is not None:
+            self._take(received)
+            return
         try:
-            self._queue.put_nowait(
-                Received(peer.name, envelope.boot, envelope.sequence, message, now_s)
-            )
+            self._queue.put_nowait(received)
         except asyncio.QueueFull:
             peer.counters.dropped += 1
 

@@ -27,6 +27,7 @@ from sim_backends.states import (
     GATES,
     ComplexArray,
     depolarised,
+    lost_with,
     unitary,
 )
 from sim_backends.truth import TruthLog
@@ -351,8 +352,7 @@ class MemoryDevice:
         mode = self.config.modes.get(target)
         taken = 1.0 if mode is None else mode.efficiency
         lost = 1.0 - taken * (1.0 - self.config.two_qubit_gate_error)
-        stay = np.eye(4, dtype=np.complex128)
-        self._register.operate(depolarised(stay, lost), [from_key], time_s)
+        self._register.operate(lost_with(lost), [from_key], time_s)
         self._register.rename(from_key, to_key, time_s)
         self._pairs.moved(from_key, to_key)
         self._disturb_others({target})
@@ -365,9 +365,7 @@ class MemoryDevice:
         time_s = self._time_s()
         self._pairs.used(key, time_s)
         states = BASIS_STATES[basis]
-        p_zero = self._register.probability(key, states[0], time_s)
-        found = 0 if self._rng.random() < p_zero else 1
-        self._register.collapse(key, states[found], time_s)
+        p_zero, found = self._register.measure(key, states, time_s, self._rng)
         mode = self.config.modes.get(qubit)
         error = self.config.readout_error
         if mode is not None and mode.readout_error is not None:
@@ -392,7 +390,7 @@ class MemoryDevice:
         """An operation on some qubits depolarises the others with probability `crosstalk`."""
         if self.crosstalk <= 0.0:
             return
-        channel = depolarised(np.eye(4, dtype=np.complex128), self.crosstalk)
+        channel = lost_with(self.crosstalk)
         for qubit in self.held():
             if qubit not in used:
                 self._register.operate(channel, [(self.name, qubit)], self._time_s())

@@ -97,6 +97,8 @@ class Attempts:
         self._ended: dict[str, deque[range]] = {}
         self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
+        self._due: tuple[float | None] | None = None
+        """When something will happen, as worked out last; None: not since the last change."""
 
     def configure(self, config: MidpointConfig) -> None:
         """Have other odds from now on; the period of the attempts stays."""
@@ -143,20 +145,23 @@ class Attempts:
         self._end(member)
         first = max(self.slot_now() + 1, start_slot)
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
+        self._due = None
         self._draw()
         return first
 
     def abort(self, member: str) -> None:
         """Take part no longer."""
         self._end(member)
-        self._success_slot = None
+        self._due = self._success_slot = None
 
     def next_event_s(self) -> float | None:
         """When something will happen of itself, in lab seconds."""
-        slot = min((run.last_slot for run in self._runs.values()), default=_NEVER)
-        if self._success_slot is not None:
-            slot = min(slot, self._success_slot)
-        return None if slot >= _NEVER else (slot + 1) * self.period_s
+        if self._due is None:
+            slot = min((run.last_slot for run in self._runs.values()), default=_NEVER)
+            if self._success_slot is not None:
+                slot = min(slot, self._success_slot)
+            self._due = (None if slot >= _NEVER else (slot + 1) * self.period_s,)
+        return self._due[0]
 
     def take_due(self) -> Herald | tuple[str, StoppedEvent] | None:
         """The next thing that has happened by now: a herald, or a device that is done."""
@@ -174,7 +179,7 @@ class Attempts:
         else:
             for member in list(self._runs):
                 self._end(member)
-            self._success_slot = None
+            self._due = self._success_slot = None
         psi_minus = bool(self._rng.random() >= 0.5)
         cause = self.odds.drawn(float(self._rng.random()))
         return Herald(
@@ -185,6 +190,7 @@ class Attempts:
         )
 
     def _end(self, member: str) -> None:
+        self._due = None
         run = self._runs.pop(member, None)
         if run is not None:
             slots = self._slots_of(run)
@@ -198,7 +204,7 @@ class Attempts:
         return range(run.first_slot, max(run.first_slot, min(over, run.last_slot + 1)))
 
     def _draw(self, from_slot: int = 0) -> None:
-        self._success_slot = None
+        self._due = self._success_slot = None
         if set(self._runs) != self._members or self.odds.total <= 0.0:
             return
         begin = max(from_slot, *(run.first_slot for run in self._runs.values()))

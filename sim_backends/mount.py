@@ -371,6 +371,7 @@ class MemoryPort:
         self._received = bytearray()
         self._ended = False
         self._news = asyncio.Event()
+        self._notify: Callable[[], None] | None = None
         self.closed_for_overflow = 0
         self._session: Session | None = None
         session = connect(_MemoryChannel(self))
@@ -387,6 +388,21 @@ class MemoryPort:
         data = bytes(self._received)
         self._received.clear()
         return data
+
+    def read_nowait(self) -> bytes:
+        """What has arrived."""
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def notify(self, news: Callable[[], None] | None) -> None:
+        """Call `news` whenever bytes have arrived or the end has come."""
+        self._notify = news
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come."""
+        return self._ended
 
     async def write(self, data: bytes) -> None:
         """Send all of it; raises ConnectionResetError when the instrument has closed."""
@@ -408,13 +424,18 @@ class MemoryPort:
             self.close()
             return False
         self._received += data
-        self._news.set()
+        self._tell()
         return True
+
+    def _tell(self) -> None:
+        self._news.set()
+        if self._notify is not None:
+            self._notify()
 
     def close(self) -> None:
         """End it from either end, once or twice; what was received can still be read."""
         self._ended = True
-        self._news.set()
+        self._tell()
         session, self._session = self._session, None
         if session is not None:
             session.closed()

@@ -52,6 +52,8 @@ class PairBook:
         pair = _Pair(link, herald.slot, herald.bell_state, list(keys))
         for key in keys:
             self._pair_of[key] = pair
+        if not self._truth.kept:
+            return
         self._truth.record(
             "herald",
             link=link,
@@ -72,7 +74,7 @@ class PairBook:
     def used(self, key: QubitKey, time_s: float) -> None:
         """A half is about to be operated on: record what the pair is worth now."""
         pair = self._forget(key)
-        if pair is not None:
+        if pair is not None and self._truth.kept:
             state = self._register.state_of(pair.keys, time_s)
             self._truth.record(
                 "pair_fidelity",

@@ -88,19 +88,24 @@ class QubitRegister:
             self._age(key, time_s)
         group.density = apply(group.density, channel, [group.keys.index(key) for key in keys])
 
-    def probability(self, key: QubitKey, state: ComplexArray, time_s: float) -> float:
-        """Probability that a measurement would find the qubit in `state`."""
-        self._age(key, time_s)
-        group = self._group_of[key]
-        left = project(group.density, group.keys.index(key), state)
-        return min(max(float(np.real(np.trace(left))), 0.0), 1.0)
+    def measure(
+        self, key: QubitKey, states: ComplexArray, time_s: float, rng: np.random.Generator
+    ) -> tuple[float, int]:
+        """Find the qubit in one of two orthogonal states, the rows of `states`, and take it out.
 
-    def collapse(self, key: QubitKey, state: ComplexArray, time_s: float) -> None:
-        """Find the qubit in `state` and take it out."""
+        Returns the probability of the first, and which was found.
+        """
         self._age(key, time_s)
         group = self._group_of[key]
-        left = project(group.density, group.keys.index(key), state)
-        self._take_out(key, left / np.real(np.trace(left)))
+        index = group.keys.index(key)
+        left = project(group.density, index, states[0])
+        p_zero = weight = min(max(float(left.trace().real), 0.0), 1.0)
+        found = 0 if rng.random() < p_zero else 1
+        if found:
+            left = project(group.density, index, states[1])
+            weight = float(left.trace().real)
+        self._take_out(key, left / weight)
+        return p_zero, found
 
     def remove(self, key: QubitKey) -> None:
         """Forget a qubit; the rest of its group keeps what it then knows."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "depolarised",
     "fidelity",
     "joint_probabilities",
+    "lost_with",
     "partial_trace",
     "project",
     "storage",
@@ -45,6 +47,9 @@ _BELL: Final[dict[BellName, ComplexArray]] = {
     "PSI_PLUS": np.array([0, _R, _R, 0], dtype=np.complex128),
     "PSI_MINUS": np.array([0, _R, -_R, 0], dtype=np.complex128),
 }
+_PROJECTORS: Final = np.stack(
+    [np.outer(_BELL[name], _BELL[name].conj()).reshape(-1) for name in BELL_NAMES]
+)
 CARDINAL_STATES: Final[dict[str, ComplexArray]] = {
     "0": np.array([1, 0], dtype=np.complex128),
     "1": np.array([0, 1], dtype=np.complex128),
@@ -77,9 +82,9 @@ def bell_state(name: BellName) -> ComplexArray:
 
 def bell_density(weights: Sequence[float]) -> ComplexArray:
     """The Bell-diagonal state with these probabilities of (Phi+, Phi-, Psi+, Psi-)."""
-    density = np.zeros((4, 4), dtype=np.complex128)
-    for name, weight in zip(BELL_NAMES, weights, strict=True):
-        density += weight * np.outer(_BELL[name], _BELL[name].conj())
+    if len(weights) != len(BELL_NAMES):
+        raise ValueError(f"{len(weights)} weights, expected {len(BELL_NAMES)}")
+    density: ComplexArray = np.dot(weights, _PROJECTORS).reshape(4, 4)
     return density
 
 
@@ -116,6 +121,12 @@ def depolarised(channel: ComplexArray, probability: float) -> ComplexArray:
     return (1.0 - probability) * channel + probability * mixed
 
 
+@cache
+def lost_with(probability: float) -> ComplexArray:
+    """The channel that leaves one qubit alone, but with `probability` mixes it fully."""
+    return depolarised(np.eye(4, dtype=np.complex128), probability)
+
+
 def storage(
     elapsed_s: float, t1_s: float, t2_s: float, excited_population: float = 0.0
 ) -> ComplexArray:
@@ -138,13 +149,22 @@ def storage(
 def apply(density: ComplexArray, channel: ComplexArray, qubits: Sequence[int]) -> ComplexArray:
     """A channel on some of a state's qubits, in the order given."""
     size = density.shape[0]
-    count = size.bit_length() - 1
+    shape, order, back = _axes(size.bit_length() - 1, tuple(qubits))
+    tensor = density.reshape(shape).transpose(order)
+    result = (channel @ tensor.reshape(channel.shape[0], -1)).reshape(shape)
+    return result.transpose(back).reshape(size, size)
+
+
+@cache
+def _axes(
+    count: int, qubits: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """The shape of a state of `count` qubits as a tensor, and the order of axes that brings these
+    qubits to the front, with its inverse."""
     axes = [*qubits, *(count + qubit for qubit in qubits)]
-    others = [axis for axis in range(2 * count) if axis not in axes]
-    order = axes + others
-    tensor = density.reshape((2,) * (2 * count)).transpose(order)
-    result = (channel @ tensor.reshape(channel.shape[0], -1)).reshape((2,) * (2 * count))
-    return result.transpose(np.argsort(order)).reshape(size, size)
+    order = (*axes, *(axis for axis in range(2 * count) if axis not in axes))
+    back = tuple(order.index(axis) for axis in range(2 * count))
+    return (2,) * (2 * count), order, back
 
 
 def partial_trace(density: ComplexArray, qubit: int) -> ComplexArray:

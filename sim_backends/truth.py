@@ -25,6 +25,11 @@ class TruthLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("", encoding="utf-8")
 
+    @property
+    def kept(self) -> bool:
+        """Whether anybody will read it; what costs much need not be worked out else."""
+        return self._path is not None
+
     def record(self, kind: str, **fields: object) -> None:
         """Note that `kind` happened; the fields must be what JSON can hold."""
         if self._path is None:

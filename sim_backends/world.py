@@ -179,16 +179,13 @@ class World:
 
     def next_event_s(self) -> float | None:
         """When `fire_due` has something to do next, on the clock `now_s`; None: nothing waits."""
-        waiting = self._waiting()
-        return self._start_s + min(waiting)[0] if waiting else None
+        first = self._first()
+        return None if first is None else self._start_s + first[0]
 
     def fire_due(self) -> None:
         """Do all that is due by now, in the order of time, and call the devices' callbacks."""
-        while True:
-            waiting = self._waiting()
-            if not waiting:
-                return
-            line = self._attempts[min(waiting)[1]]
+        while (first := self._first()) is not None:
+            line = self._attempts[first[1]]
             event = line.take_due()
             if event is None:
                 return
@@ -201,12 +198,14 @@ class World:
                     port = device.port_of(line) if isinstance(device, MemoryDevice) else 0
                     device.on_stopped(StoppedEvent(stopped.slot, port))
 
-    def _waiting(self) -> list[tuple[float, str]]:
-        return [
-            (time_s, name)
-            for name, line in self._attempts.items()
-            if (time_s := line.next_event_s()) is not None
-        ]
+    def _first(self) -> tuple[float, str] | None:
+        """What waits for a time of its own and comes first: when, and at which midpoint."""
+        first: tuple[float, str] | None = None
+        for name, line in self._attempts.items():
+            time_s = line.next_event_s()
+            if time_s is not None and (first is None or (time_s, name) < first):
+                first = time_s, name
+        return first
 
     def _optics_time_s(self) -> float:
         # While a step is worked out the plates stand where they stood in its middle.

@@ -43,6 +43,8 @@ from drivers.devices.quantum import (
     DeviceCapabilities,
     DeviceHerald,
     DevicePort,
+    Done,
+    Order,
     QuantumDevice,
 )
 
@@ -60,12 +62,14 @@ __all__ = [
     "DeviceHerald",
     "DevicePort",
     "DiodeCurrent",
+    "Done",
     "FrequencyReference",
     "Identity",
     "Instrument",
     "Laser",
     "NanowireBias",
     "OpticalSwitch",
+    "Order",
     "OutputPower",
     "PolarizationController",
     "PowerMeter",

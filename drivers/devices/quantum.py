@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from drivers.devices.instrument import Instrument
 from drivers.devices.optics import Basis
+from drivers.errors import InstrumentProblem
+
+Order = Literal["start", "abort", "gate", "move", "measure", "release"]
+Done = Callable[[Any], None]
 
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
@@ -127,6 +132,26 @@ class QuantumDevice(Instrument):
         One consumer a port.
         """
 
+    async def listen(self, heard: Callable[[DeviceHerald], None], port: int = 0) -> None:
+        """Call `heard` with each herald of a port; ends by an exception when the link breaks.
+
+        A driver that can calls it in the moment the event is read, with no task between.
+        """
+        async for herald in self.heralds(port):
+            heard(herald)
+
+    def post(self, done: Done, order: Order, *arguments: Any, port: int | None = None) -> None:
+        """Begin one of the orders below and return at once.
+
+        `done` is called later, never before this returns, with what the order returns or with the
+        InstrumentProblem that it raises. Orders are carried out in the order of posting.
+        """
+        named = {} if port is None else {"port": port}
+        call: Coroutine[Any, Any, Any] = getattr(self, order)(*arguments, **named)
+        self._posted = asyncio.create_task(_in_turn(self._posted, call, done))
+
+    _posted: asyncio.Task[None] | None = None
+
     @abstractmethod
     async def initialise(self, qubit: int, state: str = "0") -> None:
         """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"."""
@@ -154,3 +179,15 @@ class QuantumDevice(Instrument):
     @abstractmethod
     async def release_mode(self, slot: int | None, *, port: int = 0) -> None:
         """Give up the half of this attempt, or of all at any port (None)."""
+
+
+async def _in_turn(
+    before: asyncio.Task[None] | None, call: Coroutine[Any, Any, Any], done: Done
+) -> None:
+    if before is not None:
+        await asyncio.wait([before])
+    try:
+        result = await call
+    except InstrumentProblem as problem:
+        result = problem
+    done(result)

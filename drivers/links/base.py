@@ -12,7 +12,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from drivers.errors import NotConnected, ProtocolError, Timeout
 from drivers.framing import Framing
@@ -38,6 +38,18 @@ class Transport(ABC):
     def read_nowait(self) -> bytes:
         """What has already arrived; b"" for nothing, or where the pipe cannot tell."""
         return b""
+
+    def notify(self, news: Callable[[], None] | None) -> bool:
+        """Call `news` whenever bytes have arrived or the end has come; None: no longer.
+
+        False where the pipe cannot: then only `read` tells.
+        """
+        return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether a pipe that can `notify` will give no more than `read_nowait` does."""
+        return False
 
     @abstractmethod
     async def write(self, data: bytes) -> None:
@@ -141,13 +153,28 @@ class Link:
             finally:
                 self._user = None
 
+    def send_now(self, request: bytes) -> bool:
+        """Send a command if that needs no waiting; False when nothing was sent.
+
+        Raises NotConnected.
+        """
+        if not self._usable:
+            raise self._not_connected(
+                "the link is closed or out of step; it has to be opened again", _shown(request)
+            )
+        if self._lock.locked():
+            return False
+        try:
+            return self.transport.write_now(request)
+        except OSError as error:
+            self._usable = False
+            raise self._not_connected(f"{error.strerror or error}", _shown(request)) from error
+
     async def send(self, request: bytes, *, timeout_s: float = 1.0) -> None:
         """Send a command that has no answer."""
         connection = self._connection
-        if self._usable and not self._lock.locked():
-            with self._poisoning(_shown(request), timeout_s, connection):
-                if self.transport.write_now(request):
-                    return
+        if self._usable and self.send_now(request):
+            return
         async with self._lock:
             with self._poisoning(_shown(request), timeout_s, connection):
                 async with asyncio.timeout(timeout_s):
@@ -167,6 +194,45 @@ class Link:
                 return await self._take(framing, connection)
             async with asyncio.timeout(timeout_s):
                 return await self._take(framing, connection)
+
+    async def listen(
+        self, framing: Framing, take: Callable[[bytes], None], *, command: str = "(listening)"
+    ) -> NoReturn:
+        """Give every message to `take` in the moment it arrives, until the link ends.
+
+        For the one reader of a link whose instrument speaks unasked and whose words are urgent: no
+        task stands between. What `take` raises ends it too.
+        """
+        connection = self._connection
+        with self._poisoning(command, 0.0, connection, cancellation_poisons=False):
+            over: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+
+            def news() -> None:
+                if over.done():
+                    return
+                try:
+                    self._buffer += self.transport.read_nowait()
+                    while self._buffer and (message := framing.take(self._buffer)) is not None:
+                        take(message)
+                    self._check_end(connection)
+                except Exception as error:
+                    over.set_exception(error)
+
+            if not self.transport.notify(news):
+                while True:
+                    take(await self._take(framing, connection))
+            try:
+                news()
+                await over
+            finally:
+                self.transport.notify(None)
+        raise AssertionError("a link that ends raises")
+
+    def _check_end(self, connection: int) -> None:
+        if connection != self._connection:
+            raise ConnectionAbortedError("the link was closed meanwhile")
+        if self.transport.ended:
+            raise ConnectionResetError("the far end closed the connection")
 
     def poison(self) -> None:
         """Declare the pipe out of step: nothing may be asked before it has been opened again."""

@@ -34,6 +34,8 @@ class Inbox:
         self._ended = False
         self._error: OSError | None = None
         self._reader: asyncio.Future[None] | None = None
+        self.news: Callable[[], None] | None = None
+        """Called whenever bytes have come, or the end."""
 
     @property
     def full(self) -> bool:
@@ -89,5 +91,7 @@ class Inbox:
         return self.take()
 
     def _wake(self) -> None:
+        if self.news is not None:
+            self.news()
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)

@@ -52,6 +52,15 @@ class Pipe:
         """What is inside already."""
         return self._inbox.take()
 
+    def notify(self, news: Callable[[], None] | None) -> None:
+        """See Transport."""
+        self._inbox.news = news
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come than is inside."""
+        return self._inbox.ended
+
     def feed(self, data: bytes) -> None:
         """Put bytes in without waiting for room."""
         self._inbox.feed(data)
@@ -102,8 +111,21 @@ class MemoryTransport(Transport):
 
     def read_nowait(self) -> bytes:
         """What has already arrived, where the pipe can tell."""
-        reader = self._ends[0] if self._ends is not None else None
-        return reader.read_nowait() if isinstance(reader, Pipe) else b""
+        now = getattr(self._ends[0], "read_nowait", None) if self._ends is not None else None
+        return bytes(now()) if now is not None else b""
+
+    def notify(self, news: Callable[[], None] | None) -> bool:
+        """See Transport; where the pipe can tell."""
+        tell = getattr(self._ends[0], "notify", None) if self._ends is not None else None
+        if tell is None:
+            return False
+        tell(news)
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """See Transport."""
+        return self._ends is None or bool(getattr(self._ends[0], "ended", False))
 
     async def write(self, data: bytes) -> None:
         """Send all of it, waiting for room; raises OSError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -61,6 +62,16 @@ class SerialTransport(Transport):
     def read_nowait(self) -> bytes:
         """What has already arrived."""
         return self._inbox.take()
+
+    def notify(self, news: Callable[[], None] | None) -> bool:
+        """See Transport."""
+        self._inbox.news = news
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """See Transport."""
+        return self._fd is None or self._inbox.ended
 
     async def write(self, data: bytes) -> None:
         """Send all of it, waiting for room; raises OSError."""

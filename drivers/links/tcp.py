@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from typing import cast
 
 from drivers.links.base import Transport
@@ -19,6 +20,8 @@ _KEEPALIVE = (
     ("TCP_USER_TIMEOUT", 5000),
 )
 _CLOSE_LIMIT_S = 0.25
+_AT_ONCE_BYTES = 4096
+"""More than that waits for room, and says when there is none."""
 
 
 class _Pipe(asyncio.Protocol):
@@ -47,6 +50,11 @@ class _Pipe(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._room.set()
+
+    @property
+    def has_room(self) -> bool:
+        """The send buffer has drained."""
+        return self._room.is_set()
 
     async def room(self) -> None:
         """Wait until the send buffer has drained; raises OSError when the connection is gone."""
@@ -108,6 +116,22 @@ class TcpTransport(Transport):
     def read_nowait(self) -> bytes:
         """What has already arrived."""
         return self._pipe.inbox.take() if self._pipe is not None else b""
+
+    def notify(self, news: Callable[[], None] | None) -> bool:
+        """See Transport."""
+        if self._pipe is not None:
+            self._pipe.inbox.news = news
+        return True
+
+    def write_now(self, data: bytes) -> bool:
+        """See Transport."""
+        pipe, transport = self._pipe, self._transport
+        if pipe is None or transport is None or pipe.inbox.ended or transport.is_closing():
+            raise ConnectionResetError("the far end closed the connection")
+        if not pipe.has_room or len(data) > _AT_ONCE_BYTES:
+            return False
+        transport.write(data)
+        return True
 
     async def write(self, data: bytes) -> None:
         """Send all of it, waiting for room; raises OSError."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,7 +20,9 @@ from drivers.devices import (
     Basis,
     DeviceCapabilities,
     DeviceHerald,
+    Done,
     Identity,
+    Order,
     QuantumDevice,
 )
 from drivers.errors import (
@@ -75,10 +79,15 @@ class OpenDevice(QuantumDevice):
         self._forget()
 
     def _forget(self) -> None:
-        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._given_up: set[int] = set()
+        self._replies: dict[int, _Asked] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent: deque[bytes] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._early: deque[tuple[bytes, float]] = deque()
+        self._writing = False
         self._heralds = [_herald_queue()]
         """One queue a port."""
+        self._listeners: dict[int, tuple[Callable[[DeviceHerald], None], asyncio.Future[None]]] = {}
         self._greeted = False
         self._minor = 0
         self._broken: InstrumentProblem | None = None
@@ -204,17 +213,11 @@ class OpenDevice(QuantumDevice):
         """See QuantumDevice."""
         if count < 0:
             raise self._refused("count", count, "0 (no limit) or more")
-        reply = await self._request("start", count=count, **self._at(port, "start"))
-        return self._integer(reply, "slot", "start")
+        return int(await self._order("start", count, port=port))
 
     async def abort(self, *, port: int | None = None) -> None:
         """See QuantumDevice. A device with one port is at it."""
-        if port is None or len(self._heralds) == 1:
-            self._at(port or 0, "abort")
-            await self._request("abort")
-        else:
-            self._at(port, "abort")
-            await self._request("abort", port=port)
+        await self._order("abort", port=port)
 
     async def heralds(self, port: int = 0) -> AsyncIterator[DeviceHerald]:
         """See QuantumDevice. A fault that the device tells is raised here too."""
@@ -229,6 +232,25 @@ class OpenDevice(QuantumDevice):
                 raise self._again(herald)
             yield herald
 
+    async def listen(self, heard: Callable[[DeviceHerald], None], port: int = 0) -> None:
+        """See QuantumDevice. A fault that the device tells is raised here too."""
+        self._at(port, "heralds")
+        waiting = self._heralds[port]
+        while not waiting.empty():
+            early = waiting.get_nowait()
+            if isinstance(early, InstrumentProblem):
+                raise self._again(early)
+            heard(early)
+        if self._broken is not None:
+            raise self._again(self._broken)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listeners[port] = heard, over
+        try:
+            await over
+        finally:
+            if self._listeners.get(port) == (heard, over):
+                del self._listeners[port]
+
     async def initialise(self, qubit: int, state: str = "0") -> None:
         """See QuantumDevice."""
         self._check_qubits(qubit)
@@ -238,35 +260,69 @@ class OpenDevice(QuantumDevice):
 
     async def gate(self, gate: str, *qubits: int) -> None:
         """See QuantumDevice."""
-        known = (await self.capabilities()).gates
+        await self._order("gate", gate, *qubits)
+
+    async def move(self, source: int, target: int) -> None:
+        """See QuantumDevice."""
+        await self._order("move", source, target)
+
+    async def measure(self, qubit: int, basis: Basis = "Z") -> int:
+        """See QuantumDevice."""
+        return int(await self._order("measure", qubit, basis))
+
+    async def release(self, qubit: int) -> None:
+        """See QuantumDevice."""
+        await self._order("release", qubit)
+
+    async def _order(self, order: Order, *arguments: Any, port: int | None = None) -> Any:
+        reply = await self._request(order, **self._arguments(order, arguments, port))
+        return self._result(order, reply)
+
+    def _arguments(self, order: Order, given: Any, port: int | None) -> dict[str, Any]:
+        """What an order says on the line; raises Refused for what the device has not got."""
+        match order:
+            case "start":
+                return {"count": given[0] if given else 0, **self._at(port or 0, order)}
+            case "abort":
+                at = self._at(port or 0, order)
+                # A device with one port is at it.
+                return {"port": port} if port is not None and len(self._heralds) > 1 else at
+            case "gate":
+                return self._gate_arguments(*given)
+            case "move":
+                self._check_qubits(*given)
+                return {"source": given[0], "target": given[1]}
+            case "measure":
+                qubit, basis = given
+                self._check_qubits(qubit)
+                if basis not in BASES:
+                    raise self._refused("basis", basis, " ".join(BASES))
+                return {"qubit": qubit, "basis": basis}
+            case "release":
+                self._check_qubits(*given)
+                return {"qubit": given[0]}
+
+    def _gate_arguments(self, gate: str, *qubits: int) -> dict[str, Any]:
+        if self._capabilities is None:
+            raise NotConnected("not connected yet", **self._about("gate"))
+        known = self._capabilities.gates
         if gate not in known:
             raise self._refused("gate", gate, " ".join(known) or "none")
         wanted = 2 if gate in _TWO_QUBIT_GATES else 1
         if len(qubits) != wanted or len(set(qubits)) != wanted:
             raise self._refused("qubits", qubits, f"{wanted} different for {gate}")
         self._check_qubits(*qubits)
-        await self._request("gate", gate=gate, qubits=list(qubits))
+        return {"gate": gate, "qubits": list(qubits)}
 
-    async def move(self, source: int, target: int) -> None:
-        """See QuantumDevice."""
-        self._check_qubits(source, target)
-        await self._request("move", source=source, target=target)
-
-    async def measure(self, qubit: int, basis: Basis = "Z") -> int:
-        """See QuantumDevice."""
-        self._check_qubits(qubit)
-        if basis not in BASES:
-            raise self._refused("basis", basis, " ".join(BASES))
-        reply = await self._request("measure", qubit=qubit, basis=basis)
-        outcome = self._integer(reply, "outcome", "measure")
+    def _result(self, order: Order, reply: dict[str, Any]) -> int | None:
+        if order == "start":
+            return self._integer(reply, "slot", order)
+        if order != "measure":
+            return None
+        outcome = self._integer(reply, "outcome", order)
         if outcome not in (0, 1):
-            raise self._garbled("expected outcome 0 or 1", reply, "measure")
+            raise self._garbled("expected outcome 0 or 1", reply, order)
         return outcome
-
-    async def release(self, qubit: int) -> None:
-        """See QuantumDevice."""
-        self._check_qubits(qubit)
-        await self._request("release", qubit=qubit)
 
     async def keep(self, slot: int, *, port: int = 0) -> int:
         """See QuantumDevice."""
@@ -293,38 +349,74 @@ class OpenDevice(QuantumDevice):
 
     async def _request(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Send a request and wait for its reply; any number may be on their way."""
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+        def take(answer: dict[str, Any] | InstrumentProblem) -> None:
+            if reply.done():
+                return  # who asked has given up
+            if isinstance(answer, InstrumentProblem):
+                reply.set_exception(answer)
+            else:
+                reply.set_result(answer)
+
+        self._ask(do, arguments, take)
+        return self._checked(do, await reply)
+
+    def _ask(self, do: str, arguments: dict[str, Any], take: _Take) -> None:
+        """Send a request; `take` gets its reply, or what has kept it away. Raises NotConnected.
+
+        A reply that is read while this still writes is taken after it.
+        """
         if self._broken is not None:
             raise self._again(self._broken)
         if self._reader is None:
             raise NotConnected("not connected yet", **self._about(do))
         number = self._last_id = self._last_id % _MAX_ID + 1
+        frame = _FRAMES.wrap(msgspec.msgpack.encode({"id": number, "do": do, **arguments}))
         loop = asyncio.get_running_loop()
-        reply: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._replies[number] = reply
-        limit: asyncio.TimerHandle | None = None
+        due_s = loop.time() + self.request_limit_s
+        self._replies[number] = _Asked(do, take, due_s)
+        if self._timer is None:
+            # One timer for all: replies come in order, so the oldest is the first to be late.
+            self._timer = loop.call_at(due_s, self._look_for_late)
+        self._writing = True
         try:
-            frame = _FRAMES.wrap(msgspec.msgpack.encode({"id": number, "do": do, **arguments}))
-            try:
-                await self.link.send(frame, timeout_s=self.request_limit_s)
-            except InstrumentProblem as problem:
-                self._fail(problem)
-                raise
-            # For each gate of each pair: a timer costs a fifth of `asyncio.timeout`.
-            limit = loop.call_later(self.request_limit_s, _out_of_time, reply)
-            answer = await reply
-        except TimeoutError:
-            late = Timeout(f"no reply within {self.request_limit_s:g} s", **self._about(do))
-            self.link.poison()
-            self._fail(late)
-            raise late from None
-        except asyncio.CancelledError:
-            if reply.cancelled():  # else its reply has come already
-                self._given_up.add(number)
+            if self._unsent or not self.link.send_now(frame):
+                self._unsent.append(frame)
+                if self._flushing is None:
+                    self._flushing = asyncio.create_task(self._flush(), name="device writer")
+        except InstrumentProblem as problem:
+            del self._replies[number]
+            self._fail(problem)
             raise
         finally:
-            if limit is not None:
-                limit.cancel()
-            self._replies.pop(number, None)
+            self._writing = False
+
+    async def _flush(self) -> None:
+        """Send what the line had no room for."""
+        try:
+            while self._unsent:
+                await self.link.send(self._unsent[0], timeout_s=self.request_limit_s)
+                self._unsent.popleft()
+        except InstrumentProblem as problem:
+            self._fail(problem)
+        finally:
+            self._flushing = None
+
+    def _look_for_late(self) -> None:
+        self._timer = None
+        if not self._replies or self._broken is not None:
+            return
+        loop = asyncio.get_running_loop()
+        oldest = next(iter(self._replies.values()))
+        if loop.time() < oldest.due_s:
+            self._timer = loop.call_at(oldest.due_s, self._look_for_late)
+            return
+        self.link.poison()
+        self._fail(Timeout(f"no reply within {self.request_limit_s:g} s", **self._about(oldest.do)))
+
+    def _checked(self, do: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """A reply that tells of success; raises InstrumentError, ProtocolError."""
         if "error" in answer:
             code = answer["error"]
             raise InstrumentError(
@@ -336,15 +428,51 @@ class OpenDevice(QuantumDevice):
             raise self._garbled("expected ok or error in the reply", answer, do)
         return answer
 
+    def post(self, done: Done, order: Order, *arguments: Any, port: int | None = None) -> None:
+        """See QuantumDevice: the reply is handed to `done` in the moment it is read."""
+
+        def take(answer: dict[str, Any] | InstrumentProblem) -> None:
+            if isinstance(answer, InstrumentProblem):
+                done(answer)
+                return
+            try:
+                result = self._result(order, self._checked(order, answer))
+            except InstrumentProblem as problem:
+                done(problem)
+            else:
+                done(result)
+
+        try:
+            self._ask(order, self._arguments(order, arguments, port), take)
+        except InstrumentProblem as problem:
+            asyncio.get_running_loop().call_soon(done, problem)
+
     async def _read(self) -> None:
         """Take frames until the link breaks."""
-        clock = asyncio.get_running_loop().time
         try:
-            while True:
-                payload = await self.link.receive(_FRAMES, timeout_s=None, command="(device)")
-                self._dispatch(payload, clock())
+            await self.link.listen(_FRAMES, self._arrived, command="(device)")
         except InstrumentProblem as problem:
             # Both sides close after a broken frame; the device then stops and releases.
+            self.link.poison()
+            self._fail(problem)
+
+    def _arrived(self, payload: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        if self._writing or self._early:
+            self._early.append((payload, loop.time()))
+            if len(self._early) == 1:
+                loop.call_soon(self._take_early)
+        else:
+            self._dispatch(payload, loop.time())
+
+    def _take_early(self) -> None:
+        try:
+            while self._early:
+                payload, now_s = self._early[0]
+                self._dispatch(payload, now_s)
+                if self._early:
+                    self._early.popleft()
+        except InstrumentProblem as problem:
             self.link.poison()
             self._fail(problem)
 
@@ -359,11 +487,9 @@ class OpenDevice(QuantumDevice):
             self._take_event(message, payload, now_s)
             return
         number = message["id"]
-        reply = self._replies.get(number) if isinstance(number, int) else None
-        if reply is not None and not reply.done():
-            reply.set_result(message)
-        elif isinstance(number, int) and number in self._given_up:
-            self._given_up.discard(number)
+        asked = self._replies.pop(number, None) if isinstance(number, int) else None
+        if asked is not None:
+            asked.take(message)
         elif self._greeted:  # before the hello, a late reply to an earlier owner
             raise ProtocolError(f"a reply to nobody, id {number!r}", payload, **self._about())
 
@@ -382,7 +508,11 @@ class OpenDevice(QuantumDevice):
                     payload,
                     **self._about(),
                 )
-            self._hand_on(herald, self._heralds[herald.port])
+            listener = self._listeners.get(herald.port)
+            if listener is not None:
+                listener[0](herald)
+            else:
+                self._hand_on(herald, self._heralds[herald.port])
         elif kind == "stopped":
             slot = message.get("slot")
             if not isinstance(slot, int):
@@ -396,8 +526,11 @@ class OpenDevice(QuantumDevice):
             raise ProtocolError(f"unknown event {kind!r}", payload, **self._about())
 
     def _hand_on_to_all(self, problem: InstrumentProblem) -> None:
-        for waiting in self._heralds:
-            self._hand_on(problem, waiting)
+        for port, waiting in enumerate(self._heralds):
+            if port not in self._listeners:
+                self._hand_on(problem, waiting)
+            elif not self._listeners[port][1].done():
+                self._listeners[port][1].set_exception(self._again(problem))
 
     def _hand_on(self, item: DeviceHerald | InstrumentProblem, waiting: _Heralds) -> None:
         if waiting.full():
@@ -413,9 +546,18 @@ class OpenDevice(QuantumDevice):
         if self._broken is not None:
             return
         self._broken = problem
-        for reply in self._replies.values():
-            if not reply.done():
-                reply.set_exception(self._again(problem))
+        self._early.clear()
+        self._unsent.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        asked, self._replies = self._replies, {}
+        for position, each in enumerate(asked.values()):
+            # The oldest is the one that was late; the others are cut off with it.
+            late = position == 0 and isinstance(problem, Timeout)
+            asyncio.get_running_loop().call_soon(
+                each.take, problem if late else self._again(problem)
+            )
         self._hand_on_to_all(problem)
 
     def _again(self, problem: InstrumentProblem) -> InstrumentProblem:
@@ -488,16 +630,23 @@ class OpenDevice(QuantumDevice):
         return {"owner": self.link.owner, "resource": self.link.resource, "command": command}
 
 
+_Take = Callable[[dict[str, Any] | InstrumentProblem], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request on its way, what takes its reply, and when that is late."""
+
+    do: str
+    take: _Take
+    due_s: float
+
+
 _Heralds = asyncio.Queue[DeviceHerald | InstrumentProblem]
 
 
 def _herald_queue() -> _Heralds:
     return asyncio.Queue(MAX_WAITING_HERALDS)
-
-
-def _out_of_time(reply: asyncio.Future[dict[str, Any]]) -> None:
-    if not reply.done():
-        reply.set_exception(TimeoutError())
 
 
 def _busy(status: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.devices import DeviceHerald
-from drivers.errors import InstrumentError, NotConnected, ProtocolError, Refused
+from drivers.errors import InstrumentError, NotConnected, ProtocolError, Refused, Timeout
 from drivers.framing import LengthCrc
 from drivers.links.base import Link
 from drivers.plugin import wrong_box
@@ -208,26 +208,42 @@ def test_heralds_come_with_the_time_of_reading() -> None:
     run_virtual(scenario())
 
 
-def test_a_herald_reaches_its_consumer_in_two_turns_of_the_loop() -> None:
-    """The latency budget: link wakes reader, reader wakes consumer, nothing between."""
+def test_a_herald_reaches_who_listens_in_the_moment_it_arrives() -> None:
+    """The latency budget: from the link to the listener there is no turn of the loop."""
 
     async def scenario() -> None:
         async with connected() as (driver, device):
             seen: list[int] = []
-
-            async def consume() -> None:
-                async for herald in driver.heralds():
-                    seen.append(herald.slot)
-
-            consuming = asyncio.create_task(consume())
+            listening = asyncio.create_task(driver.listen(lambda herald: seen.append(herald.slot)))
             await asyncio.sleep(0)
             await device.herald(1)
-            for _ in range(2):
-                assert not seen
-                await asyncio.sleep(0)
-            await asyncio.sleep(0)
             assert seen == [1]
-            consuming.cancel()
+            device.far.close()
+            with pytest.raises(NotConnected):
+                await listening
+
+    run_virtual(scenario())
+
+
+def test_what_is_posted_is_done_in_order_and_never_before_posting_is_over() -> None:
+    async def scenario() -> None:
+        async with connected() as (driver, device):
+            told: list[object] = []
+            driver.post(told.append, "start", port=0)
+            driver.post(told.append, "gate", "X", 0)
+            driver.post(told.append, "gate", "H", 0)  # the device has none
+            driver.post(told.append, "measure", 0, "Z")
+            assert not told
+            await device.answer("start", slot=3)
+            await device.answer("gate")
+            await device.answer("measure", outcome=1)
+            await asyncio.sleep(0)
+            refused = [each for each in told if isinstance(each, Refused)]
+            assert [each for each in told if each not in refused] == [3, None, 1]
+            assert "accepted: X Z CNOT" in str(refused[0])
+            driver.post(told.append, "release", 0)
+            await asyncio.sleep(driver.request_limit_s + 0.1)
+            assert isinstance(told[-1], Timeout)
 
     run_virtual(scenario())
 

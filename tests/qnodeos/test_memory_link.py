@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from link_layer.messages import Attempt, Create, ErrorCode, Finish, Message, PairDropped, PairHeld
+from link_layer.messages import (
+    Attempt,
+    Create,
+    ErrorCode,
+    Finish,
+    Measuring,
+    Message,
+    PairDropped,
+    PairHeld,
+)
 from link_layer.states import BellState
 from qnodeos.memory import PairExpired
 from qnodeos.requests import RequestEnded
@@ -233,7 +242,8 @@ async def test_a_full_memory_holds_the_link_up_until_there_is_room(
         asked = asyncio.create_task(collect(net.ask("alice", number=2, within_s=20)))
         await asyncio.sleep(2)
         assert not asked.done()
-        assert net.link(holder).counters["not_ready"] > 0
+        if holder == "bob":  # alice, who leads, only opens rounds that she has room for
+            assert net.link(holder).counters["not_ready"] > 0
         attempts = sum(isinstance(message, Attempt) for *_, message in net.wire.sent)
         assert attempts < 40  # it does not hammer
         for qubit in taken:
@@ -247,7 +257,13 @@ async def test_a_full_memory_holds_the_link_up_until_there_is_room(
 @pytest.mark.parametrize(
     ("wishes", "error", "reason"),
     [
-        ({"kind": "M"}, ErrorCode.UNSUPPORTED, "pairs of type K only"),
+        (
+            {"kind": "M", "near": Measuring(("Z+45", "Z-45"), (0.5, 0.5))},
+            ErrorCode.UNSUPPORTED,
+            "measures in Z, X and Y",
+        ),
+        ({"number": 4, "consecutive": False}, ErrorCode.NO_RESOURCES, "it has room for 3"),
+        ({"window_s": -1.0}, ErrorCode.CREATE, "a window of -1 s"),
         ({"minimum_fidelity": 0.99}, ErrorCode.UNSUPPORTED, "0.990 is asked, link memory gives"),
         ({"number": 0}, ErrorCode.CREATE, "number 0"),
         ({"within_s": -1.0}, ErrorCode.CREATE, "within -1 s"),
@@ -383,3 +399,148 @@ async def test_the_last_pair_still_comes_when_finish_overtakes_it(
         await late
         assert (await anext(aiter(taker))).sequence == pairs[0].sequence
     assert [request.state for request in net.journal("bob").requests] == ["done"]
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+@on_virtual_time
+async def test_pairs_measured_at_once_agree_as_their_bell_state_says(
+    network: Any, tmp_path: Path, corrected: bool
+) -> None:
+    """Type M: each end draws its basis; where both drew the same, outcomes tell of the state."""
+    drawn = Measuring(("X", "Y", "Z"), (0.4, 0.3, 0.3))
+    async with network(tmp_path, visibility=1.0, t1_s=1e4, t2_s=1e4) as net:
+        far = aiter(net.link("bob").desk.accept("test"))
+        same: dict[tuple[str, str], set[bool]] = {}
+        states = set()
+        async for own in net.ask(
+            "alice", kind="M", number=200, near=drawn, far=drawn, corrected=corrected
+        ):
+            other = await anext(far)
+            assert (own.pairs == other.pairs).all()
+            assert own.bell_state is other.bell_state
+            states.add(own.bell_state)
+            if own.basis == other.basis:
+                agree = bool(own.outcomes[0] == other.outcomes[0])
+                same.setdefault((own.bell_state.name, own.basis), set()).add(agree)
+        assert net.link("alice").memory.free == 4
+    signs = {
+        "PHI_PLUS": {"X": True, "Y": False, "Z": True},
+        "PSI_PLUS": {"X": True, "Y": True, "Z": False},
+        "PSI_MINUS": {"X": False, "Y": False, "Z": False},
+    }
+    assert states == {BellState[name] for name, _ in same}
+    assert len(states) == (1 if corrected else 2)
+    assert same == {(name, basis): {signs[name][basis]} for name, basis in same}
+    assert len(same) == 3 * len(states)
+
+
+@pytest.mark.parametrize("asker", ["alice", "bob"])
+@on_virtual_time
+async def test_a_state_is_prepared_at_the_far_end(network: Any, tmp_path: Path, asker: str) -> None:
+    """Type R: the origin measures, the far end keeps what that leaves and is told the outcome."""
+    taker = {"alice": "bob", "bob": "alice"}[asker]
+    async with network(tmp_path, visibility=1.0, t1_s=1e4, t2_s=1e4) as net:
+        far = aiter(net.link(taker).desk.accept("test"))
+        measuring = Measuring(("X", "Y", "Z"), (0.4, 0.3, 0.3))
+        seen = set()
+        async for own in net.ask(asker, kind="R", number=40, near=measuring):
+            pair = await anext(far)
+            assert pair.prepared == (own.basis, own.outcomes[0])
+            basis, outcome = pair.prepared
+            seen.add(pair.prepared)
+            # Phi+ leaves the same state in X and Z, its complex conjugate in Y.
+            assert await pair.measure(basis) == outcome ^ (basis == "Y")
+        assert len(seen) == 6
+
+
+@pytest.mark.parametrize("asker", ["alice", "bob"])
+@on_virtual_time
+async def test_pairs_asked_for_together_come_together(
+    network: Any, tmp_path: Path, asker: str
+) -> None:
+    taker = {"alice": "bob", "bob": "alice"}[asker]
+    async with network(tmp_path, efficiency=0.03) as net:
+        far = aiter(net.link(taker).desk.accept("test"))
+        inbox = net.ask(asker, number=3, consecutive=False)
+        pairs = [pair async for pair in inbox]
+        others = [await anext(far) for _ in pairs]
+        assert [pair.sequence for pair in pairs] == [other.sequence for other in others]
+        assert net.link(asker).memory.free == 1
+        for pair, other in zip(pairs, others, strict=True):
+            await pair.measure()
+            await other.measure()
+
+
+@pytest.mark.parametrize("asker", ["alice", "bob"])
+@on_virtual_time
+async def test_the_pairs_of_a_packet_lie_within_its_window(
+    network: Any, tmp_path: Path, asker: str
+) -> None:
+    taker = {"alice": "bob", "bob": "alice"}[asker]
+    async with network(tmp_path, efficiency=0.04) as net:  # a pair every 25 ms
+        far = aiter(net.link(taker).desk.accept("test"))
+        for _ in range(5):
+            pairs = [pair async for pair in net.ask(asker, number=3, window_s=0.03)]
+            others = [await anext(far) for _ in pairs]
+            born_s = [pair.heralded_s for pair in pairs]
+            assert max(born_s) - min(born_s) <= 0.03
+            assert [pair.sequence for pair in pairs] == [other.sequence for other in others]
+            for pair, other in zip(pairs, others, strict=True):
+                await pair.measure()
+                await other.measure()
+        assert net.link("alice").counters["discarded"] > 5  # what was too old
+        await asyncio.sleep(0.2)
+        assert net.link("alice").memory.free == net.link("bob").memory.free == 4
+
+
+@on_virtual_time
+async def test_an_atomic_request_is_not_divided(network: Any, collect: Any, tmp_path: Path) -> None:
+    async with network(tmp_path, efficiency=0.1, t2_s=100.0) as net:
+        order: list[str] = []
+        begun = asyncio.Event()
+
+        async def use(purpose: str, inbox: Any) -> None:
+            async for pair in inbox:
+                order.append(purpose)
+                begun.set()
+                await pair.release()
+
+        for purpose in ("atomic", "urgent"):
+            net.node("bob").start(use(f"far {purpose}", net.link("bob").desk.accept(purpose)))
+        atomic = asyncio.create_task(
+            use("atomic", net.ask("alice", number=6, purpose="atomic", atomic=True))
+        )
+        await begun.wait()
+        await use("urgent", net.ask("alice", number=2, purpose="urgent", priority=5))
+        await atomic
+        asked = [purpose for purpose in order if not purpose.startswith("far")]
+        assert asked == ["atomic"] * 6 + ["urgent"] * 2
+
+
+@on_virtual_time
+async def test_a_request_is_cancelled_at_both_ends(network: Any, tmp_path: Path) -> None:
+    async with network(tmp_path, efficiency=0.05) as net:
+        far = aiter(net.link("bob").desk.accept("test"))
+        inbox = net.ask("alice", number=100)
+        pair = await anext(aiter(inbox))
+        net.link("alice").desk.cancel(inbox)
+        with pytest.raises(RequestEnded, match="CANCELLED: cancelled by alice"):
+            await anext(aiter(inbox))
+        await asyncio.sleep(0.01)
+        assert len(net.link("bob").desk.queue) == 0
+        assert await pair.measure("Z") == await (await anext(far)).measure("Z")
+
+
+@on_virtual_time
+async def test_what_cannot_be_served_in_time_is_refused_with_the_sum(
+    network: Any, collect: Any, tmp_path: Path
+) -> None:
+    async with network(tmp_path, efficiency=0.05, t2_s=100.0) as net:
+        net.link("bob").desk.accept("test")
+        pairs, _ = await collect(net.ask("alice", number=3))
+        for _ in range(4):
+            for pair in pairs:
+                await pair.release()
+            pairs, _ = await collect(net.ask("alice", number=3))
+        with pytest.raises(RequestEnded, match=r"1000 pairs at .* a second take .* are allowed"):
+            net.ask("alice", number=1000, within_s=1.0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from link_layer.messages import Accept, Create, ErrorCode, Finish, Message, Refuse
+from link_layer.messages import Accept, Create, ErrorCode, Finish, FinishSeen, Message, Refuse
 from link_layer.queue import Request
 from qnodeos.requests import INBOX_LIMIT, LINGER_S, REPEAT_S, Desk, Inbox, RequestEnded
 from timing.loop import run_virtual
@@ -47,7 +47,7 @@ class Pair:
         """Deliver what waits, and the answers to it."""
         while self.wire:
             end, message = self.wire.pop(0)
-            assert isinstance(message, Create | Accept | Refuse | Finish)
+            assert isinstance(message, Create | Accept | Refuse | Finish | FinishSeen)
             self.desks["bob" if end == "alice" else "alice"].handle(message)
 
     def ask(self, **wishes: Any) -> tuple[int, Inbox[int]]:
@@ -235,3 +235,20 @@ def test_every_request_ends_at_both_ends_whatever_happens_to_messages(steps: lis
         items, ended = taken(inbox)
         assert len(items) == len(set(items)) <= 2
         assert (len(items) == 2) is (ended is None)
+
+
+def test_the_end_of_a_request_is_told_until_it_is_seen() -> None:
+    pair = Pair()
+    pair.desks["bob"].accept("test")
+    request, _ = pair.ask()
+    pair.carry()
+    pair.desks["alice"].end(request, ErrorCode.TIMEOUT, "too late")
+    pair.wire.clear()  # lost
+    pair.now_s += 2 * REPEAT_S
+    pair.desks["alice"].expire()
+    assert [message for _, message in pair.wire if isinstance(message, Finish)]
+    pair.carry()
+    assert len(pair.desks["bob"].queue) == 0
+    pair.now_s += 100.0
+    pair.desks["alice"].expire()
+    assert not pair.wire

@@ -1,0 +1,299 @@
+"""One end of a memory link as a machine: it is told what happens, and says what is to be done.
+
+The leading end (the one with the lower node id) opens the rounds; its queue decides for which
+request. A round ends with a half that is stored or measured, and the next one begins at once, while
+the two ends still agree about the last. docs/link-machine.md has the states and messages.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from link_layer.egp_agreement import Agreement
+from link_layer.egp_plan import EndPort, Half, Plan
+from link_layer.egp_round import Rounds
+from link_layer.messages import (
+    Attempt,
+    Basis,
+    EndRound,
+    Heralded,
+    MeasuredBasis,
+    Measuring,
+    Message,
+    NotReady,
+    PairDropped,
+    PairDroppedSeen,
+    PairHeld,
+)
+from link_layer.queue import Request, RequestQueue
+
+RETRY_S = 0.005
+"""First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
+
+RETRY_LIMIT_S = 0.5
+
+TEST_BASES: tuple[Basis, ...] = ("Z", "X", "Y")
+
+
+class LinkEnd:
+    """The machine of one end. `me` is its node's name, as in the origin of requests.
+
+    `test_share` of the rounds only test the link; `first_round` sets a new process apart from the
+    one before it.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        port: EndPort,
+        queue: RequestQueue,
+        *,
+        me: str,
+        leads: bool,
+        test_share: float,
+        rng: random.Random,
+        counters: Counter[str],
+    ):
+        self.link, self.leads, self.test_share = link, leads, test_share
+        self.paused = ""
+        """Why no round is to begin; "" lets them."""
+        self.starved = False
+        """A request waits for a storage qubit."""
+        self._port, self._queue, self._me = port, queue, me
+        self._rng, self._counters = rng, counters
+        self._rounds = Rounds(port, counters, ready=self._half_ready, over=self._round_over)
+        self._agreement = Agreement(link, port, counters, agreed=self._agreed, lost=self._lost)
+        self._next: Attempt | None = None
+        self._number = rng.getrandbits(30) << 32
+        self._last_round = -(2**63)
+        self._failures = 0
+        self._not_before_s = 0.0
+        self._test_turn = 0
+
+    @property
+    def busy(self) -> bool:
+        """Time matters to it: it wants to be told every few milliseconds."""
+        return self._rounds.attempt is not None or self._agreement.busy or self._failures > 0
+
+    @property
+    def idle(self) -> bool:
+        """No round is in progress."""
+        return self._rounds.attempt is None
+
+    # What happens.
+
+    def go(self, now_s: float) -> None:
+        """Begin a round if this end leads, none is in progress, and there is something to do."""
+        if not self.leads or self._rounds.attempt is not None or now_s < self._not_before_s:
+            return
+        if self.paused or self._port.missing():
+            self._failures = 0
+            return
+        self.starved = False
+        room = self._port.room()
+        waiting = self._agreement.waiting
+
+        def fits(request: Request) -> bool:
+            if request.missing <= waiting[request.id]:
+                return False
+            served = room or not self._keeps(request)
+            self.starved = self.starved or not served
+            return served
+
+        request = self._queue.next(now_s, fit=fits)
+        if request is None:
+            self._failures = 0
+            return
+        self._number += 1
+        attempt = Attempt(self.link, self._number, request.id, self._draw_test())
+        plan = self._plan(attempt)
+        if isinstance(plan, str):
+            self._counters["not_ready"] += 1
+            self._later(now_s)
+            return
+        self._port.to_peer(attempt)
+        self._port.to_station(attempt)
+        self._rounds.begin(attempt, plan, now_s)
+
+    def device_heralded(self, slot: int, now_s: float) -> None:
+        """This end's device has stopped with a success in a slot."""
+        self._rounds.device_heralded(slot, now_s)
+
+    def device_failed(self, reason: str, now_s: float) -> None:
+        """An order was not carried out."""
+        self._rounds.end(f"the device failed: {reason}", now_s)
+
+    def from_station(self, message: Message, now_s: float) -> None:
+        """Take a word of the station."""
+        match message:
+            case Heralded(round=number) if self._rounds.goes_on(number):
+                self._rounds.station_heralded(message, now_s)
+            case EndRound(round=number, reason=reason) if self._rounds.goes_on(number):
+                self._rounds.end(reason, now_s)
+            case _:
+                self._counters["stale_messages"] += 1
+
+    def from_peer(self, message: Message, now_s: float) -> None:
+        """Take a word of the far end about rounds and pairs."""
+        match message:
+            case Attempt() if not self.leads:
+                self._opened(message, now_s)
+            case PairHeld(round=number):
+                # The leading end is in no round that it has not begun itself.
+                later = self._rounds.goes_on(number) or (
+                    not self.leads and number > self._last_round
+                )
+                self._agreement.heard(message, later=later, now_s=now_s)
+            case NotReady(round=number, reason=reason) | EndRound(round=number, reason=reason):
+                self._ended_there(number, reason, now_s)
+            case PairDropped(sequence=sequence, reason=reason):
+                if not self._agreement.far_dropped(message, now_s):
+                    self._port.void(sequence, reason)
+            case PairDroppedSeen(sequence=sequence):
+                self._agreement.drop_seen(sequence)
+            case _:
+                self._counters["stale_messages"] += 1
+
+    def dropped(self, sequence: int, reason: str, now_s: float) -> None:
+        """A pair that was delivered here is given up: the far end has to know."""
+        self._agreement.drop(sequence, reason, now_s)
+
+    def interrupt(self, reason: str, now_s: float) -> None:
+        """Give the round in progress up."""
+        self._rounds.end(reason, now_s)
+
+    def far_end_lost(self, reason: str, now_s: float) -> None:
+        """The far end is gone, or a new process: nothing of the old one counts."""
+        self._next = None
+        self._rounds.end(reason, now_s)
+        self._agreement.drop_all(reason, now_s, tell=False)
+        self._last_round = -(2**63)
+
+    def give_all_up(self, reason: str, now_s: float) -> None:
+        """The device with all it held is gone."""
+        self._rounds.end(reason, now_s)
+        self._agreement.drop_all(reason, now_s, tell=True)
+
+    def tick(self, now_s: float) -> None:
+        """Time has passed."""
+        self._rounds.tick(now_s)
+        self._agreement.tick(now_s)
+        self.go(now_s)
+
+    # Rounds.
+
+    def _opened(self, attempt: Attempt, now_s: float) -> None:
+        """The leading end has begun a round."""
+        if attempt.round <= self._last_round:
+            self._counters["stale_messages"] += 1
+            return
+        self._last_round = attempt.round
+        if self._rounds.attempt is None:
+            self._follow(attempt, now_s)
+            return
+        if self._next is not None:
+            self._counters["attempts_dropped"] += 1
+        self._next = attempt
+        self._rounds.overtaken(now_s)
+
+    def _follow(self, attempt: Attempt, now_s: float) -> None:
+        plan = self.paused or self._port.missing() or self._plan(attempt)
+        if isinstance(plan, str):
+            self._counters["not_ready"] += 1
+            self._agreement.round_over(attempt, now_s)
+            self._port.to_peer(NotReady(self.link, attempt.round, plan))
+        else:
+            self._rounds.begin(attempt, plan, now_s)
+
+    def _ended_there(self, number: int, reason: str, now_s: float) -> None:
+        """The far end has no half of this round, and will have none."""
+        if self._next is not None and self._next.round == number:
+            self._next = None
+        if self._rounds.goes_on(number):
+            self._rounds.end(reason, now_s)
+        else:
+            self._agreement.far_round_over(number, reason, now_s)
+        if not self.leads:
+            self._last_round = max(self._last_round, number)
+
+    def _round_over(self, attempt: Attempt, reason: str, now_s: float) -> None:
+        """A round has ended here without a half."""
+        self._agreement.round_over(attempt, now_s)
+        ended = EndRound(self.link, attempt.round, reason)
+        self._port.to_peer(ended)
+        if self.leads:
+            self._port.to_station(ended)
+            self._later(now_s)
+        self._go_on(now_s)
+
+    def _half_ready(self, half: Half, now_s: float) -> None:
+        self._failures = 0
+        self._agreement.hold(half, now_s)
+        self._go_on(now_s)
+
+    def _go_on(self, now_s: float) -> None:
+        attempt, self._next = self._next, None
+        if attempt is not None:
+            self._follow(attempt, now_s)
+        else:
+            self.go(now_s)
+
+    def _later(self, now_s: float) -> None:
+        self._not_before_s = now_s + min(RETRY_LIMIT_S, RETRY_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+
+    # Plans.
+
+    def _draw_test(self) -> Basis | None:
+        if self._rng.random() >= self.test_share:
+            return None
+        self._test_turn += 1
+        return TEST_BASES[self._test_turn % len(TEST_BASES)]
+
+    def _keeps(self, request: Request) -> bool:
+        """This end stores its half."""
+        kind = request.create.kind
+        return kind == "K" or (kind == "R" and request.origin != self._me)
+
+    def _plan(self, attempt: Attempt) -> Plan | str:
+        """What becomes of the half; a text: why there can be none."""
+        if attempt.test_basis is not None:
+            return Plan(basis=attempt.test_basis, discloses=True, test=True)
+        request = self._queue.get(attempt.request)
+        if request is None:
+            self._port.refuse_attempt(attempt)
+            return f"request {attempt.request} is not open here"
+        self._queue.activate(attempt.request)
+        create, ours = request.create, request.origin == self._me
+        if not self._keeps(request):
+            basis = self._drawn(create.near if ours else create.far)
+            return Plan(basis=basis, discloses=create.kind == "R")
+        qubit = self._port.allocate()
+        if qubit is None:
+            return "no storage qubit is free"
+        # Either half may be corrected: of two that are kept, that of the following end.
+        return Plan(qubit, corrects=create.corrected and (create.kind == "R" or not self.leads))
+
+    def _drawn(self, measuring: Measuring | None) -> MeasuredBasis:
+        measuring = measuring or Measuring()
+        return self._rng.choices(measuring.bases, measuring.shares)[0]
+
+    # Agreement.
+
+    def _agreed(self, half: Half, far: PairHeld, now_s: float) -> None:
+        if half.plan.test:
+            self._port.tested(half, far)
+            return
+        request = self._queue.get(half.attempt.request)
+        if request is None:
+            self._lost(half, "its request is over", now_s)
+            self._agreement.drop(half.heralded.sequence, "its request is over", now_s)
+        else:
+            self._port.deliver(half, request, far)
+        self.go(now_s)
+
+    def _lost(self, half: Half, reason: str, now_s: float) -> None:
+        self._counters["discarded"] += not half.plan.test
+        if half.plan.qubit is not None:
+            self._port.free(half.plan.qubit)

@@ -1,0 +1,131 @@
+"""What the link machine asks of its surroundings, and what is to become of a heralded half.
+
+The machine neither waits nor reads a clock: it is told what happened and when, and calls these
+methods, all of which return at once. The results of device orders come back by calls of their own,
+never from inside the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from link_layer.messages import Attempt, Heralded, MeasuredBasis, Message, PairHeld
+from link_layer.queue import Request
+from link_layer.states import Pauli
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the half of a round: kept in a storage qubit, or measured in a basis.
+
+    `corrects`: this end turns the pair into Phi+. `discloses`: the outcome is told to the far end.
+    `test`: the round only tests the link.
+    """
+
+    qubit: int | None = None
+    basis: MeasuredBasis | None = None
+    corrects: bool = False
+    discloses: bool = False
+    test: bool = False
+
+
+@dataclass(slots=True)
+class Half:
+    """This end's half of a heralded pair until the far end has said that it has the other.
+
+    Instants are seconds on the node's own clock. `outcome` is as read, `said` our word to the far
+    end, repeated from `repeat_s` on until `until_s`.
+    """
+
+    attempt: Attempt
+    plan: Plan
+    heralded: Heralded
+    herald_s: float
+    outcome: int | None = None
+    said: PairHeld | None = None
+    repeat_s: float = 0.0
+    repeats: int = 0
+    until_s: float = 0.0
+
+
+class LinkDevicePort(Protocol):
+    """The device of one end, for one link.
+
+    `done` is called with the outcome, if there is one, and the instant. An order that fails is told
+    to the machine by `device_failed` instead.
+    """
+
+    def start(self) -> None:
+        """Attempt until a herald; heralds of earlier attempts are not told."""
+        ...
+
+    def stop(self) -> None:
+        """Attempt no longer, and free the communication qubit."""
+        ...
+
+    def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
+        """A gate on the communication qubit."""
+        ...
+
+    def move(self, qubit: int, done: Callable[[float], None]) -> None:
+        """From the communication qubit into a storage qubit."""
+        ...
+
+    def measure(self, basis: MeasuredBasis, done: Callable[[int, float], None]) -> None:
+        """Measure the communication qubit."""
+        ...
+
+
+class EndPort(Protocol):
+    """Everything else that one end of a link needs."""
+
+    @property
+    def device(self) -> LinkDevicePort:
+        """The device of this end."""
+        ...
+
+    def to_peer(self, message: Message) -> None:
+        """Send to the far end; it may get lost."""
+        ...
+
+    def to_station(self, message: Message) -> None:
+        """Send to the station; it may get lost."""
+        ...
+
+    def missing(self) -> str:
+        """Why no round can begin now; "" if one can."""
+        ...
+
+    def room(self) -> bool:
+        """There is a storage qubit for one more pair."""
+        ...
+
+    def allocate(self) -> int | None:
+        """A storage qubit, or None."""
+        ...
+
+    def free(self, qubit: int) -> None:
+        """Give up what a storage qubit holds, and the qubit."""
+        ...
+
+    def corrected(self, herald_s: float, now_s: float) -> bool:
+        """A correction is done; False if it came too late for the pair to be of use."""
+        ...
+
+    def tested(self, half: Half, far: PairHeld) -> None:
+        """Both ends have measured a test round and disclosed the outcomes."""
+        ...
+
+    def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
+        """Both ends have agreed; the half is the application's."""
+        ...
+
+    def void(self, sequence: int, reason: str) -> None:
+        """The far end has lost its half of a pair that was delivered here."""
+        ...
+
+    def refuse_attempt(self, attempt: Attempt) -> None:
+        """The far end attempts for a request that is not open here."""
+        ...

@@ -1,0 +1,309 @@
+"""Programs that use a node: `async with qnodeos.connect("node.toml") as node: ...`.
+
+Everything awaited here raises NodeError with the node's reason, or NodeGone when it has ended.
+docs/native-api.md has examples that run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from qnodeos.errors import QnodeosError, UserError
+from qnodeos.frames import (
+    PROTOCOL_VERSION,
+    BadFrame,
+    Call,
+    Progress,
+    Reply,
+    encoded,
+    read_frame,
+)
+
+Basis = Literal["X", "Y", "Z"]
+Kind = Literal["K", "M", "R"]
+
+CONNECT_LIMIT_S = 5.0
+_SPAN = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(ns|us|µs|ms|s|min|h)\s*")
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+class NodeError(QnodeosError):
+    """The node refuses or could not do it. `kind` is the name of the error there."""
+
+    def __init__(self, kind: str, text: str):
+        self.kind, self.text = kind, text
+        super().__init__(f"{kind}: {text}")
+
+
+class NodeGone(NodeError):
+    """The connection to the node has ended."""
+
+    def __init__(self, text: str = "the node has ended the connection"):
+        super().__init__("NodeGone", text)
+
+
+def seconds(span: float | str) -> float:
+    """A time in seconds: a number, or a text as "250 ms", "2 s", "1.5 min". Raises ValueError."""
+    if isinstance(span, int | float):
+        return float(span)
+    found = _SPAN.fullmatch(span)
+    if found is None:
+        raise ValueError(f"{span!r} is no time; expected a number and ns, us, ms, s, min or h")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+class Pair:
+    """This end's half of one pair. `measure` and `release` end it."""
+
+    def __init__(self, node: Node, told: Mapping[str, Any]):
+        self.link: str = told["link"]
+        self.sequence: int = told["sequence"]
+        """Identity within the link, the same at both ends."""
+        self.slot: int = told["slot"]
+        self.fidelity: float = told["fidelity"]
+        """The link's estimate for the moment of the herald."""
+        self.bell_state: str = told["bell_state"]
+        self.left_s: float = told["left_s"]
+        """How long it was of use when it was told."""
+        self.prepared: tuple[str, int] | None = (
+            tuple(told["prepared"]) if told["prepared"] else None
+        )
+        """Of type R: the basis in which the origin measured, and its outcome."""
+        self._node, self._handle = node, told["pair"]
+
+    async def measure(self, basis: Basis = "Z") -> int:
+        """0 for the +1 eigenstate of the basis, 1 for the other."""
+        return int(await self._node.call("pair.measure", pair=self._handle, basis=basis))
+
+    async def gate(self, gate: str) -> None:
+        """A one-qubit gate of the device on this half."""
+        await self._node.call("pair.gate", pair=self._handle, gate=gate)
+
+    async def cnot_from(self, qubit: Qubit) -> None:
+        """CNOT with a local qubit as control and this half as target."""
+        await self._node.call("pair.cnot", pair=self._handle, qubit=qubit.handle)
+
+    async def cnot_onto(self, qubit: Qubit) -> None:
+        """CNOT with this half as control and a local qubit as target."""
+        await self._node.call("pair.cnot", pair=self._handle, qubit=qubit.handle, reverse=True)
+
+    async def release(self) -> None:
+        """Give the pair up at both ends; harmless if it is gone already."""
+        await self._node.call("pair.release", pair=self._handle)
+
+
+class Qubit:
+    """A storage qubit of the node's device that is this program's."""
+
+    def __init__(self, node: Node, handle: int):
+        self.handle = handle
+        self._node = node
+
+    async def gate(self, gate: str) -> None:
+        """A one-qubit gate of the device."""
+        await self._node.call("qubit.gate", gate=gate, qubits=[self.handle])
+
+    async def cnot(self, target: Qubit) -> None:
+        """CNOT with this qubit as control."""
+        await self._node.call("qubit.gate", gate="CNOT", qubits=[self.handle, target.handle])
+
+    async def measure(self, basis: Basis = "Z") -> int:
+        """Measure and give the qubit back."""
+        return int(await self._node.call("qubit.measure", qubit=self.handle, basis=basis))
+
+    async def release(self) -> None:
+        """Give it back unmeasured."""
+        await self._node.call("qubit.release", qubit=self.handle)
+
+
+Outcomes = dict[str, Any]
+"""Of pairs measured at once: link, basis, pairs, outcomes, fidelity, bell_state."""
+
+
+class Node:
+    """A node that runs, as this program sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.name = ""
+        self._reader, self._writer = reader, writer
+        self._last = 0
+        self._waiting: dict[
+            int, tuple[asyncio.Future[Any], Callable[[float, str], None] | None]
+        ] = {}
+        self._gone: NodeGone | None = None
+
+    async def call(
+        self, method: str, *, progress: Callable[[float, str], None] | None = None, **arguments: Any
+    ) -> Any:
+        """Any method of the node, as the command line uses them."""
+        if self._gone is not None:
+            raise self._gone
+        self._last += 1
+        number = self._last
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = reply, progress
+        try:
+            self._writer.write(encoded(Call(number, method, arguments)))
+            return await reply
+        finally:
+            self._waiting.pop(number, None)
+
+    async def status(self) -> dict[str, Any]:
+        """Links, applications, instruments and peers."""
+        found: dict[str, Any] = await self.call("status")
+        return found
+
+    async def entangle(
+        self,
+        peer: str = "",
+        *,
+        fidelity: float = 0.5,
+        within: float | str = "10 s",
+        purpose: str = "app",
+        **more: Any,
+    ) -> Pair:
+        """One pair with a peer, of at least this fidelity, within a time."""
+        async for pair in self.pairs(
+            peer, number=1, fidelity=fidelity, within=within, purpose=purpose, **more
+        ):
+            if isinstance(pair, Pair):
+                return pair
+        raise NodeError("RequestEnded", "the request ended without a pair")
+
+    async def pairs(
+        self,
+        peer: str = "",
+        *,
+        number: int,
+        kind: Kind = "K",
+        fidelity: float = 0.5,
+        within: float | str = "10 s",
+        purpose: str = "app",
+        **more: Any,
+    ) -> AsyncIterator[Pair | Outcomes]:
+        """Pairs with a peer as they come: K and the far end of R give `Pair`, the others outcomes.
+
+        `more`: link, priority, corrected, atomic, consecutive, window_s, and near and far as
+        {"X": 0.5, "Z": 0.5}. Leaving the loop early cancels the request.
+        """
+        request = await self.call(
+            "entangle",
+            peer=peer,
+            number=number,
+            kind=kind,
+            fidelity=fidelity,
+            within_s=seconds(within),
+            purpose=purpose,
+            **more,
+        )
+        async for item in self._deliveries(request):
+            yield item
+
+    async def accept(
+        self, purpose: str = "app", *, peer: str = "", link: str = ""
+    ) -> AsyncIterator[Pair | Outcomes]:
+        """Take part in a peer's requests of a purpose; their pairs as they come."""
+        request = await self.call("accept", purpose=purpose, peer=peer, link=link)
+        async for item in self._deliveries(request):
+            yield item
+
+    async def qubit(self, state: str = "0", *, peer: str = "", link: str = "") -> Qubit:
+        """A storage qubit of the device of a link, in "0" "1" "+" "-" "+i" or "-i"."""
+        return Qubit(self, await self.call("qubit.new", state=state, peer=peer, link=link))
+
+    async def say(self, peer: str, channel: str, **body: float | str) -> bool:
+        """A word to this program's other half at a peer; False if the peer is away."""
+        return bool(await self.call("say", peer=peer, channel=channel, body=body))
+
+    async def hear(self, peer: str, channel: str) -> dict[str, Any]:
+        """The next word of this program's other half."""
+        found: dict[str, Any] = await self.call("hear", peer=peer, channel=channel)
+        return found
+
+    async def _deliveries(self, request: int) -> AsyncIterator[Pair | Outcomes]:
+        over = False
+        try:
+            while (told := await self.call("next", request=request)) is not None:
+                yield Pair(self, told) if "pair" in told else told
+            over = True
+        except NodeError:
+            over = True
+            raise
+        finally:
+            if not over and self._gone is None:
+                await self.call("cancel", request=request)
+
+    async def listen(self) -> None:
+        """Take replies until the connection ends; run by `connect`."""
+        try:
+            while (frame := await read_frame(self._reader)) is not None:
+                match frame:
+                    case Progress(id=number, done=done, text=text):
+                        progress = self._waiting.get(number, (None, None))[1]
+                        if progress is not None:
+                            progress(done, text)
+                    case Reply(id=number):
+                        reply = self._waiting.get(number, (None, None))[0]
+                        if reply is not None and not reply.done():
+                            if frame.error:
+                                reply.set_exception(NodeError(frame.error, frame.text))
+                            else:
+                                reply.set_result(frame.value)
+        except BadFrame as bad:
+            self._gone = NodeGone(f"the node speaks otherwise: {bad}")
+        finally:
+            self._gone = self._gone or NodeGone()
+            for reply, _ in self._waiting.values():
+                if not reply.done():
+                    reply.set_exception(NodeGone(self._gone.text))
+
+
+@asynccontextmanager
+async def connect(where: str | Path) -> AsyncIterator[Node]:
+    """A running node: by its TOML file, its data directory, or its socket. Raises UserError."""
+    socket = _socket(Path(where))
+    try:
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            reader, writer = await asyncio.open_unix_connection(socket)
+    except (OSError, TimeoutError) as error:
+        raise UserError(
+            "the node does not answer",
+            where=str(socket),
+            found=str(error) or "no connection in time",
+            expected="a node that runs on this computer, of this user",
+            do="start it: qnodeos run NODE.toml",
+        ) from error
+    node = Node(reader, writer)
+    listening = asyncio.create_task(node.listen())
+    try:
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            hello = await node.call("hello", version=PROTOCOL_VERSION)
+        node.name = hello["node"]
+        yield node
+    finally:
+        listening.cancel()
+        writer.close()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def _socket(where: Path) -> Path:
+    from qnodeos.config import load_node
+    from qnodeos.local_api import socket_of
+
+    if where.is_socket():
+        return where
+    folder = where if where.is_dir() else load_node(where).node.data_dir
+    found = socket_of(folder)
+    if found is None:
+        raise UserError(
+            "the node does not run",
+            where=str(folder),
+            found="no socket is told there",
+            do="start it: qnodeos run NODE.toml",
+        )
+    return found

@@ -1,0 +1,450 @@
+"""Two ends and a station of the link machine in a world of chance: everything can get lost.
+
+There is no event loop: one heap of instants. The world knows what is true (which halves belong to
+which herald) and compares; the machines do not.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from link_layer.egp_end import LinkEnd
+from link_layer.egp_plan import Half
+from link_layer.egp_station import LinkStation
+from link_layer.messages import Attempt, Create, EndRound, Message, PairHeld
+from link_layer.queue import Request, RequestQueue
+from link_layer.states import BellState
+
+NODES = ("alice", "bob", "station")
+QUBITS = 3
+TICK_S = 0.01
+
+
+class Clock:
+    """The one heap of what will happen."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+
+    def after(self, delay_s: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.now_s + delay_s, next(self._count), do))
+
+    def run_until(self, end_s: float) -> None:
+        while self._heap and self._heap[0][0] <= end_s:
+            self.now_s, _, do = heapq.heappop(self._heap)
+            do()
+        self.now_s = end_s
+
+
+@dataclass
+class Faults:
+    """What the network does to messages, as probabilities and a delay in seconds."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay_s: tuple[float, float] = (1e-4, 3e-4)
+
+
+class Photons:
+    """The trigger line: a herald comes when all three take part, and is told to those there."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.taking: dict[str, tuple[int, Callable[[int, BellState], None]]] = {}
+        self.slot = 0
+        self.drawn = 0
+        self.truth: dict[int, BellState] = {}
+
+    def take_part(self, who: str, heard: Callable[[int, BellState], None]) -> None:
+        self.taking[who] = self.slot, heard
+        self.drawn += 1
+        drawn = self.drawn
+        if len(self.taking) == len(NODES):
+            wait_s = self.world.rng.expovariate(1 / 2e-3)
+            self.world.clock.after(wait_s, lambda: self._herald(drawn))
+
+    def leave(self, who: str) -> None:
+        self.taking.pop(who, None)
+        self.drawn += 1
+
+    def _herald(self, drawn: int) -> None:
+        if drawn != self.drawn or len(self.taking) < len(NODES):
+            return
+        self.slot += 1
+        state = self.world.rng.choice((BellState.PSI_PLUS, BellState.PSI_MINUS))
+        self.truth[self.slot] = state
+        heard = [each for _, each in self.taking.values()]
+        self.taking.clear()
+        self.world.rng.shuffle(heard)
+        for each in heard:
+            each(self.slot, state)
+
+
+class Device:
+    """Orders in their order, each some microseconds; `life` ends what is on its way."""
+
+    def __init__(self, end: End):
+        self.end = end
+        self.run = 0
+        self.at_s = 0.0
+        self.qubits: dict[int, int] = {}
+        """Qubit to the slot whose half it holds."""
+
+    def start(self) -> None:
+        self.run += 1
+        run = self.run
+        self._order(lambda: self._begin(run))
+
+    def _begin(self, run: int) -> None:
+        if run == self.run:
+            self.end.world.photons.take_part(self.end.name, lambda s, _: self._heard(run, s))
+
+    def _heard(self, run: int, slot: int) -> None:
+        self.qubits[0] = slot
+        life = self.end.life
+
+        def tell() -> None:
+            if run == self.run and self.end.life == life:
+                self.end.machine.device_heralded(slot, self.end.now_s)
+
+        self.end.world.clock.after(self.end.rng.uniform(1e-6, 1e-3), tell)
+
+    def stop(self) -> None:
+        self.run += 1
+
+        def do() -> None:
+            self.end.world.photons.leave(self.end.name)
+            self.qubits.pop(0, None)
+
+        self._order(do)
+
+    def gate(self, gate: str, done: Callable[[float], None]) -> None:
+        self._order(lambda: done(self.end.now_s))
+
+    def move(self, qubit: int, done: Callable[[float], None]) -> None:
+        def do() -> None:
+            assert qubit not in self.qubits, "a storage qubit is given out twice"
+            if 0 in self.qubits:
+                self.qubits[qubit] = self.qubits.pop(0)
+            done(self.end.now_s)
+
+        self._order(do)
+
+    def measure(self, basis: str, done: Callable[[int, float], None]) -> None:
+        def do() -> None:
+            slot = self.qubits.pop(0, None)
+            self.end.measured_slot = slot
+            done(0 if slot is None else slot % 2, self.end.now_s)
+
+        self._order(do)
+
+    def release(self, qubit: int) -> None:
+        self._order(lambda: self.qubits.pop(qubit, None))
+
+    def _order(self, do: Callable[[], Any]) -> None:
+        """Carried out after those before it; now and then an order fails instead."""
+        end, life = self.end, self.end.life
+        self.at_s = max(self.at_s, end.now_s) + end.rng.uniform(1e-6, 2e-4)
+
+        def act() -> None:
+            if end.life != life:
+                return
+            if end.rng.random() < end.world.failing:
+                end.device_lost("a fault")
+            else:
+                do()
+
+        end.world.clock.after(self.at_s - end.now_s, act)
+
+
+@dataclass
+class Given:
+    """A pair as an application got it."""
+
+    sequence: int
+    slot: int
+    bell_state: BellState
+    request: int
+    boot: int
+    qubit: int | None
+    far: PairHeld
+    void: bool = False
+
+
+class End:
+    """One end: the machine, its queue and books; stands in for desk and keeper."""
+
+    def __init__(self, world: World, name: str):
+        self.world, self.name = world, name
+        self.rng = random.Random(world.rng.getrandbits(64))
+        self.peer = "bob" if name == "alice" else "alice"
+        self.life = 0
+        self.given: list[Given] = []
+        self.tests: list[tuple[int, int, int]] = []
+        self.measured_slot: int | None = None
+        self.ended: dict[int, str] = {}
+        self.born()
+
+    @property
+    def now_s(self) -> float:
+        return self.world.clock.now_s
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    def born(self) -> None:
+        """A new process, whose device has been put into its safe state."""
+        self.life += 1
+        self.world.photons.leave(self.name)
+        self.counters: Counter[str] = Counter()
+        self.queue = RequestQueue(leads=self.name == "alice")
+        self._device = Device(self)
+        self.free_qubits = list(range(1, QUBITS + 1))
+        self.up = {self.peer: True, "station": True}
+        self.machine = LinkEnd(
+            "link",
+            self,
+            self.queue,
+            me=self.name,
+            leads=self.name == "alice",
+            test_share=0.2,
+            rng=self.rng,
+            counters=self.counters,
+        )
+        life = self.life
+
+        def tick() -> None:
+            if self.life == life:
+                for request in self.queue.expired(self.now_s):
+                    self.end_request(request.id, "expired")
+                self.machine.tick(self.now_s)
+                self.world.clock.after(TICK_S, tick)
+
+        self.world.clock.after(TICK_S, tick)
+
+    def device_lost(self, reason: str) -> None:
+        """All that was held is gone."""
+        self.machine.give_all_up(reason, self.now_s)
+        self._device.qubits.clear()
+        for given in self.given:
+            if given.boot == self.life and given.qubit is not None:
+                self.give_up(given, reason)
+
+    # The port of the machine.
+
+    def to_peer(self, message: Message) -> None:
+        self.world.send(self.name, self.peer, message)
+
+    def to_station(self, message: Message) -> None:
+        self.world.send(self.name, "station", message)
+
+    def missing(self) -> str:
+        return "" if all(self.up.values()) else "somebody is away"
+
+    def room(self) -> bool:
+        return bool(self.free_qubits)
+
+    def allocate(self) -> int | None:
+        return self.free_qubits.pop() if self.free_qubits else None
+
+    def free(self, qubit: int) -> None:
+        assert qubit not in self.free_qubits, "a qubit is freed twice"
+        self._device.release(qubit)
+        self.free_qubits.append(qubit)
+
+    def corrected(self, herald_s: float, now_s: float) -> bool:
+        return self.rng.random() > 0.01
+
+    def tested(self, half: Half, far: PairHeld) -> None:
+        assert half.outcome is not None
+        assert far.outcome is not None
+        self.tests.append((half.heralded.slot, half.outcome, far.outcome))
+
+    def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
+        heralded = half.heralded
+        given = Given(
+            heralded.sequence,
+            heralded.slot,
+            heralded.bell_state,
+            request.id,
+            self.life,
+            half.plan.qubit,
+            far,
+        )
+        if half.plan.qubit is not None:
+            held = self._device.qubits.get(half.plan.qubit)
+            assert held == heralded.slot, "the qubit holds another half than is delivered"
+        if not self.queue.deliver(request.id, heralded.sequence):
+            if half.plan.qubit is not None:
+                self.free(half.plan.qubit)
+            self.machine.dropped(heralded.sequence, "nobody takes it", self.now_s)
+            return
+        self.given.append(given)
+        self.world.clock.after(self.rng.uniform(0, 0.05), lambda: self._use(given))
+        if request.missing <= 0:
+            self.end_request(request.id, "done")
+
+    def _use(self, given: Given) -> None:
+        """The application measures, or gives up."""
+        if given.boot != self.life or given.qubit is None:
+            return
+        if self.rng.random() < 0.1:
+            self.give_up(given, "its owner gave it up")
+        else:
+            self.free(given.qubit)
+            given.qubit = None
+
+    def give_up(self, given: Given, reason: str) -> None:
+        assert given.qubit is not None
+        self.free(given.qubit)
+        given.qubit, given.void = None, True
+        self.machine.dropped(given.sequence, reason, self.now_s)
+
+    def void(self, sequence: int, reason: str) -> None:
+        for given in self.given:
+            if given.sequence == sequence:
+                given.void = True
+                if given.qubit is not None and given.boot == self.life:
+                    self.free(given.qubit)
+                    given.qubit = None
+
+    def refuse_attempt(self, attempt: Attempt) -> None:
+        self.world.ends[self.peer].far_has_ended(attempt.request, self.rng)
+
+    # Requests: agreed outside of the machine, by the desk; here by word of mouth.
+
+    def ask(self, create: Create, origin: str) -> None:
+        self.queue.add(create, origin=origin, now_s=self.now_s)
+        self.queue.activate(create.request, 1)
+        self.machine.go(self.now_s)
+
+    def far_has_ended(self, request_id: int, rng: random.Random, *, done: bool = False) -> None:
+        # As the desk does it: what is done there may still have a delivery on its way to here.
+        wait_s = 1.0 if done else rng.uniform(1e-4, 1e-2)
+        self.world.clock.after(wait_s, lambda: self.end_request(request_id, "ended at the far end"))
+
+    def end_request(self, request_id: int, how: str) -> None:
+        if self.queue.end(request_id) is None:
+            return
+        self.ended[request_id] = how
+        self.world.ends[self.peer].far_has_ended(request_id, self.rng, done=how == "done")
+        self.machine.go(self.now_s)
+
+
+class Station:
+    """The station with its device."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.life = 0
+        self.run = 0
+        self.born()
+
+    def born(self) -> None:
+        self.life += 1
+        self.run += 1
+        self.counters: Counter[str] = Counter()
+        self.world.photons.leave("station")
+        self.machine = LinkStation("link", self, self.world.rng, self.counters)
+
+    def start(self) -> None:
+        self.run += 1
+        run, life = self.run, self.life
+
+        def heard(slot: int, state: BellState) -> None:
+            if run == self.run and life == self.life:
+                self.machine.heralded(slot, state)
+
+        def begin() -> None:
+            if run == self.run and life == self.life:
+                self.world.photons.take_part("station", heard)
+
+        self.world.clock.after(self.world.rng.uniform(1e-6, 2e-4), begin)
+
+    def stop(self) -> None:
+        self.run += 1
+        self.world.photons.leave("station")
+
+    def announce(self, message: Message) -> None:
+        for end in ("alice", "bob"):
+            self.world.send("station", end, message)
+
+
+@dataclass
+class World:
+    """All of it. `failing`: the probability that an order to a device fails."""
+
+    seed: int
+    faults: Faults = field(default_factory=Faults)
+    failing: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.clock = Clock()
+        self.photons = Photons(self)
+        self.ends = {name: End(self, name) for name in ("alice", "bob")}
+        self.station = Station(self)
+        self._last_s: dict[tuple[str, str], float] = {}
+
+    def send(self, sender: str, to: str, message: Message) -> None:
+        faults, rng = self.faults, self.rng
+        if rng.random() < faults.loss:
+            return
+        lives = self._life(sender), self._life(to)
+        for _ in range(1 + (rng.random() < faults.duplicate)):
+            due_s = self.clock.now_s + rng.uniform(*faults.delay_s)
+            if rng.random() >= faults.reorder:
+                due_s = max(due_s, self._last_s.get((sender, to), 0.0) + 1e-9)
+                self._last_s[sender, to] = due_s
+
+            def arrive() -> None:
+                if lives == (self._life(sender), self._life(to)):  # the wire knows boots
+                    self._arrive(sender, to, message)
+
+            self.clock.after(due_s - self.clock.now_s, arrive)
+
+    def restart(self, name: str) -> None:
+        """A node dies and comes back; the others hear of it as the wire lets them."""
+        reason = f"{name} has restarted"
+        if name == "station":
+            self.station.born()
+            for end in self.ends.values():
+                end.machine.interrupt(reason, end.now_s)
+            return
+        end, peer = self.ends[name], self.ends["bob" if name == "alice" else "alice"]
+        for request in end.queue:
+            end.ended[request.id] = "the node ended"
+        for given in end.given:
+            given.void = True  # nobody is left to use it
+        end.born()
+        peer.machine.far_end_lost(reason, peer.now_s)
+        for given in peer.given:
+            given.void = True
+            if given.qubit is not None and given.boot == peer.life:
+                peer.free(given.qubit)
+                given.qubit = None
+        for request in peer.queue:
+            peer.end_request(request.id, reason)
+        self.station.machine.end_lost(reason)
+
+    def _life(self, name: str) -> int:
+        return self.station.life if name == "station" else self.ends[name].life
+
+    def _arrive(self, sender: str, to: str, message: Message) -> None:
+        if to == "station":
+            if isinstance(message, Attempt | EndRound):
+                self.station.machine.ordered(message)
+        elif sender == "station":
+            self.ends[to].machine.from_station(message, self.clock.now_s)
+        else:
+            self.ends[to].machine.from_peer(message, self.clock.now_s)

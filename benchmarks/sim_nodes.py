@@ -115,12 +115,13 @@ def _run(delay_s: float) -> tuple[float, float, int, int]:
     from timing.loop import run_virtual
 
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder))
+        write_nodes(Path(folder))
         return run_virtual(_measured(Path(folder), delay_s))
 
 
-def _write(folder: Path) -> None:
-    (folder / "lab.toml").write_text(LAB, encoding="utf-8")
+def write_nodes(folder: Path, lab: str = LAB) -> None:
+    """The lab's file and those of the three nodes."""
+    (folder / "lab.toml").write_text(lab, encoding="utf-8")
     for name, number in NAMES.items():
         peers = "".join(PEER.format(name=n, number=i) for n, i in NAMES.items() if n != name)
         peer = "bob" if name == "alice" else "alice"

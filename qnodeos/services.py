@@ -17,6 +17,8 @@ from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
 from qnodeos.supervising import Service
+from qnodeos.verify_methods import verify_method
+from qnodeos.verifying import Verifier
 
 Factory = Callable[[NodeParts], Iterable[Service]]
 
@@ -34,8 +36,12 @@ def app_services(parts: NodeParts) -> Iterable[Service]:
 
 
 def api_services(parts: NodeParts) -> Iterable[Service]:
-    """The local socket, for programs and the command line."""
-    return local_api.services(parts, METHODS)
+    """The local socket, for programs and the command line, and what it can ask for."""
+    verifier = Verifier(parts)
+    if verifier.links:  # a station has none
+        yield Service("verify", verifier.run, status=verifier.status)
+    methods = METHODS | {"link.verify": verify_method(verifier)}
+    yield from local_api.services(parts, methods)
 
 
 LINKS: tuple[Factory, ...] = (link_services,)

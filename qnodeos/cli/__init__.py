@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
-from qnodeos.cli import config, instrument, keys, sim_presets, tags
+from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
 from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.run import run
+from qnodeos.cli.status import status
 from qnodeos.errors import UserError, first_of
 
 INTERRUPTED = 130
@@ -29,9 +30,11 @@ app.command()(run)
 app.command()(demo)
 app.command()(rehearse)
 app.command()(broker)
+app.command()(status)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")
+app.add_typer(link.app, name="link")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 

@@ -1,0 +1,232 @@
+"""Programs at the local socket of real nodes, over real sockets, in virtual time."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.sim_nodes import LAB, NAMES, write_nodes
+from qnodeos.api_session import METHODS
+from qnodeos.client import Node, NodeError, NodeGone, Pair, connect, seconds
+from qnodeos.config import load_node
+from qnodeos.errors import UserError
+from qnodeos.local_api import LocalApi, socket_of
+from qnodeos.rehearsal import rehearsal
+from sim_backends.lab import load_lab
+from timing.loop import run_virtual
+
+IDEAL = LAB.replace("visibility = 0.95", "visibility = 1.0").replace("t2_s = 1.0", "t2_s = 20.0")
+
+
+@asynccontextmanager
+async def served(folder: Path, lab: str = IDEAL) -> AsyncIterator[dict[str, Any]]:
+    """Two nodes and a station with their sockets; the nodes by name."""
+    write_nodes(folder, lab)
+    nodes = [load_node(folder / f"{name}.toml") for name in NAMES]
+    async with rehearsal(load_lab(folder / "lab.toml"), nodes, delay_s=1e-5) as network:
+        apis = [
+            asyncio.create_task(LocalApi(network.nodes[name].parts, METHODS).run())
+            for name in ("alice", "bob")
+        ]
+        while not all(network.nodes[name].links["memory"].ready for name in ("alice", "bob")):
+            await network.lasts(0.05)
+        try:
+            yield network.nodes
+        finally:
+            for api in apis:
+                api.cancel()
+            await asyncio.gather(*apis, return_exceptions=True)
+
+
+async def both(folder: Path, use: Any) -> None:
+    async with connect(folder / "alice.toml") as alice, connect(folder / "bob.toml") as bob:
+        await use(alice, bob)
+
+
+async def far_pairs(node: Node, number: int, purpose: str = "app") -> list[Any]:
+    found = []
+    async for item in node.accept(purpose, peer="alice"):
+        found.append(item)
+        if len(found) == number:
+            break
+    return found
+
+
+async def measured(node: Node, number: int) -> dict[int, int]:
+    outcomes: dict[int, int] = {}
+    async for pair in node.accept(peer="alice"):
+        assert isinstance(pair, Pair)
+        outcomes[pair.sequence] = await pair.measure("X")
+        if len(outcomes) == number:
+            break
+    return outcomes
+
+
+def test_a_pair_is_asked_for_and_measured_at_both_ends(tmp_path: Path) -> None:
+    async def use(alice: Node, bob: Node) -> None:
+        assert (alice.name, bob.name) == ("alice", "bob")
+        taking = asyncio.create_task(measured(bob, 20))
+        await asyncio.sleep(0.01)
+        mine = {}
+        async for pair in alice.pairs("bob", number=20, fidelity=0.8, within="2 s"):
+            assert isinstance(pair, Pair)
+            assert pair.bell_state == "PHI_PLUS"
+            assert pair.left_s > 0
+            mine[pair.sequence] = await pair.measure("X")
+        assert mine == await taking
+
+    async def scenario() -> None:
+        async with served(tmp_path):
+            await both(tmp_path, use)
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_a_state_is_teleported(tmp_path: Path) -> None:
+    async def use(alice: Node, bob: Node) -> None:
+        for state, basis, expected in (("1", "Z", 1), ("-", "X", 1), ("+i", "Y", 0)):
+            taking = asyncio.create_task(far_pairs(bob, 1))
+            hearing = asyncio.create_task(bob.hear("alice", "bits"))
+            await asyncio.sleep(0.01)
+            data = await alice.qubit(state, peer="bob")
+            pair = await alice.entangle("bob", within="2 s")
+            await pair.cnot_from(data)
+            await data.gate("H")
+            z, x = await data.measure(), await pair.measure()
+            assert await alice.say("bob", "bits", x=x, z=z)
+            (half,), bits = await taking, await hearing
+            if bits["x"]:
+                await half.gate("X")
+            if bits["z"]:
+                await half.gate("Z")
+            assert await half.measure(basis) == expected
+
+    async def scenario() -> None:
+        async with served(tmp_path):
+            await both(tmp_path, use)
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_what_a_client_held_is_given_up_when_it_is_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path) as nodes, connect(tmp_path / "bob.toml") as bob:
+            taking = asyncio.create_task(far_pairs(bob, 1))
+            await asyncio.sleep(0.01)
+            async with connect(tmp_path / "alice.toml") as alice:
+                await alice.entangle("bob")
+                await alice.qubit("0", peer="bob")
+                await alice.call("entangle", peer="bob", number=1000)
+            (half,) = await taking
+            await asyncio.sleep(0.1)
+            with pytest.raises(NodeError, match="PairExpired"):
+                await half.measure()
+            memory = nodes["alice"].links["memory"].memory
+            assert memory.free == memory.capacity
+            assert len(nodes["alice"].links["memory"].desk.queue) == 0
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_mistakes_are_named_and_harm_nobody(tmp_path: Path) -> None:
+    async def use(alice: Node, bob: Node) -> None:
+        for call, says in (
+            (alice.call("fly"), "no method 'fly'; there are accept"),
+            (alice.call("next", request=7), "KeyError: this client has no request 7"),
+            (alice.call("next"), "missing 1 required keyword-only argument: 'request'"),
+            (alice.entangle("carol"), "there is no link to carol"),
+            (alice.entangle("bob", fidelity=7), "fidelity 7 is asked, expected 0 to 1"),
+            (alice.entangle("bob", purpose="nobody"), "no application takes purpose 'nobody'"),
+            (alice.say("carol", "x"), "there is no peer 'carol'"),
+            (alice.call("pair.measure", pair=1), "this client has no pair 1"),
+        ):
+            with pytest.raises(NodeError, match=says):
+                await call
+        pair = await near_pair(alice, bob)
+        with pytest.raises(NodeError, match="accepted: X Y Z H S SDG CNOT"):
+            await pair.gate("T")
+        with pytest.raises(NodeError, match="has no pair"):
+            # A handle is this client's own; another's is no pair at all.
+            await bob.call("pair.measure", pair=pair._handle + 1000)
+        assert await pair.measure() in (0, 1)
+
+    async def near_pair(alice: Node, bob: Node) -> Pair:
+        taking = asyncio.create_task(far_pairs(bob, 1))
+        await asyncio.sleep(0.01)
+        pair = await alice.entangle("bob")
+        await taking
+        return pair
+
+    async def scenario() -> None:
+        async with served(tmp_path):
+            await both(tmp_path, use)
+
+    run_virtual(scenario(), limit_s=60)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\xff\xff\xff\xff", struct.pack("<I", 3) + b"abc", struct.pack("<I", 1) + b"\xc0", b""],
+)
+def test_nonsense_ends_only_its_own_connection(tmp_path: Path, nonsense: bytes) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path), connect(tmp_path / "alice.toml") as alice:
+            socket = socket_of(tmp_path / "data" / "alice")
+            reader, writer = await asyncio.open_unix_connection(socket)
+            writer.write(nonsense)
+            if not nonsense:
+                writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+            assert (await alice.status())["node"] == "alice"
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_another_version_is_told_both(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path):
+            socket = socket_of(tmp_path / "data" / "alice")
+            reader, writer = await asyncio.open_unix_connection(socket)
+            node = Node(reader, writer)
+            listening = asyncio.create_task(node.listen())
+            with pytest.raises(NodeError, match="the client speaks version 9, this node 1"):
+                await node.call("hello", version=9)
+            with pytest.raises(NodeGone):
+                await node.call("status")
+            await listening
+            writer.close()
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_the_socket_is_for_its_user_alone_and_goes_with_the_node(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path):
+            socket = socket_of(tmp_path / "data" / "alice")
+            assert socket is not None
+            assert socket.stat().st_mode & 0o777 == 0o600
+            assert socket.parent.stat().st_mode & 0o777 == 0o700
+        assert not socket.exists()
+        with pytest.raises(UserError, match="the node does not run"):
+            async with connect(tmp_path / "alice.toml"):
+                pass
+
+    run_virtual(scenario(), limit_s=60)
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [("250 ms", 0.25), ("2 s", 2.0), ("1.5min", 90.0), (3, 3.0), ("1e3 us", 1e-3)],
+)
+def test_times_are_written_as_people_write_them(span: float | str, expected: float) -> None:
+    assert seconds(span) == pytest.approx(expected)
+
+
+def test_a_time_without_a_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match="'2' is no time; expected a number and ns"):
+        seconds("2")

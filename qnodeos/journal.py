@@ -139,6 +139,29 @@ def read_journal(path: str | Path) -> Journal:
         )
 
 
+def events_after(
+    path: str | Path, number: int, *, kinds: list[str] | None = None, last: int | None = None
+) -> list[tuple[int, EventRow]]:
+    """Events with a higher number, oldest first; without `kinds` all but each second's figures.
+
+    `last`: only so many, the newest. Raises UserError.
+    """
+    chosen = "kind != 'status'"
+    if kinds:
+        chosen = f"kind IN ({', '.join('?' * len(kinds))})"
+    limit = -1 if last is None else last
+    with _reading(Path(path)) as database:
+        rows = database.execute(
+            f"SELECT id, time_s, kind, data FROM events WHERE id > ? AND {chosen} "
+            "ORDER BY id DESC LIMIT ?",
+            (number, *(kinds or ()), limit),
+        ).fetchall()
+    return [
+        (row, EventRow(time_s, kind, json.loads(data)))
+        for row, time_s, kind, data in reversed(rows)
+    ]
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():

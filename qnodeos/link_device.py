@@ -128,6 +128,7 @@ class LinkDevice:
 
     async def run(self) -> None:
         """Follow the device until cancelled; raises what a callback has raised."""
+        self._ended.clear()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             await self._ended.wait()

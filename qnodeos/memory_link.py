@@ -159,6 +159,19 @@ class MemoryLink:
             tasks.create_task(self.quality.run(self._estimate_renewed))
             tasks.create_task(self._keep_time())
 
+    def reconfigure(self, config: MemoryLinkTable) -> None:
+        """Take over what may change while it runs: the share of test rounds, and the fidelity at
+        which a stored pair is given up (of pairs from now on)."""
+        self.config = config
+        self._machine.test_share = config.test_fraction
+        self.quality.minimum = config.minimum_useful_fidelity
+
+    def abandon(self, reason: str) -> None:
+        """What is in hand is in no known state: nobody is to use it, here or at the far end."""
+        self._machine.give_all_up(reason, self._context.clock())
+        self.desk.end_all(ErrorCode.OTHER, reason)
+        self.keeper.drop_all(reason, tell_peer=True)
+
     def pause(self, reason: str) -> None:
         """Begin no more rounds, for this reason, until `resume`; the one in progress goes on."""
         self._machine.paused = reason

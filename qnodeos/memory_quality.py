@@ -29,7 +29,8 @@ class MemoryQuality:
         self.tests = RecentTests(clock)
         self.near: DeviceCapabilities | None = None
         self.far: LinkHello | None = None
-        self._minimum = minimum_useful_fidelity
+        self.minimum = minimum_useful_fidelity
+        """A pair is of use while its fidelity is above this."""
         self._estimate: FidelityEstimate | None = None
         self._lifetime: tuple[tuple[float, ...], float] = ((), 0.0)
 
@@ -59,11 +60,11 @@ class MemoryQuality:
         near, far = self.near, self.far
         if near is None or far is None:
             return 0.0
-        given = (self.fidelity, near.t1_s, near.t2_s, far.t1_s, far.t2_s)
+        given = (self.fidelity, self.minimum, near.t1_s, near.t2_s, far.t1_s, far.t2_s)
         if self._lifetime[0] != given:
             lifetime_s = useful_lifetime_s(
                 self.fidelity,
-                self._minimum,
+                self.minimum,
                 Coherence(near.t1_s, near.t2_s),
                 Coherence(far.t1_s, far.t2_s),
             )

@@ -73,6 +73,11 @@ class Midpoint:
         """Serve until cancelled."""
         await self._device.run()
 
+    def abandon(self, reason: str) -> None:
+        """Whatever round is open is over, at the ends too."""
+        self._machine.failed(reason)
+        self._device.stop()
+
     # What the machine asks for.
 
     def start(self) -> None:

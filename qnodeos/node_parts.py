@@ -22,6 +22,7 @@ from qnodeos.midpoint import Midpoint
 from qnodeos.photonic import PhotonicLink
 from qnodeos.store import Store
 from qnodeos.supervising import Supervision
+from qnodeos.systemd import Notifier
 from qnodeos.wire import Wire
 from qnodeos.wire_memory import Exchange
 
@@ -76,5 +77,6 @@ class NodeParts:
     links: dict[str, Link] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
+    notifier: Notifier = field(default_factory=Notifier)
     draining: str = ""
     """Why no new request is taken; "" while they are."""

@@ -119,6 +119,8 @@ class Desk(Generic[Item]):
         self._admit, self._changed = admit, changed
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
+        self.closed = ""
+        """Why no new request is taken, from here or from the far end; "" while they are."""
         self._unused = unused
         self._held: dict[int, dict[int, Item]] = {}
         self._lingering: dict[int, float] = {}
@@ -169,7 +171,7 @@ class Desk(Generic[Item]):
             near=near,
             far=far,
         )
-        problem = _impossible(create) or self._admit(create)
+        problem = self._closed() or _impossible(create) or self._admit(create)
         if problem is not None:
             raise RequestEnded(*problem)
         try:
@@ -297,7 +299,7 @@ class Desk(Generic[Item]):
             self._send(Finish(self.link, request_id, *verdict))
 
     def end_all(self, error: ErrorCode, text: str) -> None:
-        """End every open request, as when the far end is lost."""
+        """End every open request, as when the far end is lost: it is told once, if at all."""
         for request in self.queue:
             self.end(request.id, error, text)
         self._unseen.clear()
@@ -330,6 +332,9 @@ class Desk(Generic[Item]):
                 self._unseen[request_id] = finish, times + 1, now_s + REPEAT_S * 2**times
                 self._send(finish)
 
+    def _closed(self) -> tuple[ErrorCode, str] | None:
+        return (ErrorCode.REJECTED, self.closed) if self.closed else None
+
     def _linger(self, request_id: int) -> None:
         request = self.queue.get(request_id)
         if request is None:
@@ -353,7 +358,7 @@ class Desk(Generic[Item]):
                 Refuse(self.link, create.request, error or ErrorCode.OTHER, text or "it is over")
             )
             return
-        problem = _impossible(create) or self._admit(create)
+        problem = self._closed() or _impossible(create) or self._admit(create)
         if problem is None and create.purpose not in self._purposes:
             problem = (ErrorCode.REJECTED, f"no application takes purpose '{create.purpose}'")
         if problem is None:

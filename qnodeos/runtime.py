@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,9 +22,12 @@ from qnodeos.apps.channel import Channel
 from qnodeos.assembly import make_apps, make_link
 from qnodeos.bus import Bus
 from qnodeos.config import NodeConfig
+from qnodeos.draining import drain
 from qnodeos.errors import UserError
 from qnodeos.instruments import Rack
+from qnodeos.metrics import MetricsServer
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
+from qnodeos.reloading import reload
 from qnodeos.services import LINKS, USERS, made
 from qnodeos.status import Status, publish_status
 from qnodeos.store import Store
@@ -123,22 +127,41 @@ class Node:
                 await self.wire.close()
                 self.store.event("stop", {"node": self.name})
 
+    async def drain(self, reason: str) -> None:
+        """Take no new request and let the open ones end; comes before the node is stopped."""
+        self.parts.notifier.stopping(reason)
+        await drain(self.parts, reason, limit_s=self.config.node.drain_s)
+
+    def reload(self) -> list[str]:
+        """Read the configuration again; what has changed. Raises UserError and changes nothing."""
+        self.parts.notifier.reloading(time.monotonic_ns() // 1000)
+        try:
+            return reload(self.parts)
+        finally:
+            self.parts.notifier.ready(f"node {self.name} serves {len(self.links)} links")
+
     async def _run_services(self, stop: asyncio.Event) -> None:
         parts: dict[str, Callable[[], Status]] = {
             each.name: each.status for each in (*self._links, *self._users) if each.status
         }
         status = Service("status", lambda: publish_status(self.bus, self.store, parts, self._clock))
+        others = [status]
+        if self.config.metrics is not None:
+            metrics = MetricsServer(self.config.metrics.listen, self.name, parts)
+            others.append(Service("metrics", metrics.run))
         async with (
             _while(self._kept(Service("instruments", self.rack.run))),
             _while(self._kept(*self._links)),
-            _while(self._kept(*self._users, status)),
+            _while(self._kept(*self._users, *others)),
         ):
             self.wire.listen(self._dispatch)
             self.bus.set_state("ready")
+            self.parts.notifier.ready(f"node {self.name} serves {len(self.links)} links")
             try:
                 await stop.wait()
             finally:
                 self.wire.listen(None)
+                self.parts.notifier.stopping("instruments go to their safe states")
             self.store.event("stopping", {"node": self.name})
 
     def _kept(self, *services: Service) -> Coroutine[Any, Any, None]:

@@ -13,9 +13,11 @@ from functools import partial
 from link_layer.messages import ErrorCode
 from qnodeos import local_api
 from qnodeos.api_session import METHODS
+from qnodeos.loop_watch import LoopWatch
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
+from qnodeos.reload_method import reload_method
 from qnodeos.supervising import Service
 from qnodeos.verify_methods import verify_method
 from qnodeos.verifying import Verifier
@@ -40,14 +42,20 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
     verifier = Verifier(parts)
     if verifier.links:  # a station has none
         yield Service("verify", verifier.run, status=verifier.status)
-    methods = METHODS | {"link.verify": verify_method(verifier)}
+    methods = METHODS | {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
     yield from local_api.services(parts, methods)
+
+
+def watch_services(parts: NodeParts) -> Iterable[Service]:
+    """How late the event loop comes, with the sign of life for systemd."""
+    watch = LoopWatch(parts.clock, parts.store, parts.bus, parts.notifier)
+    yield Service("loop", watch.run, status=watch.status)
 
 
 LINKS: tuple[Factory, ...] = (link_services,)
 """What makes entanglement; runs once the instruments are supervised."""
 
-USERS: tuple[Factory, ...] = (app_services, api_services)
+USERS: tuple[Factory, ...] = (app_services, api_services, watch_services)
 """What uses it: applications, hosts of processes, the API, verification, calibration.
 
 To add one: a factory above that yields its `Service`, and its name here.
@@ -61,9 +69,11 @@ def made(factories: Iterable[Factory], parts: NodeParts) -> list[Service]:
 
 def _give_up(link: Link, reason: str) -> None:
     """What a link had in hand when it failed is in no known state: nobody is to use it."""
-    if isinstance(link, Midpoint):
-        return
     text = f"the link's service failed: {reason}"
-    link.desk.end_all(ErrorCode.OTHER, text)
-    if isinstance(link, MemoryLink):
-        link.keeper.drop_all(text, tell_peer=True)
+    match link:
+        case Midpoint():
+            link.abandon(text)
+        case MemoryLink():
+            link.abandon(text)
+        case _:
+            link.desk.end_all(ErrorCode.OTHER, text)

@@ -12,7 +12,9 @@ import typer
 from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
+from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
+from qnodeos.cli.reload import reload
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
 from qnodeos.errors import UserError, first_of
@@ -31,6 +33,8 @@ app.command()(demo)
 app.command()(rehearse)
 app.command()(broker)
 app.command()(status)
+app.command()(journal)
+app.command()(reload)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")

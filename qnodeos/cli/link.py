@@ -65,9 +65,8 @@ def history(
 
     from qnodeos.journal import read_journal
 
-    rows = [row for row in read_journal(_journal(node)).results if row.app == f"verify:{link}"][
-        -last:
-    ]
+    results = read_journal(journal_of(node)).results
+    rows = [row for row in results if row.app == f"verify:{link}"][-last:]
     if json:
         typer.echo(json_module.dumps([{"time_s": row.time_s, **row.data} for row in rows]))
         return
@@ -90,7 +89,8 @@ def history(
     Console().print(table)
 
 
-def _journal(node: Path) -> Path:
+def journal_of(node: Path) -> Path:
+    """The journal of a node that is given by its TOML file or data directory."""
     from qnodeos.config import load_node
 
     return (node if node.is_dir() else load_node(node).node.data_dir) / "journal.sqlite"

@@ -21,7 +21,11 @@ def run(
         typer.Option("--stop-with-parent", help="Stop too when standard input ends.", hidden=True),
     ] = False,
 ) -> None:
-    """Run one node until SIGINT or SIGTERM; then everything is brought to its safe state."""
+    """Run one node until SIGINT or SIGTERM; then everything is brought to its safe state.
+
+    Open requests are given `drain_s` of the configuration to end; a second signal skips that.
+    SIGHUP reads the configuration again.
+    """
     import asyncio
 
     from qnodeos.config import load_node
@@ -35,13 +39,40 @@ async def _run(config: NodeConfig, seed: int | None, with_parent: bool) -> None:
     import signal
 
     from qnodeos.cli.parent import stop_with_parent
+    from qnodeos.errors import UserError
     from qnodeos.runtime import Node
 
+    log = logging.getLogger("qnodeos")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level="INFO")
-    stop = asyncio.Event()
+    stop, leave = asyncio.Event(), asyncio.Event()
+    node = Node(config, seed=seed)
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        if leave.is_set():
+            stop.set()  # told twice: at once
+        leave.set()
+
+    def told_to_reload() -> None:
+        try:
+            changed = node.reload()
+        except UserError as problem:
+            log.error("%s", problem)
+        else:
+            log.info("reloaded: %s", "; ".join(changed) or "nothing has changed")
+
+    async def leaving() -> None:
+        await leave.wait()
+        await node.drain(f"node {node.name} is going down")
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, told_to_reload)
     if with_parent:
         stop_with_parent(stop)
-    await Node(config, seed=seed).run(stop)
+    going = asyncio.create_task(leaving())
+    try:
+        await node.run(stop)
+    finally:
+        going.cancel()

@@ -76,6 +76,8 @@ class NodeTable(Table):
     name: Name
     id: NodeId
     data_dir: FilePath
+    drain_s: float = Field(default=5.0, ge=0.0, le=3600.0)
+    """How long open requests may take to end when the node is told to stop."""
 
 
 class PeerTable(Table):
@@ -98,6 +100,12 @@ class BusTable(Table):
     """[bus]: the MQTT broker that carries state and alarms."""
 
     url: BrokerUrl
+
+
+class MetricsTable(Table):
+    """[metrics]: where Prometheus finds /metrics; without the table nowhere."""
+
+    listen: ListenAddress
 
 
 class InstrumentTable(Table):
@@ -291,6 +299,7 @@ class NodeConfig(Table):
     node: NodeTable
     wire: WireTable
     bus: BusTable
+    metrics: MetricsTable | None = None
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
     interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)
     links: dict[Name, LinkTable] = Field(default_factory=dict)

@@ -1,0 +1,89 @@
+"""`/metrics` for Prometheus: every figure that the node's parts tell of themselves.
+
+A figure `heralds` of link `memory` is `qnodeos_heralds{node="alice",part="link-memory"}`. Truth
+values are 0 and 1; words become `qnodeos_info` with the word as a label.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from qnodeos.status import Status
+
+ASK_LIMIT_S = 5.0
+MOST_HEADER_BYTES = 8192
+
+Parts = Mapping[str, Callable[[], Status]]
+
+
+class _Figures(Collector):
+    def __init__(self, node: str, parts: Parts):
+        self._node, self._parts = node, parts
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a figure, one sample a part."""
+        labels = ["node", "part"]
+        families: dict[str, GaugeMetricFamily] = {}
+        words = GaugeMetricFamily("qnodeos_info", "A word", labels=[*labels, "figure", "word"])
+        for part, told in self._parts.items():
+            for name, value in told().items():
+                if isinstance(value, str):
+                    words.add_metric([self._node, part, name, value], 1.0)
+                    continue
+                family = families.get(name)
+                if family is None:
+                    family = families[name] = GaugeMetricFamily(
+                        f"qnodeos_{name}", name.replace("_", " "), labels=labels
+                    )
+                family.add_metric([self._node, part], float(value))
+        return [*families.values(), words]
+
+
+class MetricsServer:
+    """Answers GET /metrics over HTTP. `listen`: tcp://HOST:PORT."""
+
+    def __init__(self, listen: str, node: str, parts: Parts):
+        place = urlsplit(listen)
+        self._host, self._port = place.hostname, place.port
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Figures(node, parts))
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        server = await asyncio.start_server(
+            self._answer, self._host, self._port, limit=MOST_HEADER_BYTES
+        )
+        async with server:
+            await server.serve_forever()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            asked = head.split(b"\r\n", 1)[0].split(b" ")
+            if asked[:1] != [b"GET"] or asked[1:2] not in ([b"/metrics"], [b"/metrics/"]):
+                status, body = "404 Not Found", b"here is /metrics\n"
+            else:
+                status, body = "200 OK", generate_latest(self._registry)
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+                + body
+            )
+            async with asyncio.timeout(ASK_LIMIT_S):
+                await writer.drain()
+        except (
+            TimeoutError,
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ):
+            pass  # whoever asks badly gets nothing
+        finally:
+            writer.close()

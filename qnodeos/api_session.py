@@ -317,6 +317,12 @@ async def _release(session: Session, progress: Progressing, /, *, qubit: int) ->
     session.give_back(qubit)
 
 
+async def _open_channel(
+    session: Session, progress: Progressing, /, *, peer: str, channel: str
+) -> None:
+    session.channel(peer, channel)
+
+
 async def _say(
     session: Session, progress: Progressing, /, *, peer: str, channel: str, body: dict[str, Any]
 ) -> bool:
@@ -343,6 +349,7 @@ METHODS: Methods = {
     "qubit.gate": _gate,
     "qubit.measure": _measure,
     "qubit.release": _release,
+    "channel": _open_channel,
     "say": _say,
     "hear": _hear,
 }

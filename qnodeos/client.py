@@ -216,6 +216,13 @@ class Node:
         """A storage qubit of the device of a link, in "0" "1" "+" "-" "+i" or "-i"."""
         return Qubit(self, await self.call("qubit.new", state=state, peer=peer, link=link))
 
+    async def channel(self, peer: str, name: str) -> None:
+        """Hear the words of this name from now on; `say` and `hear` do it by themselves.
+
+        What comes before that is lost, so who waits for words opens their channel first.
+        """
+        await self.call("channel", peer=peer, channel=name)
+
     async def say(self, peer: str, channel: str, **body: float | str) -> bool:
         """A word to this program's other half at a peer; False if the peer is away."""
         return bool(await self.call("say", peer=peer, channel=channel, body=body))

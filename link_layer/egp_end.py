@@ -25,6 +25,7 @@ from link_layer.messages import (
     PairDropped,
     PairDroppedSeen,
     PairHeld,
+    ReadyAgain,
 )
 from link_layer.queue import Request, RequestQueue
 
@@ -58,8 +59,7 @@ class LinkEnd:
         self.link, self.leads, self.test_share = link, leads, test_share
         self.paused = ""
         """Why no round is to begin; "" lets them."""
-        self.starved = False
-        """A request waits for a storage qubit."""
+        self._refused = False
         self._port, self._queue, self._me = port, queue, me
         self._rng, self._counters = rng, counters
         self._rounds = Rounds(port, counters, ready=self._half_ready, over=self._round_over)
@@ -90,21 +90,20 @@ class LinkEnd:
         if self.paused or self._port.missing():
             self._failures = 0
             return
-        self.starved = False
         room = self._port.room()
         waiting = self._agreement.waiting
 
         def fits(request: Request) -> bool:
             if request.missing <= waiting[request.id]:
                 return False
-            served = room or not self._keeps(request)
-            self.starved = self.starved or not served
-            return served
+            return room or not self._keeps(request)
 
         request = self._queue.next(now_s, fit=fits)
         if request is None:
             self._failures = 0
             return
+        if self._port.busy():
+            return  # it calls when it is free
         self._number += 1
         attempt = Attempt(self.link, self._number, request.id, self._draw_test())
         plan = self._plan(attempt)
@@ -115,6 +114,14 @@ class LinkEnd:
         self._port.to_peer(attempt)
         self._port.to_station(attempt)
         self._rounds.begin(attempt, plan, now_s)
+
+    def free(self, now_s: float) -> None:
+        """The device, or a storage qubit, may be free for a round of this link."""
+        if self.leads:
+            self.go(now_s)
+        elif self._refused:
+            self._refused = False
+            self._port.to_peer(ReadyAgain(self.link))
 
     def device_heralded(self, slot: int, now_s: float) -> None:
         """This end's device has stopped with a success in a slot."""
@@ -147,6 +154,9 @@ class LinkEnd:
                 self._agreement.heard(message, later=later, now_s=now_s)
             case NotReady(round=number, reason=reason) | EndRound(round=number, reason=reason):
                 self._ended_there(number, reason, now_s)
+            case ReadyAgain():
+                self._not_before_s = now_s
+                self.go(now_s)
             case PairDropped(sequence=sequence, reason=reason):
                 if not self._agreement.far_dropped(message, now_s):
                     self._port.void(sequence, reason)
@@ -198,9 +208,10 @@ class LinkEnd:
         self._rounds.overtaken(now_s)
 
     def _follow(self, attempt: Attempt, now_s: float) -> None:
-        plan = self.paused or self._port.missing() or self._plan(attempt)
+        plan = self.paused or self._port.missing() or self._port.busy() or self._plan(attempt)
         if isinstance(plan, str):
             self._counters["not_ready"] += 1
+            self._refused = True
             self._agreement.round_over(attempt, now_s)
             self._port.to_peer(NotReady(self.link, attempt.round, plan))
         else:

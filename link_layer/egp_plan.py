@@ -98,6 +98,10 @@ class EndPort(Protocol):
         """Why no round can begin now; "" if one can."""
         ...
 
+    def busy(self) -> str:
+        """Why the device cannot be had for a round now; "" if it can. It is asked for by this."""
+        ...
+
     def room(self) -> bool:
         """There is a storage qubit for one more pair."""
         ...

@@ -164,6 +164,12 @@ class NotReady(Struct, frozen=True, tag="not-ready"):
     reason: str
 
 
+class ReadyAgain(Struct, frozen=True, tag="ready-again"):
+    """What a NotReady of the sender was for may be over: the leader need not wait any longer."""
+
+    link: str
+
+
 class EndRound(Struct, frozen=True, tag="end-round"):
     """The round is over without a pair; whoever still attempts stops."""
 
@@ -365,6 +371,7 @@ Message = (
     | Finish
     | Attempt
     | NotReady
+    | ReadyAgain
     | EndRound
     | Heralded
     | PairHeld

@@ -40,6 +40,7 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 context,
                 peer_id=config.wire.peers[table.peer].id,
                 supervisor=supervisors[table.device],
+                shared=parts.devices.of(table.device),
             )
         case PhotonicLinkTable():
             return PhotonicLink(

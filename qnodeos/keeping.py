@@ -13,6 +13,7 @@ from drivers.devices import QuantumDevice
 from qnodeos.context import NodeContext
 from qnodeos.link_device import LinkDevice
 from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
+from qnodeos.shared_device import SharedDevice
 
 EXPIRED = "its deadline has passed"
 
@@ -20,8 +21,9 @@ EXPIRED = "its deadline has passed"
 class PairKeeper:
     """Books of the stored halves: handed to their owners once, freed at both ends when lost.
 
-    `tell` is called with the sequence and the reason of each pair that is given up here, `gone`
-    with each that is lost, and `freed` when a qubit has become free.
+    `shared` has the books of the device's memory, in which other links may have pairs too. `tell`
+    is called with the sequence and the reason of each pair that is given up here, `gone` with each
+    that is lost.
     """
 
     def __init__(
@@ -33,18 +35,17 @@ class PairKeeper:
         *,
         tell: Callable[[int, str], None],
         gone: Callable[[StoredPair], None],
-        freed: Callable[[], None],
+        shared: SharedDevice,
     ):
-        self.memory: QuantumMemory | None = None
+        self._shared = shared
         self._link, self._context, self._device = link, context, device
         self._counters, self._tell = counters, tell
-        self._gone, self._freed = gone, freed
+        self._gone = gone
 
-    def fit(self, qubits: int) -> None:
-        """The device has so many qubits; a memory of another size is begun anew."""
-        if self.memory is None or self.memory.capacity != qubits - 1:
-            self.memory = QuantumMemory(qubits, self._context.clock)
-            self.memory.freed = self._freed
+    @property
+    def memory(self) -> QuantumMemory | None:
+        """The books; None before the device has been seen."""
+        return self._shared.memory
 
     def store(self, pair: StoredPair) -> None:
         """Enter a half that now lies in memory."""
@@ -91,7 +92,8 @@ class PairKeeper:
     def tick(self) -> None:
         """Give up what is past its deadline; an application never gets a late pair anyway."""
         for pair in self.memory.overdue() if self.memory else []:
-            self.give_up(pair, EXPIRED)
+            if pair.link == self._link:
+                self.give_up(pair, EXPIRED)
 
     def _forget(self, pair: StoredPair, reason: str) -> bool:
         """Take a half out of the books and free its qubit; False if it is not there any more."""

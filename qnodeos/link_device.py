@@ -17,6 +17,7 @@ from drivers.supervisor import Supervisor
 from link_layer.messages import MeasuredBasis
 from link_layer.states import Coherence, Pauli
 from qnodeos.memory import COMMUNICATION_QUBIT
+from qnodeos.shared_device import SharedDevice
 
 ONLINE_LIMIT_S = 60.0
 
@@ -43,6 +44,7 @@ class LinkDevice:
         went: Callable[[str], None],
         failed: Callable[[str], None],
         port: int = 0,
+        shared: SharedDevice | None = None,
     ):
         self.capabilities: DeviceCapabilities | None = None
         self.stale_heralds = 0
@@ -51,6 +53,7 @@ class LinkDevice:
         self._name, self._supervisor, self._clock = name, supervisor, clock
         self._heralded, self._came, self._went, self._failed = heralded, came, went, failed
         self._port = port
+        self._shared = shared
         self._run = 0
         self._first_slot: int | None = None
         self._early: DeviceHerald | None = None
@@ -69,6 +72,8 @@ class LinkDevice:
 
     def start(self) -> None:
         """Attempt; only heralds from now on count."""
+        if self._shared is not None:
+            self._shared.take(self._name)
         # A herald may be read before the reply that says which slots count: it is kept till then.
         self._first_slot = self._early = None
         self._run += 1
@@ -81,6 +86,7 @@ class LinkDevice:
         self._post(_nothing, "abort", port=self._port)
         if self.capabilities is None or self.capabilities.role == "node":
             self.release(COMMUNICATION_QUBIT)
+        self._give()
 
     def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
         """A gate on the communication qubit."""
@@ -88,13 +94,11 @@ class LinkDevice:
 
     def move(self, qubit: int, done: Callable[[float], None]) -> None:
         """From the communication qubit into a storage qubit."""
-        self._post(partial(self._in_time, done), "move", COMMUNICATION_QUBIT, qubit)
+        self._post(partial(self._stored, done), "move", COMMUNICATION_QUBIT, qubit)
 
     def measure(self, basis: MeasuredBasis, done: Callable[[int, float], None]) -> None:
         """Measure the communication qubit."""
-        self._post(
-            lambda outcome: done(outcome, self._clock()), "measure", COMMUNICATION_QUBIT, basis
-        )
+        self._post(partial(self._measured, done), "measure", COMMUNICATION_QUBIT, basis)
 
     def release(self, qubit: int) -> None:
         """Free a qubit of the device."""
@@ -124,6 +128,19 @@ class LinkDevice:
     def _in_time(self, done: Callable[[float], None], result: None) -> None:
         done(self._clock())
 
+    def _stored(self, done: Callable[[float], None], result: None) -> None:
+        self._give()
+        done(self._clock())
+
+    def _measured(self, done: Callable[[int, float], None], outcome: int) -> None:
+        self._give()
+        done(outcome, self._clock())
+
+    def _give(self) -> None:
+        """The communication qubit is free: another link may have the device."""
+        if self._shared is not None:
+            self._shared.give(self._name)
+
     # What it says.
 
     async def run(self) -> None:
@@ -148,6 +165,7 @@ class LinkDevice:
                 if self.capabilities is not None:
                     self.capabilities = None
                     self._went(str(problem))
+                    self._give()
                 self._supervisor.report(problem)
                 await asyncio.sleep(RETRY_S)
 

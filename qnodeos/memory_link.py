@@ -40,6 +40,7 @@ from qnodeos.memory import MemoryFull, QuantumMemory
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.requests import Desk
+from qnodeos.shared_device import SharedDevice
 from qnodeos.status import Status
 
 BUSY_TICK_S = 0.01
@@ -63,6 +64,7 @@ class MemoryLink:
         *,
         peer_id: int,
         supervisor: Supervisor,
+        shared: SharedDevice | None = None,
     ):
         self.name = name
         self.config = config
@@ -70,6 +72,8 @@ class MemoryLink:
         self.counters: Counter[str] = Counter()
         self.corrections = Latencies()
         self.quality = MemoryQuality(config.minimum_useful_fidelity, context.clock)
+        self._shared = shared or SharedDevice(context.clock)
+        self._shared.join(name, self._device_free)
         self.device = LinkDevice(
             name,
             supervisor,
@@ -79,6 +83,7 @@ class MemoryLink:
             went=self._device_went,
             failed=self._device_failed,
             port=config.port,
+            shared=self._shared,
         )
         self.keeper = PairKeeper(
             name,
@@ -87,7 +92,7 @@ class MemoryLink:
             self.counters,
             tell=self._dropped,
             gone=lambda pair: self.desk.withdraw(pair.request, pair.sequence),
-            freed=self._qubit_freed,
+            shared=self._shared,
         )
         self.served = ServedRate()
         self.desk: Desk[Any] = Desk(  # K and R: Pair; M, and the origin of R: MeasuredPairs
@@ -220,7 +225,7 @@ class MemoryLink:
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
         self.quality.near = capabilities
-        self.keeper.fit(capabilities.qubits)
+        self._shared.fit(capabilities.qubits)
         self._say_hello()
         self._machine.go(self._context.clock())
 
@@ -235,10 +240,8 @@ class MemoryLink:
     def _device_failed(self, reason: str) -> None:
         self._machine.device_failed(reason, self._context.clock())
 
-    def _qubit_freed(self) -> None:
-        if self._machine.starved:
-            # Not from inside of whatever has freed it.
-            asyncio.get_running_loop().call_soon(lambda: self._machine.go(self._context.clock()))
+    def _device_free(self) -> None:
+        self._machine.free(self._context.clock())
 
     def _dropped(self, sequence: int, reason: str) -> None:
         self._machine.dropped(sequence, reason, self._context.clock())
@@ -253,6 +256,10 @@ class MemoryLink:
     def to_station(self, message: Message) -> None:
         """Send to the station."""
         self._context.send(self.config.station, message)
+
+    def busy(self) -> str:
+        """Why the device cannot be had for a round now."""
+        return self._shared.busy(self.name)
 
     def room(self) -> bool:
         """There is a storage qubit for one more pair."""

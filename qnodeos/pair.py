@@ -13,7 +13,10 @@ from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
 class Keeper(Protocol):
     """Who keeps the books of a pair."""
 
-    memory: QuantumMemory | None
+    @property
+    def memory(self) -> QuantumMemory | None:
+        """The books of the device that holds it."""
+        ...
 
     def device(self) -> QuantumDevice:
         """The device that holds it; raises NotConnected."""

@@ -29,6 +29,7 @@ from qnodeos.metrics import MetricsServer
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
 from qnodeos.reloading import reload
 from qnodeos.services import LINKS, USERS, made
+from qnodeos.shared_device import SharedDevices
 from qnodeos.status import Status, publish_status
 from qnodeos.store import Store
 from qnodeos.supervising import Service, Supervision, Watched
@@ -276,6 +277,7 @@ class Node:
             wire=wire,
             rack=rack,
             supervision=Supervision(clock, self._service_changed),
+            devices=SharedDevices(clock),
         )
 
 

@@ -29,6 +29,10 @@ def run(
             help="Instead of nodes: start a network from this example, and end it with the run."
         ),
     ] = None,
+    ideal: Annotated[
+        bool,
+        typer.Option(help="Instead of nodes: start an ideal network with an end for each role."),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="New folder for that network (default: a temporary one).")
     ] = None,
@@ -41,6 +45,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a run.")] = False,
 ) -> None:
     """Run a program once or many times; ends with status 1 if a run failed."""
+    from qnodeos.launch.ideal import write_ideal
     from qnodeos.launch.running import roles_of, run_program
 
     program = program.resolve()
@@ -68,13 +73,15 @@ def run(
         async with started(example, folder) as ends:
             return await all_runs(_on_ends(roles, ends))
 
-    if network is None:
+    if network is None and not ideal:
         failures = asyncio.run(all_runs(_nodes(roles, node or [])))
     else:
         with tempfile.TemporaryDirectory(prefix="qnodeos-") as temporary:
-            failures = asyncio.run(
-                with_network(network.resolve(), output or Path(temporary) / "net")
-            )
+            example = Path(temporary) / "ideal" if network is None else network.resolve()
+            if network is None:
+                write_ideal(example, len(roles))
+            folder = output or Path(temporary) / "net"
+            failures = asyncio.run(with_network(example, folder))
     if failures:
         raise typer.Exit(1)
 

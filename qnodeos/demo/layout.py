@@ -54,11 +54,11 @@ def example_folder() -> Path:
     return folder
 
 
-def prepare(example: Path, output: Path | None) -> Layout:
+def prepare(example: Path, output: Path | None, nodes: tuple[str, ...] = NODES) -> Layout:
     """Copy the example to a new folder and make the nodes' keys there."""
     if not example.is_dir():
         raise UserError("no such example", where=str(example), expected="a folder with lab.toml")
-    missing = [name for name in ("lab", *NODES) if not (example / f"{name}.toml").is_file()]
+    missing = [name for name in ("lab", *nodes) if not (example / f"{name}.toml").is_file()]
     if missing:
         raise UserError(
             "this example is not complete",
@@ -68,9 +68,9 @@ def prepare(example: Path, output: Path | None) -> Layout:
     folder = fresh_folder(output, Path("demo-output"))
     try:
         (folder / "logs").mkdir(parents=True)
-        for name in ("lab", *NODES):
+        for name in ("lab", *nodes):
             shutil.copyfile(example / f"{name}.toml", folder / f"{name}.toml")
-        for name in NODES:
+        for name in nodes:
             new_keys(name, folder / "keys")
     except OSError as error:
         raise UserError(

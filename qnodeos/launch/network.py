@@ -9,7 +9,8 @@ from pathlib import Path
 
 from qnodeos.broker import embedded_broker
 from qnodeos.client import connect
-from qnodeos.demo.layout import NODES, Layout, prepare
+from qnodeos.config import MemoryLinkTable, load_node
+from qnodeos.demo.layout import Layout, prepare
 from qnodeos.demo.processes import Child
 from qnodeos.demo.run import BROKER_PORT, lab_ready, own_loopback
 from qnodeos.errors import UserError
@@ -19,24 +20,36 @@ READY_LIMIT_S = 30.0
 LOOK_S = 0.05
 
 
+def nodes_of(example: Path) -> tuple[str, ...]:
+    """The nodes of an example: its files beside lab.toml."""
+    return tuple(sorted(file.stem for file in example.glob("*.toml") if file.stem != "lab"))
+
+
 @asynccontextmanager
 async def network(example: Path, output: Path) -> AsyncIterator[list[NodeAt]]:
-    """Copy an example to a new folder, start all of it, and give its ends once their links serve.
-
-    Raises UserError.
+    """Copy an example to a new folder, start all of it, and give its ends, the nodes with a memory
+    link, once their links serve. Raises UserError.
     """
-    layout = prepare(example, output)
+    names = nodes_of(example)
+    layout = prepare(example, output, names)
     host = own_loopback()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(embedded_broker(host, BROKER_PORT))
         environment = {"LAB_HOST": host, "BROKER_URL": f"mqtt://{host}:{BROKER_PORT}"}
         lab = _child("lab", ["sim", str(layout.lab)], layout, environment)
-        nodes = [_child(n, ["run", str(layout.node(n))], layout, environment) for n in NODES]
+        nodes = [_child(n, ["run", str(layout.node(n))], layout, environment) for n in names]
         await stack.enter_async_context(_running(lab))
         await lab_ready(lab)
         for node in nodes:
             await stack.enter_async_context(_running(node))
-        ends = NODES[:2]
+        ends = [
+            name
+            for name in names
+            if any(
+                isinstance(table, MemoryLinkTable)
+                for table in load_node(layout.node(name), environment=environment).links.values()
+            )
+        ]
         for name in ends:
             await _serves(layout, name)
         yield [node_at(layout.node(name), environment) for name in ends]

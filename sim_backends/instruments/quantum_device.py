@@ -261,6 +261,7 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
         "readout_error": 0.0,
         "gate_durations_s": {},
         "gate_errors": {},
+        "turns": False,
     }
     if isinstance(device, MidpointModel):
         fields["attempt_period_s"] = device.attempt_period_s

@@ -10,10 +10,10 @@ import netqasm
 import pytest
 
 from qnodeos.client import connect
+from qnodeos.launch.ideal import write_ideal
 from qnodeos.launch.network import network
 from qnodeos.launch.running import NodeAt, RunResult, run_program
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = Path(netqasm.__file__).parent / "examples" / "apps"
 OURS = Path(__file__).parent / "programs"
 
@@ -21,7 +21,8 @@ OURS = Path(__file__).parent / "programs"
 @pytest.fixture
 async def ends(tmp_path: Path) -> AsyncIterator[tuple[list[NodeAt], Path]]:
     folder = tmp_path / "net"
-    async with network(ROOT / "examples" / "ideal_pair", folder) as nodes:
+    write_ideal(tmp_path / "ideal", 2)
+    async with network(tmp_path / "ideal", folder) as nodes:
         yield nodes, folder
 
 
@@ -84,12 +85,12 @@ async def test_examples_of_the_sdk_give_what_physics_says(
 
     for name in (alice, bob):
         async with connect(folder / "data" / name) as node:
-            link = (await node.status())["links"]["memory"]
+            link = (await node.status())["links"]["alice-bob"]
             assert link.get("corrections_late", 0) == 0
             with pytest.raises(Exception, match="no request 1"):
                 await node.call("next", request=1)
             # Nothing is left of any program: all eight storage qubits can be had.
-            qubits = [await node.qubit(link="memory") for _ in range(8)]
+            qubits = [await node.qubit(link="alice-bob") for _ in range(8)]
             for qubit in qubits:
                 await qubit.release()
 
@@ -112,3 +113,32 @@ async def test_a_program_that_fails_ends_at_all_nodes_and_harms_no_other(
     result = await run_program(folder, roles, time_limit_s=2)
     assert result.failed == "bob"  # too slow
     await ran(nodes, EXAMPLES / "teleport", ("receiver", "sender"))
+
+
+@pytest.mark.e2e
+async def test_three_and_four_nodes_share_their_devices_between_links(tmp_path: Path) -> None:
+    write_ideal(tmp_path / "ideal", 4)
+    async with network(tmp_path / "ideal", tmp_path / "net") as nodes:
+        by_name = {node.name: node for node in nodes}
+        assert list(by_name) == ["alice", "bob", "charlie", "david"]
+        three = {name: by_name[name] for name in ("alice", "bob", "charlie")}
+        result = await run_program(EXAMPLES / "three_nodes", three, time_limit_s=60)
+        assert not result.failed, f"{result.failed}: {result.last_words}"
+
+        roles = {"alice": nodes[0], "bob": nodes[1], "repeater": nodes[2]}
+        wins = 0
+        for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)) * 5:
+            result = await run_program(
+                EXAMPLES / "chsh",
+                roles,
+                inputs={"alice": {"x": x}, "bob": {"y": y}},
+                time_limit_s=60,
+            )
+            assert not result.failed, f"{result.failed}: {result.last_words}"
+            a, b = result.results["alice"]["a"], result.results["bob"]["b"]
+            wins += (a ^ b) == (x & y)
+        # 0.854 of 20 with an error of 1.6; 13 or fewer come once in a hundred times.
+        assert wins >= 13
+
+        result = await run_program(EXAMPLES / "anonymous_transmission", by_name, time_limit_s=90)
+        assert not result.failed, f"{result.failed}: {result.last_words}"

@@ -251,6 +251,9 @@ class End:
     def missing(self) -> str:
         return "" if all(self.up.values()) else "somebody is away"
 
+    def busy(self) -> str:
+        return ""
+
     def room(self) -> bool:
         return bool(self.free_qubits)
 

@@ -144,6 +144,7 @@ def test_capabilities_of_both_roles() -> None:
         assert set(of_node["gates"]) == {"X", "Y", "Z", "H", "S", "SDG", "CNOT"}
         assert of_midpoint["qubits"] == 0
         assert of_midpoint["gates"] == []
+        assert (of_node["turns"], of_midpoint["turns"]) == (True, False)
         assert math.isclose(of_midpoint["attempt_period_s"], 20e-6)
         assert math.isclose(of_node["initial_fidelity"], 1.0)
         assert (await midpoint.ask("hello", version=1))["role"] == "midpoint"
@@ -375,5 +376,27 @@ def test_garbage_never_leaves_the_device_in_use(pieces: list[bytes]) -> None:
             pass
         (node,) = connect(bench, "a")
         assert (await node.ask("status"))["held"] == []
+
+    run_virtual(scenario())
+
+
+def test_a_turn_is_about_its_axis_by_its_angle() -> None:
+    """Half a turn about Y brings |0> to |1>, a quarter to |+>; about Z nothing happens to |0>."""
+
+    async def scenario() -> None:
+        (node,) = connect(make_bench(), "a")
+        for axis, angle_rad, basis, expected in (
+            ("Y", math.pi, "Z", 1),
+            ("Y", math.pi / 2, "X", 0),
+            ("X", -math.pi / 2, "Y", 0),
+            ("X", math.pi / 2, "Y", 1),
+            ("Z", 1.0, "Z", 0),
+        ):
+            await node.ask("initialise", qubit=1, state="0")
+            await node.ask("turn", qubit=1, axis=axis, angle_rad=angle_rad)
+            assert (await node.ask("measure", qubit=1, basis=basis))["outcome"] == expected
+        for wrong in ({"axis": "W", "angle_rad": 1.0}, {"axis": "X", "angle_rad": "1"}):
+            await node.ask("initialise", qubit=1, state="0")
+            assert "error" in await node.ask("turn", qubit=1, **wrong)
 
     run_virtual(scenario())

@@ -1,0 +1,1 @@
+"""Processes: NetQASM programs as the node reads and runs them (docs/netqasm.md)."""

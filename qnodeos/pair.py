@@ -82,6 +82,11 @@ class Pair:
         """On the node's own clock, when it stops being useful."""
         return self._stored.deadline_s
 
+    def taken(self) -> int:
+        """The device's qubit that holds this half, which is its owner's from now on."""
+        self._check()
+        return self._stored.qubit
+
     async def gate(self, gate: str) -> None:
         """Apply a one-qubit gate to this half."""
         self._check()

@@ -17,6 +17,7 @@ from qnodeos.loop_watch import LoopWatch
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
+from qnodeos.process import host
 from qnodeos.reload_method import reload_method
 from qnodeos.supervising import Service
 from qnodeos.verify_methods import verify_method
@@ -46,6 +47,11 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
     yield from local_api.services(parts, methods)
 
 
+def process_services(parts: NodeParts) -> Iterable[Service]:
+    """Where programs of the NetQASM SDK are run."""
+    return host.services(parts)
+
+
 def watch_services(parts: NodeParts) -> Iterable[Service]:
     """How late the event loop comes, with the sign of life for systemd."""
     watch = LoopWatch(parts.clock, parts.store, parts.bus, parts.notifier)
@@ -55,7 +61,12 @@ def watch_services(parts: NodeParts) -> Iterable[Service]:
 LINKS: tuple[Factory, ...] = (link_services,)
 """What makes entanglement; runs once the instruments are supervised."""
 
-USERS: tuple[Factory, ...] = (app_services, api_services, watch_services)
+USERS: tuple[Factory, ...] = (
+    app_services,
+    api_services,
+    process_services,
+    watch_services,
+)
 """What uses it: applications, hosts of processes, the API, verification, calibration.
 
 To add one: a factory above that yields its `Service`, and its name here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
@@ -341,6 +342,19 @@ class MemoryDevice:
                 if self._register.holds((self.name, near)):
                     self._register.operate(self._neighbour, [(self.name, near)], self._time_s())
         self._disturb_others(set(qubits))
+
+    def turn(self, qubit: int, axis: str, angle_rad: float) -> None:
+        """Turn a qubit about an axis, "X", "Y" or "Z": exp(-i angle/2 sigma)."""
+        if axis not in ("X", "Y", "Z"):
+            raise DeviceFault(NO_SUCH, f"no axis {axis!r}; there are X, Y, Z")
+        if not math.isfinite(angle_rad):
+            raise DeviceFault(BAD_REQUEST, f"angle_rad {angle_rad}; expected a finite number")
+        key = self._held_key(qubit)
+        self._pairs.used(key, self._time_s())
+        turned = math.cos(angle_rad / 2) * np.eye(2) - 1j * math.sin(angle_rad / 2) * GATES[axis]
+        channel = depolarised(unitary(turned), self.error_of(axis))
+        self._register.operate(channel, [key], self._time_s())
+        self._disturb_others({qubit})
 
     def move(self, source: int, target: int) -> None:
         """Move a state to a free qubit, leaving the source free."""

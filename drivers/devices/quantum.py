@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from drivers.devices.instrument import Instrument
 from drivers.devices.optics import Basis
-from drivers.errors import InstrumentProblem
+from drivers.errors import InstrumentProblem, Refused
 
-Order = Literal["start", "abort", "gate", "move", "measure", "release"]
+Order = Literal["start", "abort", "initialise", "gate", "turn", "move", "measure", "release"]
 Done = Callable[[Any], None]
 
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
@@ -39,6 +39,8 @@ class DeviceCapabilities:
     herald. Of `gate_durations_s` and `gate_errors`, which also know "initialise" and "move", and
     the former "measure", a device tells what differs from one gate to another, or nothing.
 
+    `turns`: it can turn a qubit by any angle.
+
     `ports` are its optical ports by number, each to a midpoint of its own, of which it serves one
     at a time; a device with one has none here. Period and fidelity above are those of port 0.
     """
@@ -58,6 +60,7 @@ class DeviceCapabilities:
     gate_durations_s: Mapping[str, float] = field(default_factory=dict)
     gate_errors: Mapping[str, float] = field(default_factory=dict)
     ports: tuple[DevicePort, ...] = ()
+    turns: bool = False
 
     def at_port(self, port: int) -> DeviceCapabilities:
         """The numbers of a link at this port. Raises ValueError for a port that is not there."""
@@ -159,6 +162,11 @@ class QuantumDevice(Instrument):
     @abstractmethod
     async def gate(self, gate: str, *qubits: int) -> None:
         """Apply one of the gates of the capabilities: X Y Z H S SDG; CNOT takes control, target."""
+
+    async def turn(self, qubit: int, axis: Basis, angle_rad: float) -> None:
+        """Turn a qubit about an axis by an angle: exp(-i angle/2 sigma). Raises Refused where the
+        device has no such turns."""
+        raise Refused(f"this device turns no qubit about {axis}", owner=self.link.owner)
 
     @abstractmethod
     async def move(self, source: int, target: int) -> None:

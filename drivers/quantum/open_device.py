@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 PROTOCOL_VERSION = 1
 MODES_MINOR = 1
 PORTS_MINOR = 2
+TURNS_MINOR = 3
 REQUEST_LIMIT_S = 1.0
 MAX_WAITING_HERALDS = 64
 STATES = ("0", "1", "+", "-", "+i", "-i")
@@ -253,14 +254,15 @@ class OpenDevice(QuantumDevice):
 
     async def initialise(self, qubit: int, state: str = "0") -> None:
         """See QuantumDevice."""
-        self._check_qubits(qubit)
-        if state not in STATES:
-            raise self._refused("state", state, " ".join(STATES))
-        await self._request("initialise", qubit=qubit, state=state)
+        await self._order("initialise", qubit, state)
 
     async def gate(self, gate: str, *qubits: int) -> None:
         """See QuantumDevice."""
         await self._order("gate", gate, *qubits)
+
+    async def turn(self, qubit: int, axis: Basis, angle_rad: float) -> None:
+        """See QuantumDevice."""
+        await self._order("turn", qubit, axis, angle_rad)
 
     async def move(self, source: int, target: int) -> None:
         """See QuantumDevice."""
@@ -287,8 +289,16 @@ class OpenDevice(QuantumDevice):
                 at = self._at(port or 0, order)
                 # A device with one port is at it.
                 return {"port": port} if port is not None and len(self._heralds) > 1 else at
+            case "initialise":
+                qubit, state = given
+                self._check_qubits(qubit)
+                if state not in STATES:
+                    raise self._refused("state", state, " ".join(STATES))
+                return {"qubit": qubit, "state": state}
             case "gate":
                 return self._gate_arguments(*given)
+            case "turn":
+                return self._turn_arguments(*given)
             case "move":
                 self._check_qubits(*given)
                 return {"source": given[0], "target": given[1]}
@@ -313,6 +323,16 @@ class OpenDevice(QuantumDevice):
             raise self._refused("qubits", qubits, f"{wanted} different for {gate}")
         self._check_qubits(*qubits)
         return {"gate": gate, "qubits": list(qubits)}
+
+    def _turn_arguments(self, qubit: int, axis: str, angle_rad: float) -> dict[str, Any]:
+        self._check_qubits(qubit)
+        if self._capabilities is None or not self._capabilities.turns:
+            raise Refused("the device turns no qubit by an angle", **self._about("turn"))
+        self._check_minor("turn", TURNS_MINOR)
+        if axis not in BASES:
+            raise self._refused("axis", axis, " ".join(BASES))
+        in_range("angle_rad", angle_rad, -1e4, 1e4, "rad", self._about("turn"))
+        return {"qubit": qubit, "axis": axis, "angle_rad": angle_rad}
 
     def _result(self, order: Order, reply: dict[str, Any]) -> int | None:
         if order == "start":

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from qnodeos.cli import app as app_command
 from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
 from qnodeos.cli.demo import demo
@@ -39,6 +40,7 @@ app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")
 app.add_typer(link.app, name="link")
+app.add_typer(app_command.app, name="app")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 

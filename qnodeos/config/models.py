@@ -108,6 +108,14 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class ProcessesTable(Table):
+    """[processes]: programs of the NetQASM SDK. `listen` beside the node's own socket, for hosts on
+    other computers: whoever reaches it may use the node. `flavour` is that of the programs."""
+
+    listen: ListenAddress | None = None
+    flavour: Literal["vanilla", "nv", "trapped-ion"] = "vanilla"
+
+
 class InstrumentTable(Table):
     """[instruments.NAME]: one instrument, its driver and what to set on it.
 
@@ -300,6 +308,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
     interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)
     links: dict[Name, LinkTable] = Field(default_factory=dict)

@@ -92,7 +92,7 @@ async def run_demo(options: Options, console: Console) -> Run:
         progress = Progress(console, options.seconds, clock)
         keepers = await stack.enter_async_context(_all_stopped(run))
         await _start(children["lab"], keepers)
-        await _lab_ready(children["lab"])
+        await lab_ready(children["lab"])
         for name in NODES:
             await _start(children[name], keepers)
         await _go_on(run, progress, broker_url)
@@ -117,7 +117,7 @@ async def _all_stopped(run: Run) -> AsyncIterator[asyncio.TaskGroup]:
             await run.children["lab"].stop()
 
 
-async def _lab_ready(lab: Child) -> None:
+async def lab_ready(lab: Child) -> None:
     """The lab prints `ready` once every instrument can be reached."""
     clock = asyncio.get_running_loop().time
     limit_s = clock() + READY_LIMIT_S

@@ -1,1 +1,1 @@
-"""Processes: NetQASM programs as the node reads and runs them (docs/netqasm.md)."""
+"""Processes: programs written with the NetQASM SDK, decoded and run by the node itself."""

@@ -1,135 +1,130 @@
-"""Messages between a NetQASM host and the node, as bytes.
+"""What a host and the node say to each other: the byte form of the `netqasm` package, 2.3.0.
 
-Little-endian with the alignment of a C compiler, as `netqasm` 2.3.0 writes them
-(`netqasm/backend/messages.py`, where `_pack` is no ctypes attribute and so does nothing). A host's
-message comes after a header {id, length} in which the length counts the header's own 8 bytes;
-a reply has no header.
+A frame from the host is u32 id, u32 length of the whole frame, and a message; little-endian, with
+fields where C would align them. Answers have no frame of their own.
 """
 
 from __future__ import annotations
 
-import enum
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from qnodeos.process.errors import FrameError
+HEADER: Final = struct.Struct("<II")
+MOST_FRAME_BYTES: Final = 1 << 20
 
-_HEADER: Final = struct.Struct("<II")
-HEADER_BYTES: Final = _HEADER.size
-_INIT: Final = struct.Struct("<B3xIB3x")
-_OPEN: Final = struct.Struct("<B3xIiiiB3x")
-_STOP: Final = struct.Struct("<B3xI")
-_SIGNAL: Final = struct.Struct("<BB")
-_STOP_SIGNAL: Final = 0
+_INIT = struct.Struct("<B3xIB3x")
+_SOCKET = struct.Struct("<B3xIiiiB3x")
+_STOP = struct.Struct("<B3xI")
+_DONE = struct.Struct("<B3xI")
+_REGISTER = struct.Struct("<BBxxi")
+_ARRAY = struct.Struct("<Bii")
+_ENTRY = struct.Struct("<B3xi")
+
+GENERAL, NO_QUBIT, UNSUPPORTED = 0, 1, 2
+"""Codes of errors; the protocol has no text for them."""
+
+
+class BadMessage(Exception):
+    """What came is no message of a host."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitNewApp:
-    """An application starts, and names at most `max_qubits` qubits."""
+    """A program begins; it will use at most so many qubits at a time."""
 
-    app_id: int
-    max_qubits: int
+    app: int
+    most_qubits: int
 
 
 @dataclass(frozen=True, slots=True)
 class OpenEprSocket:
-    """An application wants pairs with a socket of another node, at `min_fidelity_percent`."""
+    """A program will ask for pairs with a socket of another node. Fidelity in per cent."""
 
-    app_id: int
-    epr_socket_id: int
-    remote_node_id: int
-    remote_epr_socket_id: int
-    min_fidelity_percent: int
+    app: int
+    socket: int
+    remote_node: int
+    remote_socket: int
+    fidelity_percent: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunSubroutine:
-    """The bytes of a subroutine, still to be decoded in the node's flavour."""
+    """Commands, still as bytes."""
 
-    subroutine: bytes
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class StopApp:
-    """An application is over."""
+    """A program is over."""
 
-    app_id: int
+    app: int
 
 
 @dataclass(frozen=True, slots=True)
 class StopBackend:
-    """A host asks the backend to stop (the only signal there is)."""
+    """For simulators; a node goes on."""
 
 
-HostMessage = InitNewApp | OpenEprSocket | RunSubroutine | StopApp | StopBackend
+@dataclass(frozen=True, slots=True)
+class JoinRun:
+    """Ours alone, type 128: which run of a program over several nodes this connection belongs to.
 
-
-class ErrorCode(enum.IntEnum):
-    """Codes of an ERR reply, which carries neither text nor message id."""
-
-    GENERAL = 0
-    NO_QUBIT = 1
-    UNSUPPORTED = 2
-
-
-def decode_header(raw: bytes, *, longest_bytes: int) -> tuple[int, int]:
-    """Message id and number of bytes that follow; raises FrameError for a length no message has.
-
-    `longest_bytes` bounds what follows, so that a length is refused before anything is read for it.
+    Sockets of one run do not meet those of another. Without it all programs are one run.
     """
-    if len(raw) != HEADER_BYTES:
-        raise FrameError(f"a header of {len(raw)} bytes: expected {HEADER_BYTES}")
-    message_id, length = _HEADER.unpack(raw)
-    if not HEADER_BYTES < length <= HEADER_BYTES + longest_bytes:
-        raise FrameError(
-            f"message {message_id} claims {length} bytes with its header: expected "
-            f"{HEADER_BYTES + 1} to {HEADER_BYTES + longest_bytes}"
-        )
-    return message_id, length - HEADER_BYTES
+
+    run: int
 
 
-def decode_host_message(raw: bytes) -> HostMessage:
-    """Read one message without its header; raises FrameError if its type or size is not known."""
-    kind = raw[0] if raw else -1
-    if kind == 2:
-        return RunSubroutine(raw[1:])
-    layout = {0: _INIT, 1: _OPEN, 3: _STOP, 4: _SIGNAL}.get(kind)
-    if layout is None:
-        raise FrameError(f"message type {kind}: expected 0 to 4" if raw else "an empty message")
-    if len(raw) != layout.size:
-        raise FrameError(f"message type {kind} in {len(raw)} bytes: expected {layout.size}")
-    _, *fields = layout.unpack(raw)
-    if kind == 0:
-        return InitNewApp(*fields)
-    if kind == 1:
-        return OpenEprSocket(*fields)
-    if kind == 3:
-        return StopApp(*fields)
-    if fields[0] != _STOP_SIGNAL:
-        raise FrameError(f"signal {fields[0]}: expected {_STOP_SIGNAL} (stop)")
-    return StopBackend()
+HostMessage = InitNewApp | OpenEprSocket | RunSubroutine | StopApp | StopBackend | JoinRun
 
 
-def encode_done(message_id: int) -> bytes:
-    """DONE: the message with this id has been carried out."""
-    return struct.pack("<B3xI", 0, message_id)
+def decode(message: bytes) -> HostMessage:
+    """The message in a frame's body. Raises BadMessage."""
+    if not message:
+        raise BadMessage("an empty message")
+    kind = message[0]
+    try:
+        match kind:
+            case 0:
+                _, app, qubits = _INIT.unpack(message)
+                return InitNewApp(app, qubits)
+            case 1:
+                _, app, socket, node, far, fidelity = _SOCKET.unpack(message)
+                return OpenEprSocket(app, socket, node, far, fidelity)
+            case 2:
+                return RunSubroutine(message[1:])
+            case 3:
+                return StopApp(_STOP.unpack(message)[1])
+            case 4:
+                return StopBackend()
+            case 128:
+                return JoinRun(int(struct.unpack("<B3xQ", message)[1]))
+    except struct.error:
+        raise BadMessage(f"a message of type {kind} with {len(message)} bytes") from None
+    raise BadMessage(f"a message of type {kind}; there are 0 to 4")
 
 
-def encode_error(code: ErrorCode) -> bytes:
-    """ERR: what was asked has failed."""
-    return struct.pack("<BB", 1, code)
+def done(message_id: int) -> bytes:
+    """What the frame of this id asked for is done."""
+    return _DONE.pack(0, message_id)
 
 
-def encode_array(address: int, cells: Sequence[int | None]) -> bytes:
-    """RET_ARR: the cells of an array; an undefined one travels as null (the SDK reads it as 0)."""
-    body = b"".join(
-        struct.pack("<B3xi", cell is not None, 0 if cell is None else cell) for cell in cells
+def error(code: int) -> bytes:
+    """It could not be done."""
+    return bytes((1, code))
+
+
+def returned_register(register: int, value: int) -> bytes:
+    """A register's value."""
+    return _REGISTER.pack(3, (register & 15) << 2 | register >> 4, value)
+
+
+def returned_array(address: int, values: Sequence[int | None]) -> bytes:
+    """An array; an undefined entry has type 0 (the SDK reads it as 0)."""
+    entries = b"".join(
+        _ENTRY.pack(0, 0) if value is None else _ENTRY.pack(1, value) for value in values
     )
-    return struct.pack("<Bii", 2, address, len(cells)) + body
-
-
-def encode_register(register: int, value: int) -> bytes:
-    """RET_REG: the value of a register, named as in a command."""
-    return struct.pack("<BB2xi", 3, register, value)
+    return _ARRAY.pack(2, address, len(values)) + entries

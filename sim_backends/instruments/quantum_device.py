@@ -19,7 +19,7 @@ from timing.loop import VirtualLoop
 __all__ = ["QuantumDeviceServer"]
 
 VERSION: Final = 1
-MINOR: Final = 2
+MINOR: Final = 3
 NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
@@ -270,6 +270,7 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
             "qubits": device.qubits,
             "modes": device.attempt_modes,
             "gates": list(device.gates),
+            "turns": True,
             "t1_s": device.config.t1_s,
             "t2_s": device.config.t2_s,
             "initial_fidelity": device.initial_fidelity(),
@@ -360,6 +361,15 @@ def _gate(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     return {}, device.switching_s(qubits) + device.gate_time_s(name)
 
 
+def _turn(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
+    qubit, axis = _integer(request, "qubit"), _string(request, "axis")
+    angle = request.get("angle_rad")
+    if not isinstance(angle, int | float) or isinstance(angle, bool):
+        raise DeviceFault(BAD_REQUEST, f"angle_rad is {angle!r}; expected a number")
+    device.turn(qubit, axis, float(angle))
+    return {}, device.switching_s([qubit]) + device.gate_time_s("X")
+
+
 def _move(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     source, target = _integer(request, "source"), _integer(request, "target")
     device.move(source, target)
@@ -432,6 +442,7 @@ _COMMON: Final[dict[str, Callable[[QuantumDeviceServer, Fields], Fields]]] = {
 _NODE: Final[dict[str, Callable[[MemoryDevice, Fields], tuple[Fields, float]]]] = {
     "initialise": _initialise,
     "gate": _gate,
+    "turn": _turn,
     "move": _move,
     "measure": _measure,
     "release": _release,

@@ -22,6 +22,15 @@ MOST_STEPS = 5_000_000
 """Of one subroutine: an endless loop ends its program after some seconds, not the node."""
 
 STEPS_AT_ONCE = 500
+CELLS_A_STEP = 64
+"""Making or returning an array counts as steps by its length, as it takes time by its length."""
+
+MOST_RETURNED_BYTES = 1 << 22
+"""Of one subroutine: they are held until it is done."""
+
+MOST_REQUESTS = 256
+"""For pairs, under way at a time."""
+
 MOST_PAIRS = 10_000
 
 FAR_PROGRAM_LIMIT_S = 20.0
@@ -60,15 +69,22 @@ class Program:
         ProgramFault, RequestEnded, PairExpired, InstrumentProblem."""
         _, commands = decode(data, self._flavour)
         returned: list[bytes] = []
-        at = steps = 0
+        at = steps = turn = returned_bytes = 0
         while at < len(commands):
-            steps += 1
-            if steps % STEPS_AT_ONCE == 0:
+            if turn >= STEPS_AT_ONCE:
+                steps, turn = steps + turn, 0
                 if steps > MOST_STEPS:
                     raise ProgramFault(f"more than {MOST_STEPS} steps in one subroutine")
                 await asyncio.sleep(0)
             command = commands[at]
             at = await self._step(command, at, returned)
+            turn += 1
+            if command.name in ("array", "ret_arr"):
+                turn += len(self.memory.array(command.operands[-1])) // CELLS_A_STEP
+            if command.name in ("ret_reg", "ret_arr"):
+                returned_bytes += len(returned[-1])
+                if returned_bytes > MOST_RETURNED_BYTES:
+                    raise ProgramFault(f"more than {MOST_RETURNED_BYTES} bytes are returned")
             if at < 0:
                 raise ProgramFault(f"{command.name} jumps to command {at}")
         await self.qubits.settled()
@@ -244,6 +260,9 @@ class Program:
         return socket
 
     def _start(self, pairs: Coroutine[Any, Any, None]) -> None:
+        if len(self._pairs) >= MOST_REQUESTS:
+            pairs.close()
+            raise ProgramFault(f"more than {MOST_REQUESTS} requests for pairs are under way")
         task = asyncio.create_task(pairs)
         self._pairs.add(task)
         task.add_done_callback(self._ended)

@@ -9,6 +9,7 @@ from netqasm.lang.parsing.text import parse_text_subroutine
 
 from qnodeos.process import program as module
 from qnodeos.process.commands import BadSubroutine
+from qnodeos.process.epr import EprSocket
 from qnodeos.process.memory import MOST_CELLS, ProgramFault
 from qnodeos.process.program import Program
 from timing.loop import run_virtual
@@ -97,6 +98,46 @@ def test_an_endless_loop_ends_and_lets_others_run_meanwhile(
         return turns
 
     assert run_virtual(scenario(), limit_s=10) >= 39
+
+
+def test_what_is_returned_is_bounded_before_it_fills_the_node() -> None:
+    with pytest.raises(ProgramFault, match=f"more than {module.MOST_RETURNED_BYTES} bytes"):
+        run(f"set R0 {MOST_CELLS}\narray R0 @0\nret_arr @0\njmp 2")
+
+
+def test_an_array_made_again_and_again_is_charged_by_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = 0
+
+    class Counting(module.ProgramMemory):
+        def new_array(self, address: int, size: int) -> None:
+            nonlocal made
+            made += 1
+            super().new_array(address, size)
+
+    monkeypatch.setattr(module, "MOST_STEPS", 20_000)
+    program = Program(None, 5, "vanilla")
+    program.memory = Counting()
+    with pytest.raises(ProgramFault, match="more than 20000 steps"):
+        run(f"set R0 {MOST_CELLS}\narray R0 @0\njmp 1", program)
+    assert made <= 20_000 * module.CELLS_A_STEP / MOST_CELLS + 1
+
+
+def test_requests_that_nobody_answers_are_bounded() -> None:
+    class Silent:
+        def __aiter__(self) -> "Silent":
+            return self
+
+        async def __anext__(self) -> None:
+            await asyncio.Event().wait()
+
+    program = Program(None, 5, "vanilla")
+    nobody: Any = None
+    inbox: Any = Silent()
+    program.sockets[5, 0] = EprSocket(nobody, 5, 1.0, "theirs", "ours", inbox)
+    with pytest.raises(ProgramFault, match=f"more than {module.MOST_REQUESTS} requests"):
+        run("set R0 5\nset R1 0\nset R2 10\narray R2 @0\nrecv_epr R0 R1 R1 R1\njmp 4", program)
 
 
 def test_many_arrays_are_bounded_together() -> None:

@@ -162,6 +162,19 @@ def events_after(
     ]
 
 
+def last_results(path: str | Path, app: str) -> tuple[float, float]:
+    """When an application's newest result was written, and its newest that holds a `state`, in
+    seconds since 1970; 0 for none. Raises UserError."""
+    with _reading(Path(path)) as database:
+        any_s, state_s = database.execute(
+            "SELECT coalesce(max(time_s), 0), coalesce(max(CASE WHEN "
+            "json_extract(data, '$.state') IS NOT NULL THEN time_s END), 0) "
+            "FROM results WHERE app = ?",
+            (app,),
+        ).fetchone()
+    return float(any_s), float(state_s)
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():

@@ -20,6 +20,7 @@ from qnodeos.node_parts import Link, NodeParts
 from qnodeos.process import host
 from qnodeos.reload_method import reload_method
 from qnodeos.supervising import Service
+from qnodeos.verify_calendar import VerifyCalendar
 from qnodeos.verify_methods import verify_method
 from qnodeos.verifying import Verifier
 
@@ -43,6 +44,9 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
     verifier = Verifier(parts)
     if verifier.links:  # a station has none
         yield Service("verify", verifier.run, status=verifier.status)
+        calendar = VerifyCalendar(parts, verifier)
+        if calendar.links:
+            yield Service("verify-calendar", calendar.run, status=calendar.status)
     methods = METHODS | {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
     yield from local_api.services(parts, methods)
 

@@ -17,6 +17,7 @@ from qnodeos.config.models import (
     PeerTable,
     PhotonicLinkTable,
     TeleportTable,
+    VerifyTable,
     WireTable,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "PeerTable",
     "PhotonicLinkTable",
     "TeleportTable",
+    "VerifyTable",
     "WireTable",
     "load_node",
     "schema",

@@ -189,6 +189,7 @@ class PhotonicLinkTable(Table):
     pulse_period_ps: Annotated[float, Field(gt=0.0, le=1e9)] | Literal["estimate"] | None = None
     basis_dwell_s: float = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
+    verify: VerifyTable | None = None
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
     """How much later than light the tags of each outcome channel come: cables, electronics."""
     dead_time_ps: int = Field(default=100_000, ge=0, le=10_000_000)
@@ -226,6 +227,20 @@ class PhotonicLinkTable(Table):
         return self
 
 
+class VerifyTable(Table):
+    """[links.NAME.verify]: this end verifies the link by itself, again and again.
+
+    `tomography_every_h`: how often the whole state is asked for, with `tomography_pairs`. Verified
+    is when nobody asks for pairs, or when it is overdue by a tenth.
+    """
+
+    every_h: float = Field(default=24.0, ge=0.01, le=10_000.0)
+    pairs: Count = 900
+    tomography_every_h: float | None = Field(default=168.0, ge=0.01, le=100_000.0)
+    tomography_pairs: Count = 9000
+    within_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
+
+
 class MemoryLinkTable(Table):
     """Pairs kept in memory (type K), heralded by a midpoint station.
 
@@ -239,6 +254,7 @@ class MemoryLinkTable(Table):
     port: int = Field(default=0, ge=0, le=255)
     minimum_useful_fidelity: Fidelity
     test_fraction: Fraction
+    verify: VerifyTable | None = None
 
 
 class MidpointTable(Table):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 REGISTERS = 64
-MOST_ARRAYS = 1024
-MOST_CELLS = 1 << 17
+MOST_ARRAYS = 1 << 14
+MOST_CELLS = 1 << 18
 """Of all arrays of a program together."""
 
 _LOW, _HIGH = -(2**31), 2**31 - 1

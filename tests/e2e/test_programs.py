@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def agree(alice: dict[str, Any], bob: dict[str, Any]) -> bool:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 async def test_examples_of_the_sdk_give_what_physics_says(
     ends: tuple[list[NodeAt], Path],
 ) -> None:
@@ -64,6 +66,12 @@ async def test_examples_of_the_sdk_give_what_physics_says(
         assert mine[col] == theirs[row]  # no classical strategy always wins
         assert sum(mine) % 2 == 0
         assert sum(theirs) % 2 == 1
+
+    rounds = {"rounds": 300}
+    found = await ran(nodes, OURS / "chsh_rounds", (alice, bob), alice=rounds, bob=rounds)
+    games = zip(found.results[alice]["played"], found.results[bob]["played"], strict=True)
+    won = sum((a ^ b) == (x & y) for (x, a), (y, b) in games) / 300
+    assert abs(won - math.cos(math.pi / 8) ** 2) < 4 * 0.0204  # of 0.854, above all classical 0.75
 
     for bits in ((0, 1), (1, 0)):
         given = {"b0": bits[0], "b1": bits[1]}
@@ -96,6 +104,7 @@ async def test_examples_of_the_sdk_give_what_physics_says(
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 async def test_a_program_that_fails_ends_at_all_nodes_and_harms_no_other(
     ends: tuple[list[NodeAt], Path], tmp_path: Path
 ) -> None:
@@ -116,6 +125,7 @@ async def test_a_program_that_fails_ends_at_all_nodes_and_harms_no_other(
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)
 async def test_three_and_four_nodes_share_their_devices_between_links(tmp_path: Path) -> None:
     write_ideal(tmp_path / "ideal", 4)
     async with network(tmp_path / "ideal", tmp_path / "net") as nodes:
@@ -126,19 +136,11 @@ async def test_three_and_four_nodes_share_their_devices_between_links(tmp_path: 
         assert not result.failed, f"{result.failed}: {result.last_words}"
 
         roles = {"alice": nodes[0], "bob": nodes[1], "repeater": nodes[2]}
-        wins = 0
-        for x, y in ((0, 0), (0, 1), (1, 0), (1, 1)) * 5:
-            result = await run_program(
-                EXAMPLES / "chsh",
-                roles,
-                inputs={"alice": {"x": x}, "bob": {"y": y}},
-                time_limit_s=60,
-            )
+        for x, y in ((0, 0), (1, 1)):
+            given = {"alice": {"x": x}, "bob": {"y": y}}
+            result = await run_program(EXAMPLES / "chsh", roles, inputs=given, time_limit_s=60)
             assert not result.failed, f"{result.failed}: {result.last_words}"
-            a, b = result.results["alice"]["a"], result.results["bob"]["b"]
-            wins += (a ^ b) == (x & y)
-        # 0.854 of 20 with an error of 1.6; 13 or fewer come once in a hundred times.
-        assert wins >= 13
+            assert set(result.results) == set(roles)
 
         result = await run_program(EXAMPLES / "anonymous_transmission", by_name, time_limit_s=90)
         assert not result.failed, f"{result.failed}: {result.last_words}"

@@ -2,9 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
+from drivers.errors import Timeout
 from drivers.plugin import load_driver
 from drivers.testing.contract import Check, checks_for, nothing_is_left_running
 from drivers.testing.subject import Subject
@@ -55,11 +57,17 @@ async def test_on_what_it_stands_on(name: str, tmp_path: Path) -> None:
     case = CASES[name]
 
     async def one(check: Check) -> None:
-        async with on_its_mount(case, tmp_path / check.__name__) as plugged:
+        async with on_its_mount(case, Path(mkdtemp(dir=tmp_path))) as plugged:
             await check(subject(plugged))
 
     await one(nothing_is_left_running)  # it looks at all tasks
     checks = [c for c in checks_for(load_driver(case.driver)) if c is not nothing_is_left_running]
     results = await asyncio.gather(*map(one, checks), return_exceptions=True)
-    failed = {c.__name__: r for c, r in zip(checks, results, strict=True) if r is not None}
+    failed = {}
+    for check, result in zip(checks, results, strict=True):
+        if isinstance(result, Timeout):
+            # All at once on a busy machine: an answer may be late that is in time by itself.
+            await one(check)
+        elif result is not None:
+            failed[check.__name__] = result
     assert not failed

@@ -186,9 +186,11 @@ def test_a_memory_link_says_that_it_needs_a_device_that_stops_at_its_herald() ->
             ends: LinkDevice = LinkDevice(
                 "alice",
                 one,  # type: ignore[arg-type]
+                clock=asyncio.get_running_loop().time,
                 heralded=lambda _: None,
                 came=came.append,
                 went=lambda _: None,
+                failed=lambda _: None,
             )
             running = asyncio.create_task(ends.run())
             assert "herald mode 'host', expected one that stops" in str(await one.told)

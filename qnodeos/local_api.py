@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from qnodeos.frames import PROTOCOL_VERSION, BadFrame, Call, Progress, Reply, en
 from qnodeos.memory import MemoryFull, PairExpired
 from qnodeos.node_parts import NodeParts
 from qnodeos.requests import RequestEnded
+from qnodeos.socket_place import socket_place, tell
 from qnodeos.status import Status
 from qnodeos.supervising import Service
 
@@ -63,24 +62,17 @@ class LocalApi:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        # Not in the data directory itself: the path of a socket has room for 107 bytes.
-        folder = Path(tempfile.mkdtemp(prefix="qnodeos-"))
         place = self._parts.config.node.data_dir / PLACE
         try:
-            socket = folder / "node.sock"
-            server = await asyncio.start_unix_server(self._welcome, socket)
-            socket.chmod(0o600)
-            fresh = place.with_suffix(".new")
-            fresh.write_text(str(socket), encoding="utf-8")
-            fresh.replace(place)
-            async with server:
-                await server.serve_forever()
+            with socket_place(place, "node.sock") as socket:
+                server = await asyncio.start_unix_server(self._welcome, socket)
+                tell(socket, place)
+                async with server:
+                    await server.serve_forever()
         finally:
             for client in self._clients:
                 client.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
-            place.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -10,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from drivers.errors import InstrumentProblem
@@ -27,6 +24,7 @@ from qnodeos.process.memory import ProgramFault
 from qnodeos.process.program import Program
 from qnodeos.process.qubits import NoQubit
 from qnodeos.requests import RequestEnded
+from qnodeos.socket_place import socket_place, tell
 from qnodeos.status import Status
 from qnodeos.supervising import Service
 
@@ -64,28 +62,22 @@ class ProcessHost:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        folder = Path(tempfile.mkdtemp(prefix="qnodeos-"))
         place = self.parts.config.node.data_dir / PLACE
         servers = []
         try:
-            socket = folder / "host.sock"
-            servers.append(await asyncio.start_unix_server(self._welcome, socket))
-            socket.chmod(0o600)
-            if self._listen is not None:
-                at = urlsplit(self._listen)
-                servers.append(await asyncio.start_server(self._welcome, at.hostname, at.port))
-            fresh = place.with_suffix(".new")
-            fresh.write_text(str(socket), encoding="utf-8")
-            fresh.replace(place)
-            await asyncio.gather(*(server.serve_forever() for server in servers))
+            with socket_place(place, "host.sock") as socket:
+                servers.append(await asyncio.start_unix_server(self._welcome, socket))
+                if self._listen is not None:
+                    at = urlsplit(self._listen)
+                    servers.append(await asyncio.start_server(self._welcome, at.hostname, at.port))
+                tell(socket, place)
+                await asyncio.gather(*(server.serve_forever() for server in servers))
         finally:
             for server in servers:
                 server.close()
             for connection in self._connections:
                 connection.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
-            place.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

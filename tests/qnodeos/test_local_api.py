@@ -16,6 +16,7 @@ from qnodeos.config import load_node
 from qnodeos.errors import UserError
 from qnodeos.local_api import LocalApi, socket_of
 from qnodeos.rehearsal import rehearsal
+from qnodeos.socket_place import socket_place, tell
 from sim_backends.lab import load_lab
 from timing.loop import run_virtual
 
@@ -230,3 +231,14 @@ def test_times_are_written_as_people_write_them(span: float | str, expected: flo
 def test_a_time_without_a_unit_is_refused() -> None:
     with pytest.raises(ValueError, match="'2' is no time; expected a number and ns"):
         seconds("2")
+
+
+def test_under_systemd_the_socket_is_where_others_see_it(tmp_path: Path) -> None:
+    told_in = tmp_path / "api"
+    with socket_place(told_in, "node.sock", {"RUNTIME_DIRECTORY": str(tmp_path)}) as socket:
+        assert socket.parent.parent == tmp_path
+        socket.touch()
+        tell(socket, told_in)
+        assert Path(told_in.read_text()) == socket
+    assert not told_in.exists()
+    assert not socket.parent.exists()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from netqasm.backend import messages as sdk
+from netqasm.lang.encoding import RegisterName
 from netqasm.lang.instr import flavour as sdk_flavour
 from netqasm.lang.operand import Address, ArrayEntry, ArraySlice, Immediate, Register
 from netqasm.lang.subroutine import Subroutine
@@ -36,47 +37,18 @@ def test_the_opcodes_are_those_of_the_sdk(flavour: Flavour) -> None:
 
 
 def register(number: int) -> Register:
-    return Register(list(sdk_flavour.core.__dict__ and _names())[number >> 4], number & 15)
-
-
-def _names() -> list[Any]:
-    from netqasm.lang.encoding import RegisterName
-
-    return [RegisterName(each) for each in range(4)]
+    return Register(RegisterName(number >> 4), number & 15)
 
 
 def operands(kinds: str, values: list[int]) -> list[Any]:
-    """Our flat operands as the SDK's objects."""
-    made: list[Any] = []
-    it = iter(zip(kinds, values, strict=True))
-    pending_address: int | None = None
-    slots = list(it)
-    k = 0
-    while k < len(slots):
-        kind, value = slots[k]
-        if kind == "r":
-            made.append(register(value))
-        elif kind == "i":
-            made.append(Immediate(value))
-        else:
-            pending_address = value
-            rest = "".join(each for each, _ in slots[k + 1 :])
-            if rest == "rr":
-                made.append(
-                    ArraySlice(
-                        Address(pending_address),
-                        register(slots[k + 1][1]),
-                        register(slots[k + 2][1]),
-                    )
-                )
-                k += 2
-            elif rest == "r":
-                made.append(ArrayEntry(Address(pending_address), register(slots[k + 1][1])))
-                k += 1
-            else:
-                made.append(value)
-        k += 1
-    return made
+    """Our flat operands as the SDK's objects: an address with registers behind it is one."""
+    if kinds.endswith("ar"):
+        address, index = values[-2:]
+        return [*operands(kinds[:-2], values[:-2]), ArrayEntry(Address(address), register(index))]
+    if kinds == "arr":
+        return [ArraySlice(Address(values[0]), register(values[1]), register(values[2]))]
+    made = {"r": register, "i": Immediate, "a": int}
+    return [made[kind](value) for kind, value in zip(kinds, values, strict=True)]
 
 
 @pytest.mark.parametrize("flavour", list(SDK_FLAVOURS))

@@ -382,9 +382,9 @@ class MemoryLink:
 
 
 def _give_up(item: Any) -> None:
-    """A pair was held back for a request that has ended."""
+    """A pair that nobody will collect."""
     if isinstance(item, Pair):
-        item.give_up("its request ended before all its pairs were there")
+        item.give_up("nobody is left to collect it")
 
 
 def _measurable(measuring: Measuring) -> bool:

@@ -75,6 +75,17 @@ class Inbox(Generic[Item]):
         """No more will come."""
         self._items.put_nowait(problem)
 
+    def left(self) -> list[Item]:
+        """Take out what nobody has collected; the end stays."""
+        items: list[Item] = []
+        for _ in range(self._items.qsize()):
+            item = self._items.get_nowait()
+            if item is None or isinstance(item, RequestEnded):
+                self._items.put_nowait(item)
+            else:
+                items.append(item)
+        return items
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Deliveries until the end; raises RequestEnded if that came early."""
         while True:
@@ -90,8 +101,8 @@ class Desk(Generic[Item]):
     """Requests of one link at one end.
 
     `admit` looks at a proposal at either end and returns None, or the reason to refuse it.
-    `changed` is called whenever a request became active or ended, `unused` with each item that was
-    held back for a request that ended before all its pairs were there.
+    `changed` is called whenever a request became active or ended, `unused` with each item that
+    nobody will collect: held back for a request that ended, or left in an inbox that was given up.
     """
 
     def __init__(
@@ -189,16 +200,19 @@ class Desk(Generic[Item]):
 
     def leave(self, purpose: str) -> None:
         """Take part in requests of this purpose no longer; those that are open there end."""
-        if self._purposes.pop(purpose, None) is None:
+        inbox = self._purposes.pop(purpose, None)
+        if inbox is None:
             return
         for request in self.queue:
             if request.origin == self._peer and request.create.purpose == purpose:
                 self.end(request.id, ErrorCode.CANCELLED, f"{self._me} takes part no longer")
+        self._give_up(inbox.left())
 
     def cancel(self, inbox: Inbox[Item]) -> None:
-        """Give a request up at the end that asked; its pairs that were delivered stay."""
+        """Give a request up at the end that asked; its pairs that were collected stay."""
         if inbox.request is not None:
             self.end(inbox.request, ErrorCode.CANCELLED, f"cancelled by {self._me}")
+            self._give_up(inbox.left())
 
     def handle(self, message: Create | Accept | Refuse | Finish | FinishSeen) -> None:
         """Take a message of the far end."""
@@ -275,15 +289,18 @@ class Desk(Generic[Item]):
         request = self.queue.end(request_id, error, text)
         if request is None:
             return
-        for item in self._held.pop(request_id, {}).values():
-            if self._unused is not None:
-                self._unused(item)
+        self._give_up(list(self._held.pop(request_id, {}).values()))
         if tell:
             self._tell_finish(Finish(self.link, request_id, error, text))
         inbox = self._handles.pop(request_id, None)
         if inbox is not None:
             inbox.close(RequestEnded(error, text) if error is not None else None)
         self._changed(request)
+
+    def _give_up(self, items: list[Item]) -> None:
+        for item in items:
+            if self._unused is not None:
+                self._unused(item)
 
     def _tell_finish(self, finish: Finish) -> None:
         """Say that a request is over until that is seen, or until that has been tried enough."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from link_layer.messages import ErrorCode
@@ -199,9 +200,10 @@ class Program:
 
         async def take() -> None:
             k = 0
-            async for item in _asked(socket, asked):
-                await self._place(item, socket, k, numbers, result_array, False, create_id)
-                k += 1
+            async with aclosing(_asked(socket, asked)) as items:
+                async for item in items:
+                    await self._place(item, socket, k, numbers, result_array, False, create_id)
+                    k += 1
 
         self._start(take())
 
@@ -294,7 +296,7 @@ class Program:
             await self._news.wait()
 
 
-async def _asked(socket: EprSocket, asked: Wanted) -> AsyncIterator[Any]:
+async def _asked(socket: EprSocket, asked: Wanted) -> AsyncGenerator[Any, None]:
     """The pairs of a request; asked for again while the far end's program has not come yet."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + FAR_PROGRAM_LIMIT_S
@@ -304,9 +306,12 @@ async def _asked(socket: EprSocket, asked: Wanted) -> AsyncIterator[Any]:
             inbox = socket.link.desk.ask(
                 kind=asked.kind, number=asked.number, purpose=socket.ours, **asked.wishes
             )
-            async for item in inbox:
-                begun = True
-                yield item
+            try:
+                async for item in inbox:
+                    begun = True
+                    yield item
+            finally:
+                socket.link.desk.cancel(inbox)  # nothing, if it is over
             return
         except RequestEnded as ended:
             if begun or ended.error is not ErrorCode.REJECTED or clock() >= until_s:

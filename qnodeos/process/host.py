@@ -116,14 +116,30 @@ class _Connection:
         self._writer.close()
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
-        """One message after the other, as answers have no frame that would tell them apart."""
-        while True:
-            number, length = hm.HEADER.unpack(await reader.readexactly(hm.HEADER.size))
-            if not hm.HEADER.size < length <= hm.MOST_FRAME_BYTES:
-                raise hm.BadMessage(f"a frame of {length} bytes")
-            message = hm.decode(await reader.readexactly(length - hm.HEADER.size))
-            self._writer.write(b"".join(await self._answer(number, message)))
-            await self._writer.drain()
+        """One message after the other, as answers have no frame that would tell them apart.
+
+        The next frame is waited for meanwhile: a host that is gone waits for no pairs any more.
+        """
+        head = asyncio.ensure_future(reader.readexactly(hm.HEADER.size))
+        try:
+            while True:
+                number, length = hm.HEADER.unpack(await head)
+                if not hm.HEADER.size < length <= hm.MOST_FRAME_BYTES:
+                    raise hm.BadMessage(f"a frame of {length} bytes")
+                message = hm.decode(await reader.readexactly(length - hm.HEADER.size))
+                head = asyncio.ensure_future(reader.readexactly(hm.HEADER.size))
+                answer = asyncio.ensure_future(self._answer(number, message))
+                try:
+                    await asyncio.wait((answer, head), return_when=asyncio.FIRST_COMPLETED)
+                    if head.done() and head.exception() is not None:
+                        return  # the host is gone
+                    self._writer.write(b"".join(await answer))
+                finally:
+                    answer.cancel()
+                await self._writer.drain()
+        finally:
+            head.cancel()
+            await asyncio.gather(head, return_exceptions=True)
 
     async def _answer(self, number: int, message: hm.HostMessage) -> list[bytes]:
         app = self._app_of(message)

@@ -16,8 +16,8 @@ PURPOSE = "remote-cnot-example"
 
 async def control_half(node: Node, peer: str, bit: int) -> int:
     """CNOT from the control onto our half; tell its outcome, and undo the phase that they tell."""
-    control = await node.qubit(str(bit), peer=peer)
     pair = await node.entangle(peer, fidelity=0.7, within="10 s", purpose=PURPOSE)
+    control = await node.qubit(str(bit), peer=peer)  # not before: it would decay while it waits
     await pair.cnot_from(control)
     await node.say(peer, PURPOSE, x=await pair.measure("Z"))
     if (await node.hear(peer, PURPOSE))["z"]:

@@ -22,8 +22,8 @@ STATES = {
 
 async def send(node: Node, peer: str, state: str) -> None:
     """Bell-measure a qubit in this state with half of a pair, and tell the two bits."""
-    data = await node.qubit(state, peer=peer)
     pair = await node.entangle(peer, fidelity=0.7, within="10 s", purpose=PURPOSE)
+    data = await node.qubit(state, peer=peer)  # not before: it would decay while it waits
     await pair.cnot_from(data)
     await data.gate("H")
     z = await data.measure()

@@ -45,6 +45,7 @@ class Agreement:
         self._far: dict[int, PairHeld] = {}
         self._ended: dict[int, PairHeld | None] = {}
         self._drops: dict[int, tuple[PairDropped, int, float]] = {}
+        self._gone: dict[int, None] = {}
         self.waiting: Counter[int] = Counter()
         """Halves of each request that wait for the far end's word."""
 
@@ -56,6 +57,12 @@ class Agreement:
     def hold(self, half: Half, now_s: float) -> None:
         """Our half is stored or measured: say so."""
         heralded, plan = half.heralded, half.plan
+        if heralded.sequence in self._gone:
+            # Its drop came while ours was still worked on, perhaps after a word that we keep.
+            self._far.pop(heralded.round, None)
+            self._note(heralded.round, None)
+            self._lost(half, "the far end has given it up", now_s)
+            return
         half.said = PairHeld(
             self._link,
             heralded.round,
@@ -111,6 +118,9 @@ class Agreement:
     def far_dropped(self, message: PairDropped, now_s: float) -> bool:
         """The far end has given its half up; False if ours does not wait for it any more."""
         self._port.to_peer(PairDroppedSeen(self._link, message.sequence))
+        self._gone[message.sequence] = None
+        if len(self._gone) > ROUNDS_KNOWN:
+            del self._gone[next(iter(self._gone))]
         for half in self._mine.values():
             if half.heralded.sequence == message.sequence:
                 self._forget(half)
@@ -144,6 +154,7 @@ class Agreement:
         if not tell:
             self._far.clear()
             self._drops.clear()
+            self._gone.clear()
 
     def tick(self, now_s: float) -> None:
         """Repeat what has had no answer, give up what has waited too long."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from link_layer.messages import Measuring
 from link_layer.states import BellState
-from link_layer.tomography import SETTINGS, Counts, Setting
+from link_layer.tomography import BASES, SETTINGS, Counts, Setting
 from link_layer.verification import Verification, assess
 from qnodeos.apps.channel import Body, Channel
 from qnodeos.errors import UserError
@@ -124,31 +124,23 @@ class Verifier:
         progress: Callable[[float, str], None],
     ) -> tuple[dict[Setting, Counts], BellState]:
         """Outcomes of both ends, by setting, and the Bell state they belong to."""
-        wishes: dict[str, Any] = {}
-        if isinstance(link, MemoryLink):
-            wishes = {"near": ALL_BASES, "far": ALL_BASES}
         merge = _Merge()
-        inbox = link.desk.ask(
-            kind="M",
-            number=pairs,
-            minimum_fidelity=0.25,  # whatever it is: that is what is to be found out
-            within_s=within_s,
-            purpose=PURPOSE,
-            **wishes,
-        )
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + within_s
         hearing = asyncio.create_task(_hear(words, merge))
+        asked = pairs
         try:
-            async for measured in inbox:
-                merge.near(measured)
-                progress(min(1.0, merge.taken / pairs), f"{merge.taken} of {pairs} pairs")
-        except RequestEnded:
-            if not merge.taken:
-                raise
-        try:
-            await merge.complete(WORD_LIMIT_S)
+            while not merge.covers(pairs) and (left_s := until_s - loop.time()) > 0:
+                try:
+                    await self._collect(link, merge, asked, left_s, pairs, progress)
+                except RequestEnded:
+                    if not merge.taken:
+                        raise
+                    until_s = loop.time()
+                await merge.complete(WORD_LIMIT_S)
+                asked = max(1, pairs // 3)
         finally:
             hearing.cancel()
-            link.desk.cancel(inbox)
             await asyncio.gather(hearing, return_exceptions=True)
         if not merge.counts:
             raise UserError(
@@ -158,6 +150,34 @@ class Verifier:
                 do="see whether that node runs the same version",
             )
         return merge.counts, merge.bell_state
+
+    async def _collect(
+        self,
+        link: Verified,
+        merge: _Merge,
+        number: int,
+        within_s: float,
+        pairs: int,
+        progress: Callable[[float, str], None],
+    ) -> None:
+        """So many pairs more, of `pairs` in all; raises RequestEnded."""
+        wishes: dict[str, Any] = {}
+        if isinstance(link, MemoryLink):
+            wishes = {"near": ALL_BASES, "far": ALL_BASES}
+        inbox = link.desk.ask(
+            kind="M",
+            number=number,
+            minimum_fidelity=0.25,  # whatever it is: that is what is to be found out
+            within_s=within_s,
+            purpose=PURPOSE,
+            **wishes,
+        )
+        try:
+            async for measured in inbox:
+                merge.near(measured)
+                progress(min(1.0, merge.taken / pairs), f"{merge.taken} of {pairs} pairs")
+        finally:
+            link.desk.cancel(inbox)
 
     async def _assessed(
         self, counts: dict[Setting, Counts], state: BellState, tomography: bool
@@ -201,6 +221,14 @@ class _Merge:
         for pair, outcome in zip(pairs, outcomes, strict=True):
             self._far[pair] = basis, outcome
             self._meet(pair)
+
+    def covers(self, pairs: int) -> bool:
+        """Each basis has a tenth of its share of so many pairs at least.
+
+        A photonic link measures in one basis for a while, and may serve a request meanwhile.
+        """
+        counted = (int(self.counts.get((basis, basis), np.zeros(1)).sum()) for basis in BASES)
+        return self.taken >= pairs and min(counted) >= pairs // 90
 
     async def complete(self, limit_s: float) -> None:
         """Wait until each of our pairs has met its other half, or the time is up."""

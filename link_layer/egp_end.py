@@ -77,6 +77,11 @@ class LinkEnd:
         return self._rounds.attempt is not None or self._agreement.busy or self._failures > 0
 
     @property
+    def attempt(self) -> Attempt | None:
+        """What opened the round in progress."""
+        return self._rounds.attempt
+
+    @property
     def idle(self) -> bool:
         """No round is in progress."""
         return self._rounds.attempt is None
@@ -105,7 +110,13 @@ class LinkEnd:
         if self._port.busy():
             return  # it calls when it is free
         self._number += 1
-        attempt = Attempt(self.link, self._number, request.id, self._draw_test())
+        attempt = Attempt(
+            self.link,
+            self._number,
+            request.id,
+            self._draw_test(),
+            self._port.bright_population(request),
+        )
         plan = self._plan(attempt)
         if isinstance(plan, str):
             self._counters["not_ready"] += 1

@@ -57,8 +57,11 @@ class LinkDevicePort(Protocol):
     to the machine by `device_failed` instead.
     """
 
-    def start(self) -> None:
-        """Attempt until a herald; heralds of earlier attempts are not told."""
+    def start(self, bright_population: float | None) -> None:
+        """Attempt until a herald; heralds of earlier attempts are not told.
+
+        With a bright population, unless that is None: then as the last time.
+        """
         ...
 
     def stop(self) -> None:
@@ -100,6 +103,10 @@ class EndPort(Protocol):
 
     def busy(self) -> str:
         """Why the device cannot be had for a round now; "" if it can. It is asked for by this."""
+        ...
+
+    def bright_population(self, request: Request) -> float | None:
+        """With which a round for a request is attempted; None where that is no choice."""
         ...
 
     def room(self) -> bool:

@@ -74,7 +74,7 @@ class Rounds:
         usual_s = ROUND_LIMIT_S if self._wait_s is None else 20 * self._wait_s
         # Twenty times the usual wait: chance makes a herald later than that once in 10^8.
         self.limit_s = now_s + min(ROUND_LIMIT_S, max(LEAST_ROUND_S, usual_s))
-        self._port.device.start()
+        self._port.device.start(attempt.bright_population)
 
     def overtaken(self, now_s: float) -> None:
         """The leading end has its half and goes on, so ours comes soon or not at all."""

@@ -148,12 +148,14 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     """The leading end opens a round: to the far end and to the station.
 
     `test_basis` makes it a test round: both ends measure in that basis and disclose the outcome.
+    `bright_population` is that of both ends' emitters; None leaves it as it is.
     """
 
     link: str
     round: Int64
     request: Int64
     test_basis: Basis | None = None
+    bright_population: float | None = None
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):

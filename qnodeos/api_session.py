@@ -162,14 +162,17 @@ class Session:
                 "bell_state": item.bell_state.name,
             }
         assert isinstance(item, Pair)
+        now_s = self.parts.clock()
+        good = item.good_at(now_s)
         return {
             "link": link,
             "pair": self._keep(self._pairs, item),
             "sequence": item.sequence,
             "slot": item.slot,
             "fidelity": item.fidelity,
+            "fidelity_interval": [good.low, good.high],
             "bell_state": item.bell_state.name,
-            "left_s": item.deadline_s - self.parts.clock(),
+            "left_s": item.deadline_s - now_s,
             "prepared": item.prepared,
         }
 

@@ -67,6 +67,8 @@ class Pair:
         self.slot: int = told["slot"]
         self.fidelity: float = told["fidelity"]
         """The link's estimate for the moment of the herald."""
+        self.fidelity_interval: tuple[float, float] = tuple(told["fidelity_interval"])
+        """95 % credible, when the pair was told; 0 to 1 before there were test rounds."""
         self.bell_state: str = told["bell_state"]
         self.left_s: float = told["left_s"]
         """How long it was of use when it was told."""

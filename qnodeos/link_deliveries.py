@@ -65,7 +65,13 @@ class Deliveries:
         heralded, basis = half.heralded, half.attempt.test_basis
         if basis is None or half.outcome is None or far.outcome is None:
             return
-        self._quality.tests.add(basis, heralded.bell_state, half.outcome, far.outcome)
+        self._quality.unit.add(
+            basis,
+            heralded.bell_state,
+            half.outcome,
+            far.outcome,
+            half.attempt.bright_population or 0.0,
+        )
         self._counters["test_rounds"] += 1
         self._context.store.event(
             "test-round",
@@ -91,16 +97,19 @@ class Deliveries:
     def _stored(self, half: Half, request: Request) -> StoredPair:
         heralded, plan = half.heralded, half.plan
         corrected = request.create.corrected
+        known = self._quality.at(half.attempt.bright_population)
         return StoredPair(
             link=self._link,
             sequence=heralded.sequence,
             slot=heralded.slot,
             bell_state=BellState.PHI_PLUS if corrected else heralded.bell_state,
-            fidelity=self._quality.fidelity,
+            fidelity=known.goodness.fidelity,
             request=request.id,
             qubit=COMMUNICATION_QUBIT if plan.qubit is None else plan.qubit,
             heralded_s=half.herald_s,
-            deadline_s=half.herald_s + self._quality.lifetime_s,
+            deadline_s=half.herald_s + known.lifetime_s,
+            goodness=known.goodness,
+            coherences=self._quality.coherences,
         )
 
     def _deliver_outcome(self, half: Half, request: Request, stored: StoredPair) -> None:

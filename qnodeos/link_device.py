@@ -53,6 +53,7 @@ class LinkDevice:
         self._name, self._supervisor, self._clock = name, supervisor, clock
         self._heralded, self._came, self._went, self._failed = heralded, came, went, failed
         self._port = port
+        self._bright_population: float | None = None
         self._shared = shared
         self._run = 0
         self._first_slot: int | None = None
@@ -70,8 +71,12 @@ class LinkDevice:
 
     # Orders.
 
-    def start(self) -> None:
-        """Attempt; only heralds from now on count."""
+    def start(self, bright_population: float | None = None) -> None:
+        """Attempt; only heralds from now on count. The bright population stays until it is told
+        anew."""
+        if bright_population is not None and bright_population != self._bright_population:
+            self._bright_population = bright_population
+            self._post(_nothing, "configure_attempts", bright_population, port=self._port)
         if self._shared is not None:
             self._shared.take(self._name)
         # A herald may be read before the reply that says which slots count: it is kept till then.
@@ -159,6 +164,7 @@ class LinkDevice:
                 device = self.device
                 capabilities = self._checked(await device.capabilities())
                 self.capabilities = capabilities
+                self._bright_population = None
                 self._came(capabilities)
                 await device.listen(self._hear, self._port)
             except InstrumentProblem as problem:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from link_layer.states import BellState
+from link_layer.feu import Goodness
+from link_layer.states import NO_DECAY, BellState, Coherence, decayed_fidelity
 
 COMMUNICATION_QUBIT = 0
 
@@ -35,6 +36,23 @@ class StoredPair:
     qubit: int
     heralded_s: float
     deadline_s: float
+    goodness: Goodness | None = None
+    """F at the herald with its interval."""
+    coherences: tuple[Coherence, Coherence] = (NO_DECAY, NO_DECAY)
+    """How the two halves decay."""
+
+    def good_at(self, now_s: float) -> Goodness:
+        """F with its interval at an instant, decayed by the memories' own model since the herald.
+
+        The whole of 1 - F is taken for phase errors, as for the deadline.
+        """
+        known = self.goodness or Goodness(self.fidelity, 0.0, 1.0, self.heralded_s)
+        held_s = max(0.0, now_s - self.heralded_s)
+        fidelity, low, high = (
+            decayed_fidelity(each, held_s, *self.coherences)
+            for each in (known.fidelity, known.low, known.high)
+        )
+        return Goodness(fidelity, low, high, known.at_s)
 
 
 class QuantumMemory:

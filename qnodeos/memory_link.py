@@ -14,7 +14,9 @@ from drivers.devices import DeviceCapabilities, DeviceHerald
 from drivers.supervisor import Supervisor
 from link_layer.egp_end import LinkEnd
 from link_layer.egp_plan import Half
-from link_layer.fidelity import FidelityEstimate
+from link_layer.feu import Goodness
+from link_layer.feu_model import SingleClick
+from link_layer.feu_policy import TestPolicy
 from link_layer.messages import (
     Accept,
     Attempt,
@@ -71,7 +73,9 @@ class MemoryLink:
         self.leads = context.node_id < peer_id
         self.counters: Counter[str] = Counter()
         self.corrections = Latencies()
-        self.quality = MemoryQuality(config.minimum_useful_fidelity, context.clock)
+        self.quality = MemoryQuality(
+            config.minimum_useful_fidelity, context.clock, _bright_state(config)
+        )
         self._shared = shared or SharedDevice(context.clock)
         self._shared.join(name, self._device_free)
         self.device = LinkDevice(
@@ -146,6 +150,7 @@ class MemoryLink:
             "deliveries_dropped": self.desk.dropped,
             **self.counters,
             **self.quality.status(),
+            "test_share": self._machine.test_share,
         }
         p50_s, p99_s = self.corrections.percentile_s(50), self.corrections.percentile_s(99)
         if p50_s is not None and p99_s is not None:
@@ -261,6 +266,10 @@ class MemoryLink:
         """Why the device cannot be had for a round now."""
         return self._shared.busy(self.name)
 
+    def bright_population(self, request: Request) -> float | None:
+        """The largest that gives the fidelity asked for; None where the link has no choice."""
+        return self.quality.setting_for(request.create.minimum_fidelity)
+
     def room(self) -> bool:
         """There is a storage qubit for one more pair."""
         return self.memory is not None and self.memory.free > KEEP_FREE_QUBITS
@@ -278,7 +287,9 @@ class MemoryLink:
 
     def corrected(self, herald_s: float, now_s: float) -> bool:
         """Note how long the herald took to get to its correction; False if that was too long."""
-        late = now_s >= herald_s + self.quality.lifetime_s
+        attempt = self._machine.attempt
+        setting = attempt.bright_population if attempt is not None else None
+        late = now_s >= herald_s + self.quality.at(setting).lifetime_s
         self.corrections.add(now_s - herald_s, late=late)
         return not late
 
@@ -326,9 +337,13 @@ class MemoryLink:
             return (
                 ErrorCode.UNSUPPORTED,
                 f"fidelity {create.minimum_fidelity:.3f} is asked, link {self.name} gives "
-                f"{self.quality.fidelity:.3f}, at most {self.quality.highest:.3f}",
+                f"{self._usual_fidelity:.3f}, at most {self.quality.highest:.3f}",
             )
         return self._out_of_reach(create)
+
+    @property
+    def _usual_fidelity(self) -> float:
+        return self.quality.at().goodness.fidelity
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
         """The request would outlast its time, or more pairs than there is room for."""
@@ -375,10 +390,23 @@ class MemoryLink:
                 greeting_s = now_s + GREETING_S
                 self._say_hello()
 
-    def _estimate_renewed(self, estimate: FidelityEstimate) -> None:
+    def _estimate_renewed(self, goodness: Goodness) -> None:
         self._context.store.fidelity(
-            self.name, estimate.value, estimate.standard_error, self.counters["test_rounds"]
+            self.name,
+            goodness.fidelity,
+            goodness.half_width / 1.96,
+            self.counters["test_rounds"],
         )
+        policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
+        pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
+        self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)
+
+
+def _bright_state(config: MemoryLinkTable) -> SingleClick | None:
+    asked = config.bright_state
+    if asked is None:
+        return None
+    return SingleClick(asked.lowest, asked.highest, asked.dark_per_signal)
 
 
 def _give_up(item: Any) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 
 from drivers.devices import DeviceCapabilities
-from link_layer.fidelity import FidelityEstimate, estimate_fidelity
+from link_layer.feu import FidelityUnit, Goodness
+from link_layer.feu_model import SettingModel
 from link_layer.messages import LinkHello
-from link_layer.recent import RecentTests
 from link_layer.states import Coherence, useful_lifetime_s
 from qnodeos.status import Status
 
@@ -17,22 +20,43 @@ ESTIMATE_EVERY_S = 0.5
 ROUNDS_NEEDED = 10
 """In each basis, before the rounds are believed more than the device's own figure."""
 
+SETTINGS_KEPT = 16
+
+CHOICES = 40
+"""Settings that are compared to find the best fidelity there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of fresh pairs made with one setting: F with its interval, and how long they are of use."""
+
+    goodness: Goodness
+    lifetime_s: float
+
 
 class MemoryQuality:
     """Test rounds with the devices' own numbers; `near` and `far` are those of the two ends.
 
-    The estimate and the lifetime take milliseconds to compute, so they are renewed now and then and
-    not while a herald waits.
+    What a herald needs is looked up. It is computed, which takes milliseconds, now and then, and
+    once for a setting that is new.
     """
 
-    def __init__(self, minimum_useful_fidelity: float, clock: Callable[[], float]):
-        self.tests = RecentTests(clock)
+    def __init__(
+        self,
+        minimum_useful_fidelity: float,
+        clock: Callable[[], float],
+        model: SettingModel | None = None,
+    ):
+        self.unit = FidelityUnit(clock, model=model)
         self.near: DeviceCapabilities | None = None
         self.far: LinkHello | None = None
         self.minimum = minimum_useful_fidelity
         """A pair is of use while its fidelity is above this."""
-        self._estimate: FidelityEstimate | None = None
-        self._lifetime: tuple[tuple[float, ...], float] = ((), 0.0)
+        self._settable = model is not None
+        self._clock = clock
+        self._known: dict[tuple[object, ...], Known] = {}
+        self._chosen: dict[float, float] = {}
+        self._highest: float | None = None
 
     @property
     def known(self) -> bool:
@@ -40,11 +64,35 @@ class MemoryQuality:
         return self.near is not None and self.far is not None
 
     @property
-    def fidelity(self) -> float:
-        """The estimate for a fresh pair: from test rounds, before those the device's own figure."""
-        if self._estimate is not None:
-            return self._estimate.value
-        return self.near.initial_fidelity if self.near is not None else 0.0
+    def tested(self) -> bool:
+        """There are test rounds enough to believe them."""
+        return min(self.unit.rounds.values()) >= ROUNDS_NEEDED
+
+    @property
+    def coherences(self) -> tuple[Coherence, Coherence]:
+        """How halves decay at the two ends; for ever good where a device has told nothing."""
+        near, far = self.near, self.far
+        return (
+            Coherence(near.t1_s, near.t2_s) if near is not None else Coherence(),
+            Coherence(far.t1_s, far.t2_s) if far is not None else Coherence(),
+        )
+
+    def at(self, setting: float | None = None) -> Known:
+        """What is known of pairs made with a setting; None is that of a link without, or the
+        largest."""
+        if setting is None and self._settable:
+            setting = self.unit.model.highest
+        near, far = self.near, self.far
+        ours = () if near is None else (near.t1_s, near.t2_s, near.initial_fidelity)
+        theirs = () if far is None else (far.t1_s, far.t2_s)
+        key = (setting, self.minimum, *ours, *theirs)
+        known = self._known.get(key)
+        if known is None:
+            goodness = self._goodness(setting)
+            known = self._known[key] = Known(goodness, self._lifetime_s(goodness.fidelity))
+            if len(self._known) > SETTINGS_KEPT:
+                del self._known[next(iter(self._known))]
+        return known
 
     @property
     def highest(self) -> float:
@@ -52,52 +100,73 @@ class MemoryQuality:
 
         A few unlucky rounds must not end all requests, and with them all further rounds.
         """
-        return self._estimate.interval_high if self._estimate is not None else self.fidelity
+        if self._highest is None:
+            model = self.unit.model
+            choices = np.linspace(model.lowest, model.highest, CHOICES).tolist()
+            best = max(choices, key=self.unit.predicted) if self._settable else None
+            goodness = self._goodness(best)
+            self._highest = goodness.high if self.tested else goodness.fidelity
+        return self._highest
 
-    @property
-    def lifetime_s(self) -> float:
-        """How long a fresh pair stays above the useful fidelity in both memories."""
-        near, far = self.near, self.far
-        if near is None or far is None:
-            return 0.0
-        given = (self.fidelity, self.minimum, near.t1_s, near.t2_s, far.t1_s, far.t2_s)
-        if self._lifetime[0] != given:
-            lifetime_s = useful_lifetime_s(
-                self.fidelity,
-                self.minimum,
-                Coherence(near.t1_s, near.t2_s),
-                Coherence(far.t1_s, far.t2_s),
-            )
-            self._lifetime = (given, lifetime_s)
-        return self._lifetime[1]
+    def setting_for(self, fidelity: float) -> float | None:
+        """The largest setting that gives this fidelity, or the best there is; None without one."""
+        if not self._settable:
+            return None
+        setting = self._chosen.get(fidelity)
+        if setting is None:
+            found = self.unit.setting_for(fidelity)
+            model = self.unit.model
+            choices = np.geomspace(model.lowest, model.highest, CHOICES).tolist()
+            setting = max(choices, key=self.unit.predicted) if found is None else found
+            if len(self._chosen) > SETTINGS_KEPT:
+                self._chosen.clear()
+            self._chosen[fidelity] = setting
+        return setting
 
     def status(self) -> Status:
-        """The estimate; nothing before there is one."""
-        if self._estimate is None:
+        """The estimate for the setting of late; nothing before there is one."""
+        if not self.tested or not self._known:
             return {}
+        known = list(self._known.values())[-1]
+        goodness = known.goodness
         return {
-            "fidelity": self._estimate.value,
-            "fidelity_error": self._estimate.standard_error,
-            "lifetime_s": self.lifetime_s,
+            "fidelity": goodness.fidelity,
+            "fidelity_low": goodness.low,
+            "fidelity_high": goodness.high,
+            "fidelity_error": goodness.half_width / 1.96,
+            "lifetime_s": known.lifetime_s,
         }
 
-    async def run(self, renewed: Callable[[FidelityEstimate], None]) -> None:
+    async def run(self, renewed: Callable[[Goodness], None]) -> None:
         """Renew the estimate when the test rounds have changed, until cancelled."""
-        seen = 0.0
         while True:
             await asyncio.sleep(ESTIMATE_EVERY_S)
-            rounds = self.tests.rounds
-            if rounds == seen or self.near is None or self.far is None:
+            if self.near is None or self.far is None:
                 continue
-            seen = rounds
-            counts = self.tests.counts
-            if min(basis.total for basis in counts.values()) < ROUNDS_NEEDED:
-                self._estimate = None
+            self.unit.readout_errors = self.near.readout_error, self.far.readout_error
+            if not self.unit.renew():
                 continue
-            self._estimate = estimate_fidelity(
-                counts,
-                readout_error_a=self.near.readout_error,
-                readout_error_b=self.far.readout_error,
-            )
-            if self._estimate is not None and self.lifetime_s >= 0:
-                renewed(self._estimate)
+            settings = [key[0] for key in self._known] or [None]
+            self._known.clear()
+            self._chosen.clear()
+            self._highest = None
+            for setting in settings[-SETTINGS_KEPT // 2 :]:
+                assert setting is None or isinstance(setting, float)
+                known = self.at(setting)
+            if self.tested:
+                renewed(known.goodness)
+
+    def _goodness(self, setting: float | None) -> Goodness:
+        found = self.unit.goodness(setting or 0.0) if self.tested else None
+        if found is not None:
+            return found
+        stated = self.near.initial_fidelity if self.near is not None else 0.0
+        if self._settable and setting is not None:
+            stated = self.unit.predicted(setting)
+        return Goodness(stated, 0.0, 1.0, self._clock())
+
+    def _lifetime_s(self, fidelity: float) -> float:
+        if not self.known:
+            return 0.0
+        near, far = self.coherences
+        return useful_lifetime_s(fidelity, self.minimum, near, far)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from drivers.devices import Basis, QuantumDevice
+from link_layer.feu import Goodness
 from link_layer.messages import MeasuredBasis
 from link_layer.states import BellState
 from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
@@ -74,6 +75,11 @@ class Pair:
     def fidelity(self) -> float:
         """The link's estimate for the moment of the herald."""
         return self._stored.fidelity
+
+    def good_at(self, now_s: float) -> Goodness:
+        """F with its 95 % interval at an instant on the node's own clock, decayed since the herald
+        by the memories' own model; `at_s` says when F was known so."""
+        return self._stored.good_at(now_s)
 
     @property
     def heralded_s(self) -> float:

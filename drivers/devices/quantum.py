@@ -12,7 +12,17 @@ from drivers.devices.instrument import Instrument
 from drivers.devices.optics import Basis
 from drivers.errors import InstrumentProblem, Refused
 
-Order = Literal["start", "abort", "initialise", "gate", "turn", "move", "measure", "release"]
+Order = Literal[
+    "configure_attempts",
+    "start",
+    "abort",
+    "initialise",
+    "gate",
+    "turn",
+    "move",
+    "measure",
+    "release",
+]
 Done = Callable[[Any], None]
 
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
@@ -103,8 +113,8 @@ class QuantumDevice(Instrument):
     @abstractmethod
     async def configure_attempts(
         self,
-        *,
         bright_population: float | None = None,
+        *,
         count: int = 0,
         start_slot: int = 0,
         port: int = 0,

@@ -189,26 +189,18 @@ class OpenDevice(QuantumDevice):
 
     async def configure_attempts(
         self,
-        *,
         bright_population: float | None = None,
+        *,
         count: int = 0,
         start_slot: int = 0,
         port: int = 0,
     ) -> None:
         """See QuantumDevice."""
-        if bright_population is not None:
-            in_range("bright_population", bright_population, 0.0, 1.0, "", self._about())
         for name, value in (("count", count), ("start_slot", start_slot)):
             if value < 0:
                 raise self._refused(name, value, "0 or more")
-        self._check_minor("configure")
-        await self._request(
-            "configure",
-            bright_population=bright_population,
-            count=count,
-            start_slot=start_slot,
-            **self._at(port, "configure"),
-        )
+        told = self._arguments("configure_attempts", (bright_population,), port)
+        await self._request("configure", **told | {"count": count, "start_slot": start_slot})
 
     async def start(self, *, count: int = 0, port: int = 0) -> int:
         """See QuantumDevice."""
@@ -283,6 +275,13 @@ class OpenDevice(QuantumDevice):
     def _arguments(self, order: Order, given: Any, port: int | None) -> dict[str, Any]:
         """What an order says on the line; raises Refused for what the device has not got."""
         match order:
+            case "configure_attempts":
+                (bright,) = given
+                if bright is not None:
+                    in_range("bright_population", bright, 0.0, 1.0, "", self._about())
+                self._check_minor("configure")
+                told = {"bright_population": bright, "count": 0, "start_slot": 0}
+                return told | self._at(port or 0, "configure")
             case "start":
                 return {"count": given[0] if given else 0, **self._at(port or 0, order)}
             case "abort":
@@ -451,19 +450,21 @@ class OpenDevice(QuantumDevice):
     def post(self, done: Done, order: Order, *arguments: Any, port: int | None = None) -> None:
         """See QuantumDevice: the reply is handed to `done` in the moment it is read."""
 
+        do = "configure" if order == "configure_attempts" else order
+
         def take(answer: dict[str, Any] | InstrumentProblem) -> None:
             if isinstance(answer, InstrumentProblem):
                 done(answer)
                 return
             try:
-                result = self._result(order, self._checked(order, answer))
+                result = self._result(order, self._checked(do, answer))
             except InstrumentProblem as problem:
                 done(problem)
             else:
                 done(result)
 
         try:
-            self._ask(order, self._arguments(order, arguments, port), take)
+            self._ask(do, self._arguments(order, arguments, port), take)
         except InstrumentProblem as problem:
             asyncio.get_running_loop().call_soon(done, problem)
 

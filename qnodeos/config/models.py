@@ -241,6 +241,27 @@ class VerifyTable(Table):
     within_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
 
 
+class BrightStateTable(Table):
+    """[links.NAME.bright_state]: the emitters' bright-state population is chosen for each request,
+    within these bounds; heralds are single clicks. The same at both ends.
+
+    `dark_per_signal`: dark counts in the herald's window over the detection probability of a
+    photon.
+    """
+
+    lowest: float = Field(default=0.01, gt=0.0, le=0.5)
+    highest: float = Field(default=0.5, gt=0.0, le=0.5)
+    dark_per_signal: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.lowest > self.highest:
+            raise ValueError(
+                f"lowest, highest: found {self.lowest} above {self.highest}, expected them rising"
+            )
+        return self
+
+
 class MemoryLinkTable(Table):
     """Pairs kept in memory (type K), heralded by a midpoint station.
 
@@ -254,6 +275,10 @@ class MemoryLinkTable(Table):
     port: int = Field(default=0, ge=0, le=255)
     minimum_useful_fidelity: Fidelity
     test_fraction: Fraction
+    """Most of the rounds that only test the link; fewer where it is known well and rests."""
+    fidelity_precision: float = Field(default=0.02, ge=0.001, le=0.25)
+    """Half the interval of the fidelity that is aimed at."""
+    bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
 
 

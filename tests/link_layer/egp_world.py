@@ -99,7 +99,7 @@ class Device:
         self.qubits: dict[int, int] = {}
         """Qubit to the slot whose half it holds."""
 
-    def start(self) -> None:
+    def start(self, bright_population: float | None) -> None:
         self.run += 1
         run = self.run
         self._order(lambda: self._begin(run))
@@ -253,6 +253,9 @@ class End:
 
     def busy(self) -> str:
         return ""
+
+    def bright_population(self, request: Request) -> float | None:
+        return None
 
     def room(self) -> bool:
         return bool(self.free_qubits)

@@ -1,0 +1,205 @@
+"""The fidelity estimation unit of a link: how good pairs are, with which setting, how sure that is.
+
+Test rounds of any setting speak of the same thing, the link's own errors, through the model of the
+setting; so a change of setting forgets nothing. Taking a round in is an addition; the estimate is
+renewed by `renew`, which takes a millisecond, outside the path of a herald.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from link_layer.feu_filter import BASES, Floats, ResidualFilter
+from link_layer.feu_model import Contrasts, Fixed, SettingModel, fidelity_at, largest_setting
+from link_layer.states import BellState, correlator_sign
+
+SAMPLES = 2048
+
+IDLE_S = 10.0
+"""Without test rounds the interval grows in steps of this time."""
+
+ACCIDENTALS_KEPT_S = 120.0
+"""The share of accidentals is that of about this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """F of a pair with its 95 % credible interval, and when that was known (node's clock, s)."""
+
+    fidelity: float
+    low: float
+    high: float
+    at_s: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval."""
+        return (self.high - self.low) / 2
+
+
+class _Chance:
+    """Accidentals of one basis: how many rounds, and how many of them are chance, each way."""
+
+    def __init__(self) -> None:
+        self.rounds = self.same = self.different = 0.0
+
+    def fade(self, left: float) -> None:
+        self.rounds *= left
+        self.same *= left
+        self.different *= left
+
+
+class FidelityUnit:
+    """Test rounds in, goodness out. `clock` is in seconds.
+
+    `readout_error_*` are the devices' own, undone in the estimate as they are no property of the
+    pair.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        model: SettingModel | None = None,
+        readout_error_a: float = 0.0,
+        readout_error_b: float = 0.0,
+    ):
+        self.model: SettingModel = model or Fixed()
+        self.readout_errors = (readout_error_a, readout_error_b)
+        self._clock = clock
+        self._filter = ResidualFilter()
+        self._waiting: defaultdict[tuple[str, float, bool], float] = defaultdict(float)
+        self._chance = {basis: _Chance() for basis in BASES}
+        self._moved_s = clock()
+        self._left: Floats | None = None
+        self.rounds = dict.fromkeys(BASES, 0.0)
+        """Test rounds taken in, by basis."""
+
+    def add(
+        self,
+        basis: str,
+        bell_state: BellState,
+        outcome_a: int,
+        outcome_b: int,
+        setting: float = 0.0,
+    ) -> None:
+        """One round measured in the same basis at both ends, of a pair made with a setting.
+
+        Raises ValueError for an outcome other than 0 and 1, or another basis.
+        """
+        if outcome_a not in (0, 1) or outcome_b not in (0, 1) or basis not in BASES:
+            raise ValueError(f"test round: found {outcome_a}, {outcome_b} in basis {basis!r}")
+        same = outcome_a == outcome_b
+        right = same is (correlator_sign(bell_state, basis) > 0)
+        self._waiting[basis, setting, right] += 1
+
+    def add_counts(
+        self,
+        basis: str,
+        bell_state: BellState,
+        same: float,
+        different: float,
+        *,
+        chance_same: float = 0.0,
+        chance_different: float = 0.0,
+        setting: float = 0.0,
+    ) -> None:
+        """Many rounds at once, and how many of them accidentals are expected to be."""
+        chance = self._chance[basis]
+        chance.rounds += same + different
+        if correlator_sign(bell_state, basis) < 0:
+            same, different = different, same
+            chance_same, chance_different = chance_different, chance_same
+        chance.same += chance_same
+        chance.different += chance_different
+        self._waiting[basis, setting, True] += same
+        self._waiting[basis, setting, False] += different
+
+    def forget(self) -> None:
+        """The link is another than it was."""
+        self._waiting.clear()
+        self._filter.forget()
+        self._left = None
+        self._chance = {basis: _Chance() for basis in BASES}
+        self.rounds = dict.fromkeys(BASES, 0.0)
+
+    def renew(self) -> bool:
+        """Take in what has come and let time go by; False if there is nothing to do yet."""
+        now_s = self._clock()
+        passed_s = now_s - self._moved_s
+        if not self._waiting and (self._left is None or passed_s < IDLE_S):
+            return False
+        waiting, self._waiting = self._waiting, defaultdict(float)
+        self._moved_s = now_s
+        self._filter.passes(passed_s)
+        readout = (1 - 2 * self.readout_errors[0]) * (1 - 2 * self.readout_errors[1])
+        groups = {(basis, setting) for basis, setting, _ in waiting}
+        for basis, setting in sorted(groups):
+            right, wrong = (waiting[basis, setting, each] for each in (True, False))
+            share, against = self._accidentals(basis)
+            of_model = self.model.contrasts(setting)[BASES.index(basis)]
+            self._filter.hears(
+                basis,
+                right,
+                wrong,
+                contrast=(1 - share) * of_model * readout,
+                extra=against - share / 2,
+            )
+            self.rounds[basis] += right + wrong
+        for chance in self._chance.values():
+            chance.fade(math.exp(-passed_s / ACCIDENTALS_KEPT_S))
+        self._left = 1 - 2 * self._filter.drawn(SAMPLES)
+        return True
+
+    def goodness(self, setting: float = 0.0) -> Goodness | None:
+        """Of a pair made with a setting; None before there were test rounds in all bases."""
+        if self._left is None or min(self.rounds.values()) <= 0:
+            return None
+        contrasts = np.array(self.model.contrasts(setting))
+        samples = (1 + contrasts @ self._left) / 4
+        low, high = np.quantile(samples, (0.025, 0.975))
+        return Goodness(
+            _share(float(samples.mean())), _share(float(low)), _share(float(high)), self._moved_s
+        )
+
+    def setting_for(self, fidelity: float) -> float | None:
+        """The largest setting whose predicted F meets this; None if none does.
+
+        Before there are test rounds the model alone decides.
+        """
+        return largest_setting(self.model, fidelity, self.left)
+
+    def predicted(self, setting: float) -> float:
+        """F at a setting, by the model and what test rounds have shown."""
+        return fidelity_at(self.model, setting, self.left)
+
+    @property
+    def left(self) -> Contrasts:
+        """What the link's own errors leave of each correlator."""
+        if self._left is None:
+            return 1.0, 1.0, 1.0
+        x, y, z = (float(each) for each in self._left.mean(1))
+        return x, y, z
+
+    @property
+    def unrest(self) -> tuple[float, float, float]:
+        """See `ResidualFilter.unrest`."""
+        return self._filter.unrest
+
+    def _accidentals(self, basis: str) -> tuple[float, float]:
+        """Share of the rounds that are chance, and of those that contradict by chance."""
+        chance = self._chance[basis]
+        if chance.rounds <= 0:
+            return 0.0, 0.0
+        share = (chance.same + chance.different) / chance.rounds
+        most = min(1.0, 0.95 / share) if share > 0 else 1.0
+        return share * most, chance.different / chance.rounds * most
+
+
+def _share(value: float) -> float:
+    return min(1.0, max(0.0, value))

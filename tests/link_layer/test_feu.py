@@ -1,0 +1,192 @@
+"""The fidelity estimation unit: what test rounds of any setting say, and how sure that is."""
+
+import math
+
+import numpy as np
+import pytest
+
+from link_layer.feu import FidelityUnit, Goodness
+from link_layer.feu_filter import BASES, ResidualFilter
+from link_layer.feu_model import Fixed, SingleClick, fidelity_at, largest_setting
+from link_layer.feu_policy import TestPolicy
+from link_layer.states import BellState, correlator_sign
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def told(unit: FidelityUnit, error: float, rounds: int, setting: float = 0.0) -> None:
+    """Exactly the share of errors in each basis that the model and an error of the link's own
+    leave, with no chance in it."""
+    for basis, contrast in zip(BASES, unit.model.contrasts(setting), strict=True):
+        wrong = rounds * (1 - contrast * (1 - 2 * error)) / 2
+        unit.add_counts(
+            basis, BellState.PHI_PLUS, *_by_sign(basis, rounds - wrong, wrong), setting=setting
+        )
+
+
+def _by_sign(basis: str, right: float, wrong: float) -> tuple[float, float]:
+    return (wrong, right) if basis == "Y" else (right, wrong)
+
+
+def test_nothing_is_said_before_all_bases_were_tested() -> None:
+    unit = FidelityUnit(Clock())
+    assert unit.goodness() is None
+    unit.add("X", BellState.PHI_PLUS, 0, 0)
+    unit.add("Z", BellState.PHI_PLUS, 1, 1)
+    unit.renew()
+    assert unit.goodness() is None
+    unit.add("Y", BellState.PHI_PLUS, 0, 1)
+    unit.renew()
+    assert unit.goodness() is not None
+
+
+@pytest.mark.parametrize("state", list(BellState))
+def test_the_outcomes_are_taken_as_the_bell_state_has_them(state: BellState) -> None:
+    unit = FidelityUnit(Clock())
+    for basis in BASES:
+        for _ in range(300):
+            unit.add(basis, state, 0, 0 if correlator_sign(state, basis) > 0 else 1)
+    unit.renew()
+    found = unit.goodness()
+    assert found is not None
+    assert found.fidelity > 0.99
+
+
+def test_rounds_with_one_setting_tell_of_another() -> None:
+    """All errors but the model's own are the same at every bright population."""
+    unit = FidelityUnit(Clock(), model=SingleClick(dark_per_signal=1e-3))
+    told(unit, 0.05, 4000, setting=0.3)
+    unit.renew()
+    for setting in (0.05, 0.3):
+        found = unit.goodness(setting)
+        assert found is not None
+        true = fidelity_at(unit.model, setting, (0.9, 0.9, 0.9))
+        assert abs(found.fidelity - true) < 0.005
+        assert found.low < true < found.high
+
+
+def test_readout_errors_and_accidentals_are_undone() -> None:
+    unit = FidelityUnit(Clock(), readout_error_a=0.02, readout_error_b=0.03)
+    error, share, rounds = 0.04, 0.1, 20_000
+    correlator = (1 - 2 * error) * 0.96 * 0.94
+    for basis in BASES:
+        true = rounds * (1 - share)
+        wrong = true * (1 - correlator) / 2 + rounds * share / 2
+        chance = rounds * share / 2
+        unit.add_counts(
+            basis,
+            BellState.PHI_PLUS,
+            *_by_sign(basis, rounds - wrong, wrong),
+            chance_same=chance,
+            chance_different=chance,
+        )
+    unit.renew()
+    found = unit.goodness()
+    assert found is not None
+    assert abs(found.fidelity - (1 - 1.5 * error)) < 0.003
+
+
+def test_a_link_that_drifts_is_followed() -> None:
+    clock = Clock()
+    unit = FidelityUnit(clock)
+    for second in range(600):
+        clock.now_s += 1.0
+        told(unit, 0.02 + 0.1 * second / 600, 20)
+        unit.renew()
+    found = unit.goodness()
+    assert found is not None
+    assert abs(found.fidelity - (1 - 1.5 * 0.12)) < 0.02
+    rest = FidelityUnit(still := Clock())
+    for _ in range(600):
+        still.now_s += 1.0
+        told(rest, 0.07, 20)
+        rest.renew()
+    resting = rest.goodness()
+    assert resting is not None
+    assert resting.half_width < found.half_width
+    assert sum(rest.unrest) < sum(unit.unrest) / 3
+
+
+def test_the_interval_grows_while_nothing_is_tested() -> None:
+    clock = Clock()
+    unit = FidelityUnit(clock)
+    told(unit, 0.03, 3000)
+    unit.renew()
+    fresh = unit.goodness()
+    clock.now_s = 5.0
+    assert not unit.renew()
+    clock.now_s = 3600.0
+    assert unit.renew()
+    old = unit.goodness()
+    assert fresh is not None
+    assert old is not None
+    assert old.half_width > 2 * fresh.half_width
+    assert old.at_s == 3600.0
+
+
+def test_what_no_hypothesis_foretold_is_not_an_error() -> None:
+    own = ResidualFilter()
+    for _ in range(40):
+        own.hears("X", 1e6, 0.0)
+    own.hears("X", 0.0, 1e9)
+    assert np.isfinite(own.marginals).all()
+    assert np.allclose(own.marginals.sum(-1), 1.0)
+
+
+@pytest.mark.parametrize("fidelity", [0.55, 0.7, 0.85, 0.95])
+def test_the_largest_setting_is_the_largest(fidelity: float) -> None:
+    model = SingleClick(lowest=0.005, highest=0.5, dark_per_signal=1e-4)
+    left = (0.97, 0.96, 0.99)
+    found = largest_setting(model, fidelity, left)
+    assert found is not None
+    assert fidelity_at(model, found, left) >= fidelity
+    if found < model.highest:
+        assert fidelity_at(model, found * 1.001, left) < fidelity
+
+
+def test_a_fidelity_out_of_reach_has_no_setting() -> None:
+    assert largest_setting(SingleClick(), 0.95, (0.8, 0.8, 0.8)) is None
+    assert largest_setting(Fixed(), 0.95, (0.8, 0.8, 0.8)) is None
+    assert largest_setting(Fixed(), 0.8, (0.8, 0.8, 0.8)) == 0.0
+
+
+def test_single_click_is_that_of_humphreys() -> None:
+    """F = 2 alpha (1 - alpha) eta/p (1 + C)/2: with C in X and Y only, and no dark counts."""
+    coherence = math.sqrt(0.9) * math.exp(-(math.radians(15) ** 2) / 2) * 0.96
+    for alpha in (0.05, 0.3):
+        expected = (1 - alpha) * (1 + coherence) / 2
+        found = fidelity_at(SingleClick(), alpha, (coherence, coherence, 1.0))
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dark"), [(0.0, 0.5, 0.0), (0.3, 0.2, 0.0), (0.1, 0.6, 0.0), (0.1, 0.2, 1.0)]
+)
+def test_no_model_of_nonsense(low: float, high: float, dark: float) -> None:
+    with pytest.raises(ValueError, match="expected 0 to"):
+        SingleClick(low, high, dark)
+
+
+def test_few_tests_where_all_is_known_and_rests_and_many_where_not() -> None:
+    policy = TestPolicy(ceiling=0.2, precision=0.02)
+    clock = Clock()
+    unit = FidelityUnit(clock)
+    assert policy.share(unit, None, 100.0) == 0.2
+    for _ in range(300):
+        clock.now_s += 1.0
+        told(unit, 0.05, 30)
+        unit.renew()
+    found = unit.goodness()
+    assert found is not None
+    assert found.half_width < 0.02
+    resting = policy.share(unit, found, 1000.0)
+    assert resting == pytest.approx(policy.floor)
+    assert policy.share(unit, Goodness(0.9, 0.8, 0.97, 0.0), 1000.0) == 0.2
+    finer = TestPolicy(ceiling=0.2, precision=0.012)
+    assert resting <= finer.share(unit, found, 1000.0) <= 0.2

@@ -78,6 +78,8 @@ class MemoryQuality:
         return {
             "fidelity": self._estimate.value,
             "fidelity_error": self._estimate.standard_error,
+            "fidelity_low": self._estimate.interval_low,
+            "fidelity_high": self._estimate.interval_high,
             "lifetime_s": self.lifetime_s,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from link_layer.states import BellState, correlator_sign
@@ -60,7 +61,8 @@ class LinkPage:
         histogram = None if leading is None else leading[1]["histogram"]
         if histogram is not None and histogram != self._histogram:
             self._histogram = histogram
-            told["histogram"] = _histogram(histogram)
+            jitter_ps = leading[1]["status"].get("jitter_ps") if leading else None
+            told["histogram"] = _histogram(histogram, jitter_ps)
         if self._taken is None:
             if self._sight.samples:
                 told |= self._columns(list(self._sight.samples), "set")
@@ -175,7 +177,13 @@ class LinkPage:
         return [
             _card(
                 "Coincidence histogram",
-                plot("histogram", ("counts",), unit="counts a bin", x="delay / ns", bars=True),
+                plot(
+                    "histogram",
+                    ("counts", "normal, of the tracked jitter"),
+                    unit="counts a bin",
+                    x="delay / ns",
+                    bars=True,
+                ),
             ),
             _card("Pairs", plot("coincidences", ("coincidences", "accidentals"), unit="1/s")),
             _card("Singles", plot("singles", ("here", "far end"), unit="1/s")),
@@ -219,12 +227,22 @@ def _card(title: str, drawn: Html) -> Html:
     return tag("div", tag("h2", title), drawn, class_="card")
 
 
-def _histogram(told: dict[str, Any]) -> dict[str, Any]:
-    """Bin starts in ns and counts; the window is shaded."""
-    low, step = told["low_ps"], told["bin_ps"]
-    half = told["window_ps"] / 2e3
-    starts = [(low + step * k) / 1e3 for k in range(len(told["counts"]))]
-    return {"set": [starts, told["counts"]], "marks": [-half, half]}
+def _histogram(told: dict[str, Any], jitter_ps: float | None) -> dict[str, Any]:
+    """Bin starts in ns, counts, and what a normal peak of the clock's jitter would give on top of
+    the accidentals; the window is shaded."""
+    low, step, counts = told["low_ps"], told["bin_ps"], told["counts"]
+    half_ps = told["window_ps"] / 2
+    starts = [(low + step * k) / 1e3 for k in range(len(counts))]
+    middles = [low + step * (k + 0.5) for k in range(len(counts))]
+    outside = [n for n, at in zip(counts, middles, strict=True) if abs(at) > half_ps]
+    flat = sum(outside) / len(outside) if outside else 0.0
+    normal: list[float | None] = [None] * len(counts)
+    if jitter_ps:
+        scale = (
+            max(0.0, sum(counts) - flat * len(counts)) * step / (math.sqrt(math.tau) * jitter_ps)
+        )
+        normal = [round(flat + scale * math.exp(-0.5 * (at / jitter_ps) ** 2), 1) for at in middles]
+    return {"set": [starts, counts, normal], "marks": [-half_ps / 1e3, half_ps / 1e3]}
 
 
 def _short(value: Any) -> float | None:

@@ -51,7 +51,10 @@ def chip(text: str, state: str) -> Html:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> Html:
     """A table that scrolls sideways where it does not fit; `empty` is said without rows."""
-    body = [tag("tr", *(tag("td", cell) for cell in row)) for row in rows]
+    body = [
+        tag("tr", *(tag("td", cell, data_label=name) for name, cell in zip(head, row, strict=True)))
+        for row in rows
+    ]
     if not body:
         return tag("p", empty, class_="empty")
     names = tag("tr", *(tag("th", name) for name in head))
@@ -70,6 +73,47 @@ def si(value: float | None, unit: str, digits: int = 3) -> str:
     shown = value / scale
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(shown)) + 1e-12))
     return f"{shown:.{decimals}f} {prefix}{unit}".replace("-", "−")
+
+
+_UNITS = {
+    "cps": "/s",
+    "hz": "Hz",
+    "mw": "mW",
+    "nm": "nm",
+    "ma": "mA",
+    "ua": "µA",
+    "mv": "mV",
+    "v": "V",
+    "db": "dB",
+    "dbm": "dBm",
+    "deg": "°",
+    "c": "°C",
+    "k": "K",
+    "ps": "ps",
+    "ns": "ns",
+    "us": "µs",
+    "ms": "ms",
+    "s": "s",
+    "ppm": "ppm",
+}
+
+
+def named(name: str, value: object) -> tuple[str, str]:
+    """A figure with its unit in its name, as `bias_1_ua` 20.0, in words: "bias 1", "20 µA"."""
+    words, unit = name.replace("-", "_").split("_"), ""
+    if len(words) > 1 and words[-1] in _UNITS:
+        unit = _UNITS[words.pop()]
+    text = str(value)
+    if text in ("True", "true", "False", "false"):
+        return " ".join(words), "yes" if text.lower() == "true" else "no"
+    try:
+        number = float(text)
+    except ValueError:
+        return " ".join(words), text
+    if unit in ("/s", "Hz"):
+        return " ".join(words), si(number, unit)
+    shown = text if number.is_integer() and "." not in text else f"{number:.4g}"
+    return " ".join(words), f"{shown} {unit}".rstrip()
 
 
 def with_error(value: float | None, error: float | None, unit: str = "") -> str:

@@ -115,15 +115,22 @@ def _line(link: LinkPlace, at: dict[str, tuple[float, float]], board: Board) -> 
     if len(points) == 3:
         middle = points[2]
         pieces = [((x1, y1), middle), (middle, (x2, y2))]
-        label = ((x1 + middle[0]) / 2 - 40, (y1 + middle[1]) / 2 - 16)
+        label, anchor = ((x1 + middle[0]) / 2 - 12, (y1 + middle[1]) / 2 - 10), "end"
     else:
         pieces = [((x1, y1), (x2, y2))]
-        label = ((x1 + x2) / 2, (y1 + y2) / 2 + 24)
+        label, anchor = ((x1 + x2) / 2, (y1 + y2) / 2 + 26), "middle"
     lines = joined(
         tag("line", x1=round(a[0]), y1=round(a[1]), x2=round(b[0]), y2=round(b[1]))
         for a, b in pieces
     )
-    text = tag("text", f"{link.name}: {word}", x=round(label[0]), y=round(label[1]), class_="small")
+    text = tag(
+        "text",
+        f"{link.name}: {word}",
+        x=round(label[0]),
+        y=round(label[1]),
+        class_="small",
+        style=f"text-anchor: {anchor}",
+    )
     return tag("a", lines, text, href=f"/link/{link.key}", data_state=state)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nicegui import app, ui
 
 from qnodeos.dashboard.alarms import Alarms
+from qnodeos.dashboard.alarms_page import AlarmsPage
 from qnodeos.dashboard.control import Control
 from qnodeos.dashboard.feed import keep_fresh
-from qnodeos.dashboard.frame import Board, Page, show
+from qnodeos.dashboard.frame import Board, show
+from qnodeos.dashboard.history_page import SPANS_S, HistoryPage
 from qnodeos.dashboard.link_page import LinkPage
 from qnodeos.dashboard.live import STATIC
+from qnodeos.dashboard.node_page import NodePage
 from qnodeos.dashboard.overview import Overview
 from qnodeos.dashboard.places import Places
 from qnodeos.dashboard.sights import Sights
@@ -76,12 +78,15 @@ async def _keep_alarms(network: NetworkView, alarms: Alarms) -> None:
 
 
 def _pages(board: Board) -> None:
-    links = board.network.places.links
+    links, nodes = board.network.places.links, board.network.nodes
 
-    def page(path: str, make: Callable[[], Page]) -> None:
-        ui.page(path)(lambda: show(make(), board))
+    @ui.page("/")
+    def overview() -> None:
+        show(Overview(board), board)
 
-    page("/", lambda: Overview(board))
+    @ui.page("/alarms")
+    def alarms() -> None:
+        show(AlarmsPage(board), board)
 
     @ui.page("/link/{key}")
     def link(key: str) -> None:
@@ -89,6 +94,21 @@ def _pages(board: Board) -> None:
             show(LinkPage(links[key], board), board)
         else:
             _nothing(f"There is no link {key} here.")
+
+    @ui.page("/node/{name}")
+    def node(name: str) -> None:
+        if name in nodes:
+            show(NodePage(nodes[name], board), board)
+        else:
+            _nothing(f"There is no node {name} here.")
+
+    @ui.page("/history")
+    def history(link: str = "", over: str = "hour") -> None:
+        found = links.get(link) or next(iter(links.values()), None)
+        if found is None:
+            _nothing("There is no link here.")
+        else:
+            show(HistoryPage(found, over if over in SPANS_S else "hour", board), board)
 
 
 def _nothing(text: str) -> None:

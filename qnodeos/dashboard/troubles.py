@@ -36,7 +36,8 @@ def troubles(network: NetworkView) -> list[Trouble]:
     """All of them: nodes, then instruments and the nodes' own alarms, then what follows of it."""
     found: list[Trouble] = []
     for node in network.nodes.values():
-        found += _of_node(node)
+        if network.settled or node.told.heard_s is not None:
+            found += _of_node(node)
     for node in network.nodes.values():
         if not node.silent:
             found += _own(node)

@@ -11,6 +11,9 @@ from qnodeos.dashboard.places import LinkPlace, NodePlace, Places
 SILENT_S = 1.5
 """A node speaks twice a second; after this long its figures are old."""
 
+SETTLED_S = 2.0
+"""By then a dashboard has heard of who is there."""
+
 
 @dataclass(slots=True)
 class Told:
@@ -89,12 +92,18 @@ class NetworkView:
     places: Places
     nodes: dict[str, NodeView]
     clock: Callable[[], float]
+    since_s: float
 
     @classmethod
     def of(cls, places: Places, clock: Callable[[], float]) -> NetworkView:
         """Nothing heard yet."""
         nodes = {name: NodeView(place, clock) for name, place in places.nodes.items()}
-        return cls(places, nodes, clock)
+        return cls(places, nodes, clock, clock())
+
+    @property
+    def settled(self) -> bool:
+        """There was time to hear of every node that is there."""
+        return self.clock() >= self.since_s + SETTLED_S
 
     def figures(self, link: LinkPlace) -> dict[str, str]:
         """What the ends say of a link; the leading end's word counts, silent nodes have none."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qnodeos.dashboard.alarms import Alarms
-from qnodeos.dashboard.markup import si, span, table, tag, with_error
+from qnodeos.dashboard.markup import named, si, span, table, tag, with_error
 from qnodeos.dashboard.places import find_places
 from qnodeos.dashboard.troubles import troubles
 from qnodeos.dashboard.view import NetworkView
@@ -84,6 +84,8 @@ def test_a_network_that_is_well_has_no_troubles(network: NetworkView) -> None:
 
 def test_a_node_that_was_never_heard_is_told(clock: Clock) -> None:
     network = NetworkView.of(find_places([EXAMPLE / "alice.toml"]), clock)
+    assert troubles(network) == []  # there was no time to hear it
+    clock.now_s += 3
     (trouble,) = troubles(network)
     assert (trouble.key, trouble.severity) == ("node/alice", "alarm")
     assert "qnodeos run alice.toml" in trouble.do
@@ -211,6 +213,11 @@ def test_what_comes_from_outside_is_escaped() -> None:
         (with_error(0.96466, 0.00178), "0.9647 ± 0.0018"),
         (with_error(-0.94983, 0.0046), "−0.9498 ± 0.0046"),
         (with_error(2.5, None, "%"), "2.5 %"),
+        (" ".join(named("bias_1_ua", 20.0)), "bias 1 20 µA"),
+        (" ".join(named("rate-2-cps", "11793.2")), "rate 2 11.8 k/s"),
+        (" ".join(named("emission", True)), "emission yes"),
+        (" ".join(named("health", "OK")), "health OK"),
+        (" ".join(named("slot", 77283892)), "slot 77283892"),
         (span(0.2196), "220 ms"),
         (span(12.2), "12 s"),
         (span(90000), "25 h"),

@@ -63,6 +63,8 @@ class Bus:
         self.counters = BusCounters()
         self._url, self._node = url, node
         self._values: dict[str, str] = {}
+        self._changed: dict[str, int] = {}
+        self._changes = 0
         self._fresh: dict[str, None] = {}
         self._described: dict[str, dict[str, str]] = {}
         self._undescribed = True
@@ -95,6 +97,29 @@ class Bus:
         topic = f"homie/5/{self._node}/$alert/{topic_part(key)}"
         if topic in self._values:
             self._put(topic, "")
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """What is raised now: text by key."""
+        begin = f"homie/5/{self._node}/$alert/"
+        return {
+            topic.removeprefix(begin): text
+            for topic, text in self._values.items()
+            if text and topic.startswith(begin)
+        }
+
+    def changes(self, after: int = 0) -> tuple[int, dict[str, str]]:
+        """What was told after a number that came with an earlier answer, by `GROUP/PROPERTY`.
+
+        With it the number to ask with next. Alarms are apart: one that is gone is in no books.
+        """
+        begin = f"homie/5/{self._node}/"
+        found = {
+            topic.removeprefix(begin): self._values[topic]
+            for topic, number in self._changed.items()
+            if number > after and "$alert/" not in topic
+        }
+        return self._changes, found
 
     async def run(self) -> None:
         """Stay connected and publish, until cancelled; an absent broker is tried again."""
@@ -151,7 +176,7 @@ class Bus:
                 raise
             self.counters.published += 1
             if not text and self._values.get(topic) == "" and "/$alert/" in topic:
-                del self._values[topic]
+                del self._values[topic], self._changed[topic]
 
     def _put(self, topic: str, text: str) -> bool:
         if topic not in self._values and len(self._values) >= _TOPICS:
@@ -164,6 +189,8 @@ class Bus:
         elif self._values.get(topic) == text:
             return True  # it is retained already
         self._values[topic] = text
+        self._changes += 1
+        self._changed[topic] = self._changes
         self._fresh[topic] = None
         self._wake.set()
         return True
@@ -203,6 +230,12 @@ async def watch(url: str, *topics: str) -> AsyncIterator[tuple[str, str]]:
 
     What is retained is told again after each reconnection.
     """
+    async for topic, text, _ in watch_told(url, *topics):
+        yield topic, text
+
+
+async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bool]]:
+    """As `watch`, with whether it is what the broker has retained, from whenever that was."""
     failures = 0
     while True:
         try:
@@ -212,7 +245,7 @@ async def watch(url: str, *topics: str) -> AsyncIterator[tuple[str, str]]:
                 async for message in client.messages:
                     payload = message.payload
                     text = payload.decode(errors="replace") if isinstance(payload, bytes) else ""
-                    yield message.topic.value, text
+                    yield message.topic.value, text, bool(message.retain)
         except aiomqtt.MqttError as error:
             failures += 1
             log.info("watching %s: %s", without_password(url), error)

@@ -162,6 +162,29 @@ def events_after(
     ]
 
 
+def figures_over(
+    path: str | Path, part: str, from_s: float, until_s: float, points: int
+) -> list[tuple[float, dict[str, Any]]]:
+    """What a part said of itself at about so many instants of a time, each with that instant.
+
+    The first word of each step is taken, within a minute of its start, so that a month costs no
+    more than an hour; a step without one is left out. Seconds since 1970. Raises UserError.
+    """
+    step_s = (until_s - from_s) / points
+    found = []
+    with _reading(Path(path)) as database:
+        for k in range(points):
+            begin_s = from_s + k * step_s
+            row = database.execute(
+                "SELECT time_s, data FROM events WHERE kind = 'status' AND time_s >= ? "
+                "AND time_s < ? AND json_extract(data, '$.of') = ? ORDER BY time_s LIMIT 1",
+                (begin_s, begin_s + min(step_s, 60.0), part),
+            ).fetchone()
+            if row is not None:
+                found.append((row[0], json.loads(row[1])))
+    return found
+
+
 def last_results(path: str | Path, app: str) -> tuple[float, float]:
     """When an application's newest result was written, and its newest that holds a `state`, in
     seconds since 1970; 0 for none. Raises UserError."""

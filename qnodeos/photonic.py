@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import Executor
+from typing import Any
 
 from drivers.supervisor import Supervisor
 from link_layer.messages import (
@@ -170,6 +171,10 @@ class PhotonicLink:
             "deliveries_dropped": self.desk.dropped,
             **self._role.status(),
         }
+
+    def histogram(self) -> dict[str, Any] | None:
+        """Coincidences by delay, of the end that leads; see `WatchedDelays.look`."""
+        return self._role.watched.look() if isinstance(self._role, Leader) else None
 
     async def run(self) -> None:
         """Serve until cancelled."""

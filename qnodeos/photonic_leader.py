@@ -40,6 +40,7 @@ from qnodeos.rates import Rates
 from qnodeos.requests import Desk
 from qnodeos.status import Status
 from qnodeos.synchronising import Synchroniser
+from qnodeos.watched_delays import WatchedDelays
 from timing.sync import Overlap
 from timing.tags import TagBatch
 
@@ -114,6 +115,7 @@ class Leader:
         self._estimate: FidelityEstimate | None = None
         self._rates = Rates()
         self._delays = OutcomeDelays()
+        self.watched = WatchedDelays(config.window_ps, context.clock)
 
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Take a batch of our own tagger."""
@@ -169,6 +171,8 @@ class Leader:
             said |= {
                 "fidelity": estimate.value,
                 "fidelity_error": estimate.standard_error,
+                "fidelity_low": estimate.interval_low,
+                "fidelity_high": estimate.interval_high,
                 "fidelity_raw": estimate.raw_value,
                 "accidental_share": estimate.accidental_share,
             }
@@ -227,6 +231,7 @@ class Leader:
                 min(overlap.window_ps, most_ps),
             )
             self._rates.add(overlap, matches)
+            self.watched.add(overlap)
             request = self._served()
             # Whole spans are tested or delivered: a tag that stands in a delayed window of a test
             # must not be half of a delivered pair, whose outcome would then be disclosed.

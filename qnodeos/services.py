@@ -23,6 +23,7 @@ from qnodeos.supervising import Service
 from qnodeos.verify_calendar import VerifyCalendar
 from qnodeos.verify_methods import verify_method
 from qnodeos.verifying import Verifier
+from qnodeos.watching import watch_methods
 
 Factory = Callable[[NodeParts], Iterable[Service]]
 
@@ -48,6 +49,7 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
         if calendar.links:
             yield Service("verify-calendar", calendar.run, status=calendar.status)
     methods = METHODS | {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
+    methods |= watch_methods(parts)
     yield from local_api.services(parts, methods)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
@@ -161,7 +162,11 @@ class Synchroniser:
             "reports_malformed": self._malformed,
         }
         if status.model is not None:
-            said |= {"offset_s": status.model.offset_s, "skew_ppm": status.model.skew * 1e6}
+            said |= {
+                "offset_s": status.model.offset_s,
+                "skew_ppm": status.model.skew * 1e6,
+                "skew_error_ppm": math.sqrt(max(0.0, status.model.covariance[1][1])) * 1e6,
+            }
         if status.uncertainty_ps is not None:
             said["clock_uncertainty_ps"] = status.uncertainty_ps
         if status.statistics is not None:

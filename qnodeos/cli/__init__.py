@@ -12,6 +12,7 @@ import typer
 from qnodeos.cli import app as app_command
 from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
+from qnodeos.cli.dashboard import dashboard
 from qnodeos.cli.demo import demo
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
@@ -35,6 +36,7 @@ app.command()(rehearse)
 app.command()(broker)
 app.command()(status)
 app.command()(journal)
+app.command()(dashboard)
 app.command()(reload)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")

@@ -1,0 +1,116 @@
+"""Serves the dashboard: the pages, the files they need, and what keeps the view fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nicegui import app, ui
+
+from qnodeos.dashboard.alarms import Alarms
+from qnodeos.dashboard.alarms_page import AlarmsPage
+from qnodeos.dashboard.control import Control
+from qnodeos.dashboard.feed import keep_fresh
+from qnodeos.dashboard.frame import Board, show
+from qnodeos.dashboard.history_page import SPANS_S, HistoryPage
+from qnodeos.dashboard.link_page import LinkPage
+from qnodeos.dashboard.live import STATIC
+from qnodeos.dashboard.node_page import NodePage
+from qnodeos.dashboard.overview import Overview
+from qnodeos.dashboard.places import Places
+from qnodeos.dashboard.sights import Sights
+from qnodeos.dashboard.troubles import troubles
+from qnodeos.dashboard.view import NetworkView
+
+LOOK_FOR_TROUBLE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where it is served, and with what."""
+
+    host: str
+    port: int
+    token: str
+    state_file: Path
+    """Where acknowledgements are kept."""
+
+
+def serve(places: Places, serving: Serving) -> None:
+    """Serve until interrupted."""
+    network = NetworkView.of(places, time.monotonic)
+    alarms = Alarms(serving.state_file, time.time)
+    board = Board(network, alarms, Sights(network), Control(network, alarms, serving.token))
+    _pages(board)
+    app.add_static_files("/static", str(STATIC))
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        tasks.append(asyncio.create_task(keep_fresh(network)))
+        tasks.append(asyncio.create_task(_keep_alarms(network, alarms)))
+        print(f"http://{serving.host}:{serving.port}/", flush=True)
+
+    def stop() -> None:
+        for task in tasks:
+            task.cancel()
+
+    app.on_startup(start)
+    app.on_shutdown(stop)
+    ui.run(
+        host=serving.host,
+        port=serving.port,
+        title="qnodeos",
+        show=False,
+        reload=False,
+        tailwind=False,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+        message_history_length=100,
+    )
+
+
+async def _keep_alarms(network: NetworkView, alarms: Alarms) -> None:
+    while True:
+        alarms.take(troubles(network))
+        await asyncio.sleep(LOOK_FOR_TROUBLE_S)
+
+
+def _pages(board: Board) -> None:
+    links, nodes = board.network.places.links, board.network.nodes
+
+    @ui.page("/")
+    def overview() -> None:
+        show(Overview(board), board)
+
+    @ui.page("/alarms")
+    def alarms() -> None:
+        show(AlarmsPage(board), board)
+
+    @ui.page("/link/{key}")
+    def link(key: str) -> None:
+        if key in links:
+            show(LinkPage(links[key], board), board)
+        else:
+            _nothing(f"There is no link {key} here.")
+
+    @ui.page("/node/{name}")
+    def node(name: str) -> None:
+        if name in nodes:
+            show(NodePage(nodes[name], board), board)
+        else:
+            _nothing(f"There is no node {name} here.")
+
+    @ui.page("/history")
+    def history(link: str = "", over: str = "hour") -> None:
+        found = links.get(link) or next(iter(links.values()), None)
+        if found is None:
+            _nothing("There is no link here.")
+        else:
+            show(HistoryPage(found, over if over in SPANS_S else "hour", board), board)
+
+
+def _nothing(text: str) -> None:
+    ui.label(text)
+    ui.link("To the overview", "/")

@@ -1,0 +1,126 @@
+"""What is known of each node right now, and how old that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qnodeos.bus import topic_part
+from qnodeos.dashboard.places import LinkPlace, NodePlace, Places
+
+SILENT_S = 1.5
+"""A node speaks twice a second; after this long its figures are old."""
+
+SETTLED_S = 2.0
+"""By then a dashboard has heard of who is there."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What came one way, over the local socket or the broker."""
+
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
+    alarms: dict[str, str] = field(default_factory=dict)
+    state: str = ""
+    draining: str = ""
+    heard_s: float | None = None
+
+    def take(self, topic: str, text: str) -> None:
+        """One value, named GROUP/PROPERTY, $state or $alert/KEY; hyphens become `_` again."""
+        group, _, name = topic.partition("/")
+        if topic == "$state":
+            self.state = text
+        elif group == "$alert":
+            if text:
+                self.alarms[name] = text
+            else:
+                self.alarms.pop(name, None)
+        elif not group.startswith("$") and name:
+            self.values.setdefault(group, {})[name.replace("-", "_")] = text
+
+
+@dataclass(slots=True)
+class NodeView:
+    """One node: the word that came last counts, whichever way it came."""
+
+    place: NodePlace
+    clock: Callable[[], float]
+    socket: Told = field(default_factory=Told)
+    broker: Told = field(default_factory=Told)
+    reachable: bool = False
+    """The local socket answers: histograms, memory and control can be had."""
+
+    @property
+    def told(self) -> Told:
+        """The newest that is known."""
+        if self.reachable:
+            return self.socket
+        socket_s, broker_s = self.socket.heard_s, self.broker.heard_s
+        if broker_s is not None and (socket_s is None or broker_s > socket_s):
+            return self.broker
+        return self.broker if socket_s is None and self.broker.state else self.socket
+
+    @property
+    def silent_s(self) -> float | None:
+        """How long nothing was heard; None: never heard."""
+        heard_s = self.told.heard_s
+        return None if heard_s is None else max(0.0, self.clock() - heard_s)
+
+    @property
+    def silent(self) -> bool:
+        """Its figures are old, or there are none."""
+        silent_s = self.silent_s
+        return silent_s is None or silent_s > SILENT_S
+
+    def group(self, name: str) -> dict[str, str]:
+        """Figures of one part, as text."""
+        return self.told.values.get(topic_part(name), {})
+
+    def instrument(self, name: str) -> dict[str, str]:
+        """State, reason and readings of an instrument."""
+        return self.group(f"instrument-{name}")
+
+    def peer(self, name: str) -> str:
+        """How the wire to a peer is: up, lost or never; "" if not told."""
+        return self.told.values.get("peers", {}).get(topic_part(name).replace("-", "_"), "")
+
+
+@dataclass(slots=True)
+class NetworkView:
+    """All nodes and links."""
+
+    places: Places
+    nodes: dict[str, NodeView]
+    clock: Callable[[], float]
+    since_s: float
+
+    @classmethod
+    def of(cls, places: Places, clock: Callable[[], float]) -> NetworkView:
+        """Nothing heard yet."""
+        nodes = {name: NodeView(place, clock) for name, place in places.nodes.items()}
+        return cls(places, nodes, clock, clock())
+
+    @property
+    def settled(self) -> bool:
+        """There was time to hear of every node that is there."""
+        return self.clock() >= self.since_s + SETTLED_S
+
+    def figures(self, link: LinkPlace) -> dict[str, str]:
+        """What the ends say of a link; the leading end's word counts, silent nodes have none."""
+        found: dict[str, str] = {}
+        for name in link.ends:
+            node = self.nodes.get(name)
+            if node is None or node.silent:
+                continue
+            told = node.group(f"link-{link.name}")
+            leads = "acquisitions" in told  # it finds the clocks and the pairs
+            found = {**found, **told} if leads else {**told, **found}
+        return found
+
+
+def number(figures: dict[str, str], name: str) -> float | None:
+    """A figure as a number; None if it is not there or no number."""
+    try:
+        return float(figures[name])
+    except (KeyError, ValueError):
+        return None

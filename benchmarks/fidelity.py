@@ -87,21 +87,23 @@ def curve(name: str, alphas: list[float]) -> list[tuple[float, float, float]]:
 def _run(
     preset: Preset, asked: float, dark_per_signal: float, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """An hour of a request: true mean F delivered, what the intervals allow below, heralds a s."""
+    """An hour of a request: true mean F delivered since there are test rounds, what the intervals
+    allow below, heralds a second."""
     now_s = 0.0
     model = SingleClick(0.01, 0.5, dark_per_signal)
     unit = FidelityUnit(lambda: now_s, model=model)
     fidelities, allowed, weights = [], [], []
     heralds = 0
     while now_s < RUN_S:
-        alpha = unit.setting_for(asked) or model.lowest
+        alpha = unit.setting_for(asked)
         link = _link(preset, alpha)
         count = int(rng.poisson(_rate_hz(link) * STEP_S))
         tests = int(rng.binomial(count, TEST_SHARE))
         goodness = unit.goodness(alpha)
-        fidelities.append(mean_fidelity(link))
-        allowed.append(1.0 if goodness is None else goodness.fidelity - goodness.low)
-        weights.append(count - tests)
+        if goodness is not None:  # before that a pair comes with an interval of 0 to 1
+            fidelities.append(mean_fidelity(link))
+            allowed.append(goodness.fidelity - goodness.low)
+            weights.append(count - tests)
         _test(unit, link, tests, alpha, rng)
         heralds += count
         now_s += STEP_S

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from link_layer.feu_filter import BASES, Floats, ResidualFilter
-from link_layer.feu_model import Contrasts, Fixed, SettingModel, fidelity_at, largest_setting
+from link_layer.feu_model import (
+    Contrasts,
+    Fixed,
+    SettingModel,
+    best_setting,
+    fidelity_at,
+    largest_setting,
+)
 from link_layer.states import BellState, correlator_sign
 
 SAMPLES = 2048
@@ -167,12 +174,18 @@ class FidelityUnit:
             _share(float(samples.mean())), _share(float(low)), _share(float(high)), self._moved_s
         )
 
-    def setting_for(self, fidelity: float) -> float | None:
-        """The largest setting whose predicted F meets this; None if none does.
+    def setting_for(self, fidelity: float) -> float:
+        """The largest setting whose predicted F meets this, else the one with the highest.
 
         Before there are test rounds the model alone decides.
         """
-        return largest_setting(self.model, fidelity, self.left)
+        found = largest_setting(self.model, fidelity, self.left)
+        return self.best if found is None else found
+
+    @property
+    def best(self) -> float:
+        """The setting with the highest predicted F."""
+        return best_setting(self.model, self.left)
 
     def predicted(self, setting: float) -> float:
         """F at a setting, by the model and what test rounds have shown."""

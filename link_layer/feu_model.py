@@ -14,6 +14,9 @@ Contrasts = tuple[float, float, float]
 """Correlators in X, Y and Z, in the sign of the heralded Bell state."""
 
 
+RUNG = 0.02
+
+
 class SettingModel(Protocol):
     """Correlators as functions of one setting of the link."""
 
@@ -76,30 +79,31 @@ class Fixed:
         return 1.0, 1.0, 1.0
 
 
-def largest_setting(model: SettingModel, fidelity: float, left: Contrasts) -> float | None:
-    """The largest setting at which F is at least this; None if there is none.
-
-    `left` is what the link's own errors leave of each correlator, 1 - 2r. F falls with the setting
-    except where dark counts rule, so the search goes down from the largest.
+def ladder(model: SettingModel) -> list[float]:
+    """The settings that are used, falling, each 2 % below the one before: a choice that follows an
+    estimate would otherwise be another one at each renewal.
     """
+    if model.lowest <= 0 or model.lowest == model.highest:
+        return [model.highest]
+    steps = math.ceil(math.log(model.highest / model.lowest) / RUNG)
+    ratio = (model.lowest / model.highest) ** (1 / steps)
+    return [model.highest * ratio**step for step in range(steps + 1)]
 
-    def reached(setting: float) -> bool:
-        return fidelity_at(model, setting, left) >= fidelity
 
-    if reached(model.highest):
-        return model.highest
-    steps = 200
-    ratio = (model.lowest / model.highest) ** (1 / steps) if model.lowest > 0 else 1.0
-    above = model.highest
-    for step in range(1, steps + 1):
-        below = model.highest * ratio**step
-        if reached(below):
-            while above - below > 1e-6 * above:
-                middle = (above + below) / 2
-                below, above = (middle, above) if reached(middle) else (below, middle)
-            return below
-        above = below
+def largest_setting(model: SettingModel, fidelity: float, left: Contrasts) -> float | None:
+    """The largest setting of the ladder at which F is at least this; None if there is none.
+
+    `left` is what the link's own errors leave of each correlator, 1 - 2r.
+    """
+    for setting in ladder(model):
+        if fidelity_at(model, setting, left) >= fidelity:
+            return setting
     return None
+
+
+def best_setting(model: SettingModel, left: Contrasts) -> float:
+    """The one with the highest F: a lower one is not better where dark counts rule."""
+    return max(ladder(model), key=lambda setting: fidelity_at(model, setting, left))
 
 
 def fidelity_at(model: SettingModel, setting: float, left: Contrasts) -> float:

@@ -75,8 +75,8 @@ class LinkDevice:
         """Attempt; only heralds from now on count. The bright population stays until it is told
         anew."""
         if bright_population is not None and bright_population != self._bright_population:
-            self._bright_population = bright_population
-            self._post(_nothing, "configure_attempts", bright_population, port=self._port)
+            done = partial(self._configured, bright_population)
+            self._post(done, "configure_attempts", bright_population, port=self._port)
         if self._shared is not None:
             self._shared.take(self._name)
         # A herald may be read before the reply that says which slots count: it is kept till then.
@@ -129,6 +129,9 @@ class LinkDevice:
                 done(result)
         except Exception as error:
             self._crash(error)
+
+    def _configured(self, bright_population: float, result: None) -> None:
+        self._bright_population = bright_population
 
     def _in_time(self, done: Callable[[float], None], result: None) -> None:
         done(self._clock())

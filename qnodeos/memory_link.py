@@ -337,13 +337,9 @@ class MemoryLink:
             return (
                 ErrorCode.UNSUPPORTED,
                 f"fidelity {create.minimum_fidelity:.3f} is asked, link {self.name} gives "
-                f"{self._usual_fidelity:.3f}, at most {self.quality.highest:.3f}",
+                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}",
             )
         return self._out_of_reach(create)
-
-    @property
-    def _usual_fidelity(self) -> float:
-        return self.quality.at().goodness.fidelity
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
         """The request would outlast its time, or more pairs than there is room for."""
@@ -397,6 +393,15 @@ class MemoryLink:
             goodness.half_width / 1.96,
             self.counters["test_rounds"],
         )
+        highest = self.quality.highest
+        for request in self.desk.queue:
+            wanted = request.create.minimum_fidelity
+            if wanted > highest:
+                self.desk.end(
+                    request.id,
+                    ErrorCode.UNSUPPORTED,
+                    f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most",
+                )
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
         pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
         self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)

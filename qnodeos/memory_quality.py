@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from drivers.devices import DeviceCapabilities
 from link_layer.feu import FidelityUnit, Goodness
 from link_layer.feu_model import SettingModel
@@ -22,8 +20,8 @@ ROUNDS_NEEDED = 10
 
 SETTINGS_KEPT = 16
 
-CHOICES = 40
-"""Settings that are compared to find the best fidelity there is."""
+CHOSEN_KEPT = 4
+"""Fidelities whose settings are chosen ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ class MemoryQuality:
         self._known: dict[tuple[object, ...], Known] = {}
         self._chosen: dict[float, float] = {}
         self._highest: float | None = None
+        self._of_late: Known | None = None
 
     @property
     def known(self) -> bool:
@@ -101,10 +100,7 @@ class MemoryQuality:
         A few unlucky rounds must not end all requests, and with them all further rounds.
         """
         if self._highest is None:
-            model = self.unit.model
-            choices = np.linspace(model.lowest, model.highest, CHOICES).tolist()
-            best = max(choices, key=self.unit.predicted) if self._settable else None
-            goodness = self._goodness(best)
+            goodness = self.at(self.unit.best if self._settable else None).goodness
             self._highest = goodness.high if self.tested else goodness.fidelity
         return self._highest
 
@@ -114,20 +110,16 @@ class MemoryQuality:
             return None
         setting = self._chosen.get(fidelity)
         if setting is None:
-            found = self.unit.setting_for(fidelity)
-            model = self.unit.model
-            choices = np.geomspace(model.lowest, model.highest, CHOICES).tolist()
-            setting = max(choices, key=self.unit.predicted) if found is None else found
-            if len(self._chosen) > SETTINGS_KEPT:
+            if len(self._chosen) >= CHOSEN_KEPT:
                 self._chosen.clear()
-            self._chosen[fidelity] = setting
+            setting = self._chosen[fidelity] = self.unit.setting_for(fidelity)
         return setting
 
     def status(self) -> Status:
         """The estimate for the setting of late; nothing before there is one."""
-        if not self.tested or not self._known:
+        known = self._of_late
+        if known is None or not self.tested:
             return {}
-        known = list(self._known.values())[-1]
         goodness = known.goodness
         return {
             "fidelity": goodness.fidelity,
@@ -144,17 +136,17 @@ class MemoryQuality:
             if self.near is None or self.far is None:
                 continue
             self.unit.readout_errors = self.near.readout_error, self.far.readout_error
-            if not self.unit.renew():
+            if not self.unit.renew() or not self.tested:
                 continue
-            settings = [key[0] for key in self._known] or [None]
+            asked = list(self._chosen)
             self._known.clear()
             self._chosen.clear()
             self._highest = None
-            for setting in settings[-SETTINGS_KEPT // 2 :]:
-                assert setting is None or isinstance(setting, float)
-                known = self.at(setting)
-            if self.tested:
-                renewed(known.goodness)
+            known = self.at(None)
+            for fidelity in asked:  # before a herald needs it
+                known = self.at(self.setting_for(fidelity))
+            self._of_late = known
+            renewed(known.goodness)
 
     def _goodness(self, setting: float | None) -> Goodness:
         found = self.unit.goodness(setting or 0.0) if self.tested else None

@@ -7,7 +7,14 @@ import pytest
 
 from link_layer.feu import FidelityUnit, Goodness
 from link_layer.feu_filter import BASES, ResidualFilter
-from link_layer.feu_model import Fixed, SingleClick, fidelity_at, largest_setting
+from link_layer.feu_model import (
+    Fixed,
+    SingleClick,
+    best_setting,
+    fidelity_at,
+    ladder,
+    largest_setting,
+)
 from link_layer.feu_policy import TestPolicy
 from link_layer.states import BellState, correlator_sign
 
@@ -146,14 +153,21 @@ def test_the_largest_setting_is_the_largest(fidelity: float) -> None:
     found = largest_setting(model, fidelity, left)
     assert found is not None
     assert fidelity_at(model, found, left) >= fidelity
-    if found < model.highest:
-        assert fidelity_at(model, found * 1.001, left) < fidelity
+    above = [each for each in ladder(model) if each > found]
+    assert all(fidelity_at(model, each, left) < fidelity for each in above)
+    assert found > 0.98 * min(above, default=found)
 
 
 def test_a_fidelity_out_of_reach_has_no_setting() -> None:
     assert largest_setting(SingleClick(), 0.95, (0.8, 0.8, 0.8)) is None
     assert largest_setting(Fixed(), 0.95, (0.8, 0.8, 0.8)) is None
     assert largest_setting(Fixed(), 0.8, (0.8, 0.8, 0.8)) == 0.0
+
+
+def test_dark_counts_make_the_least_setting_a_bad_one() -> None:
+    model = SingleClick(0.001, 0.5, dark_per_signal=1e-3)
+    best = best_setting(model, (1.0, 1.0, 1.0))
+    assert best == pytest.approx(math.sqrt(1e-3), rel=0.05)  # where alpha + d/(eta alpha) is least
 
 
 def test_single_click_is_that_of_humphreys() -> None:

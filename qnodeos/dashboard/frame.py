@@ -93,7 +93,7 @@ def alarm_list(alarms: list[Alarm], board: Board, *, empty: str) -> Html:
 def _alarm(alarm: Alarm, board: Board) -> Html:
     trouble = alarm.trouble
     state = "bad" if trouble.severity == "alarm" else "warn"
-    lasted = span(max(0.0, time.time() - alarm.since_s))
+    lasted = span(max(0.0, board.network.wall() - alarm.since_s))
     since: list[object] = [f"for {lasted}"]
     if alarm.acknowledged_s is not None:
         state = "idle"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -52,7 +53,7 @@ class HistoryPage:
         self._columns: Columns | None = None
         self._events: list[tuple[str, EventRow]] | None = None
         self._problem = ""
-        self._due_s = 0.0
+        self._due_s = -math.inf
 
     def fragments(self) -> dict[str, Html]:
         """What to choose, plots, events."""
@@ -64,8 +65,9 @@ class HistoryPage:
 
     def plots(self) -> dict[str, Any]:
         """Everything, whenever it has been read again."""
-        if time.monotonic() >= self._due_s:
-            self._due_s = time.monotonic() + AGAIN_S
+        now_s = self._board.network.clock()
+        if now_s >= self._due_s:
+            self._due_s = now_s + AGAIN_S
             background_tasks.create(self._read(), name="history")
         if self._columns is None:
             return {}
@@ -74,7 +76,7 @@ class HistoryPage:
         return told
 
     async def _read(self) -> None:
-        now_s = time.time()
+        now_s = self._board.network.wall()
         begin_s = now_s - SPANS_S[self._over]
         nodes = self._board.network.nodes
         files = {

@@ -40,7 +40,7 @@ class Serving:
 
 def serve(places: Places, serving: Serving) -> None:
     """Serve until interrupted."""
-    network = NetworkView.of(places, time.monotonic)
+    network = NetworkView.of(places, time.monotonic, time.time)
     alarms = Alarms(serving.state_file, time.time)
     board = Board(network, alarms, Sights(network), Control(network, alarms, serving.token))
     _pages(board)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +73,7 @@ class LinkSight:
     def __init__(self, link: LinkPlace, network: NetworkView):
         self.link = link
         self.samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._wall = network.wall
         self._from = ""
         self.taken = 0
         """Samples so far, those included that are gone."""
@@ -118,7 +118,7 @@ class LinkSight:
         for each in self.answers.values():
             status = each["status"] | status
         status |= answer["status"]
-        now_s = time.time()
+        now_s = self._wall()
         if self.samples and now_s > self.samples[-1][0] + GAP_S:
             self._add((now_s - GAP_S / 2, {}))
         self._add((now_s, self._with_rates(status)))
@@ -129,7 +129,7 @@ class LinkSight:
 
     def _with_rates(self, status: Answer) -> Answer:
         """Counters of a memory link as rates over the last seconds."""
-        now_s = time.time()
+        now_s = self._wall()
         recent = (each for each in self.samples if each[0] >= now_s - RATE_OVER_S and each[1])
         then = next(recent, None)
         if then is None or now_s - then[0] < RATE_OVER_S / 2:

@@ -92,13 +92,17 @@ class NetworkView:
     places: Places
     nodes: dict[str, NodeView]
     clock: Callable[[], float]
+    wall: Callable[[], float]
+    """Seconds since 1970, for what people read."""
     since_s: float
 
     @classmethod
-    def of(cls, places: Places, clock: Callable[[], float]) -> NetworkView:
+    def of(
+        cls, places: Places, clock: Callable[[], float], wall: Callable[[], float]
+    ) -> NetworkView:
         """Nothing heard yet."""
         nodes = {name: NodeView(place, clock) for name, place in places.nodes.items()}
-        return cls(places, nodes, clock, clock())
+        return cls(places, nodes, clock, wall, clock())
 
     @property
     def settled(self) -> bool:

@@ -33,7 +33,7 @@ def clock() -> Clock:
 @pytest.fixture
 def network(clock: Clock) -> NetworkView:
     """The two-node example, all well, heard just now over the local sockets."""
-    network = NetworkView.of(find_places([EXAMPLE]), clock)
+    network = NetworkView.of(find_places([EXAMPLE]), clock, clock)
     for node in network.nodes.values():
         node.reachable = True
         node.socket.heard_s = clock()
@@ -83,7 +83,7 @@ def test_a_network_that_is_well_has_no_troubles(network: NetworkView) -> None:
 
 
 def test_a_node_that_was_never_heard_is_told(clock: Clock) -> None:
-    network = NetworkView.of(find_places([EXAMPLE / "alice.toml"]), clock)
+    network = NetworkView.of(find_places([EXAMPLE / "alice.toml"]), clock, clock)
     assert troubles(network) == []  # there was no time to hear it
     clock.now_s += 3
     (trouble,) = troubles(network)

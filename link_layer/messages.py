@@ -23,6 +23,8 @@ RequestKind = Literal["K", "M", "R"]
 Basis = Literal["Z", "X", "Y"]
 MeasuredBasis = Literal["Z", "X", "Y", "Z+45", "Z-45"]
 """Z+45 and Z-45: the axis Z turned about Y by +pi/4 towards X and by -pi/4, as CHSH wants them."""
+PurifyMethod = Literal["dejmps", "epl"]
+Purify = Literal["no", "auto", "dejmps", "epl"]
 Outcome = Annotated[int, Meta(ge=0, le=1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """What an array of numpy or a database can hold."""
@@ -60,6 +62,8 @@ class LinkHello(Struct, frozen=True, tag="link-hello"):
     t2_s: Seconds
     initial_fidelity: Share
     readout_error: Annotated[float, Meta(ge=0, lt=0.5)]
+    gate_error: Share = 0.0
+    two_qubit_gate_error: Share = 0.0
 
     def __post_init__(self) -> None:
         if self.t2_s > 2 * self.t1_s * (1 + 1e-9):
@@ -94,7 +98,8 @@ class Create(Struct, frozen=True, tag="create"):
     pairs are delivered together, those kept all in memory at once. `window_s`: a packet, whose
     pairs are born within this time; older ones are made anew. `near` and `far` are how the origin
     and the other end measure (M; R: only `near`); None leaves it to the link. `place` is the
-    request's number in the queue if the leading end is the origin, else 0.
+    request's number in the queue if the leading end is the origin, else 0. `purify`: "auto" makes
+    each pair of two where that is what reaches the fidelity, or reaches it faster (K only).
     """
 
     link: str
@@ -113,6 +118,7 @@ class Create(Struct, frozen=True, tag="create"):
     near: Measuring | None = None
     far: Measuring | None = None
     place: Count = 0
+    purify: Purify = "no"
 
 
 class Accept(Struct, frozen=True, tag="accept"):
@@ -148,7 +154,8 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     """The leading end opens a round: to the far end and to the station.
 
     `test_basis` makes it a test round: both ends measure in that basis and disclose the outcome.
-    `bright_population` is that of both ends' emitters; None leaves it as it is.
+    `bright_population` is that of both ends' emitters; None leaves it as it is. `raw`: the pair is
+    one of two that are to be purified.
     """
 
     link: str
@@ -156,6 +163,7 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     request: Int64
     test_basis: Basis | None = None
     bright_population: float | None = None
+    raw: bool = False
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):
@@ -228,6 +236,28 @@ class PairDroppedSeen(Struct, frozen=True, tag="pair-dropped-seen"):
 
     link: str
     sequence: Int64
+
+
+class Distil(Struct, frozen=True, tag="distil"):
+    """The leading end makes one pair of two that both ends hold (`link_layer.purify`).
+
+    The pair `keep` lives on; `spend` is measured. Repeated until Distilled.
+    """
+
+    link: str
+    keep: Int64
+    spend: Int64
+    method: PurifyMethod
+    axis: Basis
+
+
+class Distilled(Struct, frozen=True, tag="distilled"):
+    """The sender has measured its half of the spent pair. `asks`: it has not heard the other's."""
+
+    link: str
+    keep: Int64
+    outcome: Outcome
+    asks: bool = False
 
 
 class TurnBasis(Struct, frozen=True, tag="turn-basis"):
@@ -379,6 +409,8 @@ Message = (
     | PairHeld
     | PairDropped
     | PairDroppedSeen
+    | Distil
+    | Distilled
     | TurnBasis
     | BasisTurned
     | TagReport

@@ -69,8 +69,9 @@ class DistilPort(Protocol):
         """A gate on storage qubits; orders are carried out in their order."""
         ...
 
-    def spend(self, pair: RawPair, done: Callable[[int, float], None]) -> None:
-        """Measure this half in Z; its qubit is free then. `done` gets outcome and instant."""
+    def spend(self, pair: RawPair, into: int, done: Callable[[int, float], None]) -> None:
+        """Measure this half, spent for the pair `into`, in Z; its qubit is free then. `done` gets
+        outcome and instant."""
         ...
 
     def give_up(self, pair: RawPair, reason: str, *, tell: bool) -> None:
@@ -215,7 +216,7 @@ class Distiller:
             self._port.apply(gate, keep.qubit)
             self._port.apply(gate, spend.qubit)
         self._port.apply("CNOT", keep.qubit, spend.qubit)
-        self._port.spend(spend, partial(self._measured, order.keep))
+        self._port.spend(spend, order.keep, partial(self._measured, order.keep))
 
     def _measured(self, keep: int, outcome: int, now_s: float) -> None:
         round_ = self._rounds.get(keep)

@@ -99,7 +99,7 @@ class LinkEnd:
         waiting = self._agreement.waiting
 
         def fits(request: Request) -> bool:
-            if request.missing <= waiting[request.id]:
+            if request.missing <= waiting[request.id] + self._port.in_work(request):
                 return False
             return room or not self._keeps(request)
 
@@ -110,12 +110,14 @@ class LinkEnd:
         if self._port.busy():
             return  # it calls when it is free
         self._number += 1
+        test = self._draw_test()
         attempt = Attempt(
             self.link,
             self._number,
             request.id,
-            self._draw_test(),
+            test,
             self._port.bright_population(request),
+            raw=test is None and self._port.raw(request),
         )
         plan = self._plan(attempt)
         if isinstance(plan, str):

@@ -109,6 +109,14 @@ class EndPort(Protocol):
         """With which a round for a request is attempted; None where that is no choice."""
         ...
 
+    def raw(self, request: Request) -> bool:
+        """The next pair of a request is one of two that are to be purified."""
+        ...
+
+    def in_work(self, request: Request) -> int:
+        """Pairs of a request that are being made of two."""
+        ...
+
     def room(self) -> bool:
         """There is a storage qubit for one more pair."""
         ...

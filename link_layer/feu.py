@@ -165,14 +165,21 @@ class FidelityUnit:
 
     def goodness(self, setting: float = 0.0) -> Goodness | None:
         """Of a pair made with a setting; None before there were test rounds in all bases."""
-        if self._left is None or min(self.rounds.values()) <= 0:
+        correlators = self.samples(setting)
+        if correlators is None:
             return None
-        contrasts = np.array(self.model.contrasts(setting))
-        samples = (1 + contrasts @ self._left) / 4
+        samples = (1 + correlators.sum(axis=0)) / 4
         low, high = np.quantile(samples, (0.025, 0.975))
         return Goodness(
             _share(float(samples.mean())), _share(float(low)), _share(float(high)), self._moved_s
         )
+
+    def samples(self, setting: float = 0.0) -> Floats | None:
+        """What the test rounds leave possible for the correlators in X, Y and Z of a pair made with
+        a setting: an array (3, SAMPLES); None before there were rounds in all bases."""
+        if self._left is None or min(self.rounds.values()) <= 0:
+            return None
+        return np.array(self.model.contrasts(setting))[:, None] * self._left
 
     def setting_for(self, fidelity: float) -> float:
         """The largest setting whose predicted F meets this, else the one with the highest.

@@ -205,11 +205,8 @@ class Recipe:
 
 def ways(method: PurifyMethod | None = None) -> list[tuple[PurifyMethod, Basis]]:
     """All methods with the axes they may check, or those of one method."""
-    return [
-        (each, axis)
-        for each in ((method,) if method is not None else _REPORTED)
-        for axis in (TURNS if each == "dejmps" else ("Z",))
-    ]
+    dejmps: list[tuple[PurifyMethod, Basis]] = [("dejmps", axis) for axis in TURNS]
+    return [each for each in (*dejmps, ("epl", "Z")) if method in (None, each[0])]
 
 
 def chosen(

@@ -58,6 +58,11 @@ def pauli_to_phi_plus(state: BellState) -> Pauli:
     return _TO_PHI_PLUS[state]
 
 
+def flips(gate: Pauli, basis: str) -> bool:
+    """Whether a Pauli gate before a measurement in "Z", "X" or "Y" swaps the outcomes."""
+    return gate not in ("I", basis)
+
+
 def correlator_sign(state: BellState, basis: str) -> int:
     """+1 if outcomes of a perfect pair agree when both ends measure in "X", "Y" or "Z", else -1."""
     return CORRELATOR_SIGNS[state]["XYZ".index(basis)]

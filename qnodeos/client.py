@@ -190,8 +190,9 @@ class Node:
     ) -> AsyncIterator[Pair | Outcomes]:
         """Pairs with a peer as they come: K and the far end of R give `Pair`, the others outcomes.
 
-        `more`: link, priority, corrected, atomic, consecutive, window_s, and near and far as
-        {"X": 0.5, "Z": 0.5}. Leaving the loop early cancels the request.
+        `more`: link, priority, corrected, atomic, consecutive, window_s, purify ("no", "auto",
+        "dejmps", "epl"), and near and far as {"X": 0.5, "Z": 0.5}. Leaving
+        the loop early cancels the request.
         """
         request = await self.call(
             "entangle",

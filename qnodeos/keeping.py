@@ -76,12 +76,35 @@ class PairKeeper:
         if self._forget(pair, reason):
             self._tell(pair.sequence, reason)
 
+    def lose(self, sequence: int, reason: str, *, tell: bool) -> None:
+        """This end's half is lost; `tell`: the far end does not know it yet."""
+        pair = self._find(sequence)
+        if pair is not None and self._forget(pair, reason) and tell:
+            self._tell(sequence, reason)
+
+    def spent(self, sequence: int, into: int) -> None:
+        """A half is measured to make another pair better, and its qubit free by that."""
+        if self.memory is not None:
+            pair = self.memory.forget(self._link, sequence)
+            if pair is not None:
+                self._context.store.pair_ended(pair, "discarded", f"spent to purify pair {into}")
+
+    def improve(
+        self, sequence: int, change: Callable[[StoredPair], StoredPair]
+    ) -> StoredPair | None:
+        """Enter what a pair has become; None if it is not there any more."""
+        pair = self._find(sequence)
+        if pair is None or self.memory is None:
+            return None
+        better = change(pair)
+        self.memory.renew(better)
+        self._context.store.pair_renewed(better)
+        return better
+
     def dropped_by_peer(self, sequence: int, reason: str) -> bool:
         """The far end has lost its half; False if there is none here."""
-        for pair in self.memory.pairs if self.memory else []:
-            if pair.link == self._link and pair.sequence == sequence:
-                return self._forget(pair, reason)
-        return False
+        pair = self._find(sequence)
+        return pair is not None and self._forget(pair, reason)
 
     def drop_all(self, reason: str, *, tell_peer: bool) -> None:
         """All halves are useless: the far end, or the device, is gone."""
@@ -94,6 +117,9 @@ class PairKeeper:
         for pair in self.memory.overdue() if self.memory else []:
             if pair.link == self._link:
                 self.give_up(pair, EXPIRED)
+
+    def _find(self, sequence: int) -> StoredPair | None:
+        return self.memory.get(self._link, sequence) if self.memory is not None else None
 
     def _forget(self, pair: StoredPair, reason: str) -> bool:
         """Take a half out of the books and free its qubit; False if it is not there any more."""

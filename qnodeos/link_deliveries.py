@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from link_layer.distil import RawPair
 from link_layer.egp_plan import Half
-from link_layer.messages import PairHeld
+from link_layer.messages import MeasuredBasis, PairHeld
 from link_layer.queue import Request
-from link_layer.states import BellState, Pauli, pauli_to_phi_plus
+from link_layer.states import BellState, flips, pauli_to_phi_plus
 from qnodeos.context import NodeContext
 from qnodeos.keeping import PairKeeper
 from qnodeos.measured import MeasuredPairs
@@ -48,6 +49,27 @@ class Deliveries:
         prepared = None
         if request.create.kind == "R" and far.basis is not None and far.outcome is not None:
             prepared = far.basis, far.outcome
+        self.hand_over(stored, request, prepared)
+
+    def keep_raw(self, half: Half, request: Request) -> RawPair:
+        """The pair is one of two that are to be purified."""
+        stored = self._stored(half, request)
+        self._keeper.store(stored)
+        return RawPair(
+            stored.sequence,
+            request.id,
+            stored.qubit,
+            stored.heralded_s,
+            half.attempt.bright_population,
+        )
+
+    def hand_over(
+        self,
+        stored: StoredPair,
+        request: Request,
+        prepared: tuple[MeasuredBasis, int] | None = None,
+    ) -> None:
+        """A pair that lies in memory is its application's."""
         pair = Pair(stored, self._keeper, prepared)
         if request.create.window_s is not None and self._leads:
             self._drop_older(request, stored.heralded_s - request.create.window_s)
@@ -131,8 +153,3 @@ class Deliveries:
             stored.bell_state,
         )
         self._counters["delivered"] += self._desk.deliver(request.id, stored.sequence, measured)
-
-
-def flips(gate: Pauli, basis: str) -> bool:
-    """Whether a Pauli gate before a measurement in "Z", "X" or "Y" swaps the outcomes."""
-    return gate not in ("I", basis)

@@ -105,6 +105,14 @@ class LinkDevice:
         """Measure the communication qubit."""
         self._post(partial(self._measured, done), "measure", COMMUNICATION_QUBIT, basis)
 
+    def apply(self, gate: str, *qubits: int) -> None:
+        """A gate on storage qubits."""
+        self._post(_nothing, "gate", gate, *qubits)
+
+    def read(self, qubit: int, done: Callable[[int, float], None]) -> None:
+        """Measure a storage qubit in Z, which frees it."""
+        self._post(partial(self._read, done), "measure", qubit, "Z")
+
     def release(self, qubit: int) -> None:
         """Free a qubit of the device."""
         self._post(_nothing, "release", qubit)
@@ -142,6 +150,9 @@ class LinkDevice:
 
     def _measured(self, done: Callable[[int, float], None], outcome: int) -> None:
         self._give()
+        done(outcome, self._clock())
+
+    def _read(self, done: Callable[[int, float], None], outcome: int) -> None:
         done(outcome, self._clock())
 
     def _give(self) -> None:

@@ -98,6 +98,18 @@ class QuantumMemory:
             raise ValueError(f"pair {pair.sequence} of link {pair.link} is in memory already")
         self._pairs[key] = pair
 
+    def get(self, link: str, sequence: int) -> StoredPair | None:
+        """The half of a pair, or None if it is not in memory."""
+        return self._pairs.get((link, sequence))
+
+    def renew(self, pair: StoredPair) -> None:
+        """The half of this pair has become another in its place. Raises ValueError if it is not
+        there, or has an owner already."""
+        key = (pair.link, pair.sequence)
+        if key not in self._pairs or key in self._owned:
+            raise ValueError(f"pair {pair.sequence} of link {pair.link} is not to be changed")
+        self._pairs[key] = pair
+
     def take(self, link: str, sequence: int) -> StoredPair:
         """Hand a half to its one owner; raises PairExpired."""
         key = (link, sequence)

@@ -21,6 +21,8 @@ from link_layer.messages import (
     Accept,
     Attempt,
     Create,
+    Distil,
+    Distilled,
     ErrorCode,
     Finish,
     FinishSeen,
@@ -30,6 +32,7 @@ from link_layer.messages import (
     PairHeld,
     Refuse,
 )
+from link_layer.purify import Recipe
 from link_layer.queue import Request
 from link_layer.served_rate import ServedRate, too_late, too_wide
 from qnodeos.config import MemoryLinkTable
@@ -38,9 +41,10 @@ from qnodeos.feedforward import Latencies
 from qnodeos.keeping import PairKeeper
 from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
-from qnodeos.memory import MemoryFull, QuantumMemory
+from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
+from qnodeos.purifying import HELD_TOGETHER, Purifier
 from qnodeos.requests import Desk
 from qnodeos.shared_device import SharedDevice
 from qnodeos.status import Status
@@ -95,7 +99,7 @@ class MemoryLink:
             self.device,
             self.counters,
             tell=self._dropped,
-            gone=lambda pair: self.desk.withdraw(pair.request, pair.sequence),
+            gone=self._gone,
             shared=self._shared,
         )
         self.served = ServedRate()
@@ -119,6 +123,18 @@ class MemoryLink:
             desk=self.desk,
             keeper=self.keeper,
             quality=self.quality,
+            counters=self.counters,
+        )
+        self.purifier = Purifier(
+            name,
+            leads=self.leads,
+            device=self.device,
+            keeper=self.keeper,
+            quality=self.quality,
+            queue=self.desk.queue,
+            send=self.to_peer,
+            deliver=self._deliveries.hand_over,
+            pace=lambda: self.served.pairs_per_s(context.clock()),
             counters=self.counters,
         )
         self._machine = LinkEnd(
@@ -179,6 +195,7 @@ class MemoryLink:
     def abandon(self, reason: str) -> None:
         """What is in hand is in no known state: nobody is to use it, here or at the far end."""
         self._machine.give_all_up(reason, self._context.clock())
+        self.purifier.rounds.clear()
         self.desk.end_all(ErrorCode.OTHER, reason)
         self.keeper.drop_all(reason, tell_peer=True)
 
@@ -207,6 +224,9 @@ class MemoryLink:
                     self._machine.go(now_s)
                 case Create() | Accept() | Refuse() | Finish() | FinishSeen():
                     self.desk.handle(message)
+                case Distil() | Distilled():
+                    self.purifier.rounds.from_peer(message, now_s)
+                    self._machine.go(now_s)
                 case _:
                     self._machine.from_peer(message, now_s)
 
@@ -222,6 +242,7 @@ class MemoryLink:
             else:
                 self.quality.far = None
                 self._machine.far_end_lost(reason, now_s)
+                self.purifier.rounds.clear()
                 self.desk.end_all(ErrorCode.OTHER, reason)
                 self.keeper.drop_all(reason, tell_peer=False)
         if up and peer == self.config.peer:
@@ -237,6 +258,7 @@ class MemoryLink:
     def _device_went(self, reason: str) -> None:
         self.quality.near = None
         self._machine.give_all_up(f"the device is away: {reason}", self._context.clock())
+        self.purifier.rounds.clear()
         self.keeper.drop_all("the device was lost", tell_peer=True)
 
     def _device_heralded(self, herald: DeviceHerald) -> None:
@@ -251,6 +273,10 @@ class MemoryLink:
     def _dropped(self, sequence: int, reason: str) -> None:
         self._machine.dropped(sequence, reason, self._context.clock())
         self._machine.go(self._context.clock())
+
+    def _gone(self, pair: StoredPair) -> None:
+        self.purifier.rounds.lost(pair.sequence)
+        self.desk.withdraw(pair.request, pair.sequence)
 
     # What the machine asks for.
 
@@ -268,7 +294,18 @@ class MemoryLink:
 
     def bright_population(self, request: Request) -> float | None:
         """The largest that gives the fidelity asked for; None where the link has no choice."""
+        recipe = self.purifier.choice(request.create)
+        if isinstance(recipe, Recipe):
+            return self.purifier.bright_population(recipe)
         return self.quality.setting_for(request.create.minimum_fidelity)
+
+    def raw(self, request: Request) -> bool:
+        """Its pairs are made of two."""
+        return isinstance(self.purifier.choice(request.create), Recipe)
+
+    def in_work(self, request: Request) -> int:
+        """Pairs of it that are being made of two."""
+        return self.purifier.rounds.in_work[request.id]
 
     def room(self) -> bool:
         """There is a storage qubit for one more pair."""
@@ -296,15 +333,21 @@ class MemoryLink:
     def tested(self, half: Half, far: PairHeld) -> None:
         """Both outcomes of a test round are known."""
         self._deliveries.tested(half, far)
+        self.purifier.tested(half, far)
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Hand a pair to whoever asked for it."""
         self.served.served(self._context.clock())
-        self._deliveries.deliver(half, request, far)
+        if half.attempt.raw:
+            raw = self._deliveries.keep_raw(half, request)
+            self.purifier.rounds.hold(raw, self._context.clock())
+        else:
+            self._deliveries.deliver(half, request, far)
 
     def void(self, sequence: int, reason: str) -> None:
         """The far end has lost its half."""
-        self._deliveries.void(sequence, reason)
+        if not self.purifier.rounds.far_lost(sequence, reason):
+            self._deliveries.void(sequence, reason)
 
     def refuse_attempt(self, attempt: Attempt) -> None:
         """The far end attempts for a request that is not open here: it may be over."""
@@ -318,7 +361,13 @@ class MemoryLink:
         if mine is not None:
             self._tell_peer(
                 LinkHello(
-                    self.name, mine.t1_s, mine.t2_s, mine.initial_fidelity, mine.readout_error
+                    self.name,
+                    mine.t1_s,
+                    mine.t2_s,
+                    mine.initial_fidelity,
+                    mine.readout_error,
+                    mine.gate_error,
+                    mine.two_qubit_gate_error,
                 )
             )
 
@@ -333,19 +382,34 @@ class MemoryLink:
                 )
         if not self.ready:
             return (ErrorCode.NO_RESOURCES, f"link {self.name} is not ready: {self.missing()}")
-        if create.minimum_fidelity > self.quality.highest:
-            return (
-                ErrorCode.UNSUPPORTED,
-                f"fidelity {create.minimum_fidelity:.3f} is asked, link {self.name} gives "
-                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}",
-            )
+        text = self._not_as_good(create)
+        if text:
+            return (ErrorCode.UNSUPPORTED, text)
         return self._out_of_reach(create)
+
+    def _not_as_good(self, create: Create) -> str:
+        """Why the link's pairs cannot have the fidelity that is asked; "" if they can."""
+        recipe, wanted = self.purifier.choice(create), create.minimum_fidelity
+        if isinstance(recipe, str):
+            return f"link {self.name}: {recipe}"
+        if recipe is None and wanted > self.quality.highest:
+            return (
+                f"fidelity {wanted:.3f} is asked, link {self.name} gives "
+                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}"
+            )
+        return ""
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
         """The request would outlast its time, or more pairs than there is room for."""
         pairs_per_s = self.served.pairs_per_s(self._context.clock())
+        recipe = self.purifier.choice(create)
+        if isinstance(recipe, Recipe) and pairs_per_s is not None:
+            pairs_per_s *= recipe.probability / 2
         room = self.memory.capacity - KEEP_FREE_QUBITS if self.memory is not None else 0
         together = create.kind == "K" and (not create.consecutive or create.window_s is not None)
+        if isinstance(recipe, Recipe) and room < HELD_TOGETHER:
+            text = f"purification holds {HELD_TOGETHER} pairs at once, memory has room for {room}"
+            return (ErrorCode.NO_RESOURCES, f"link {self.name}: {text}")
         text = too_wide(create.number, create.window_s, together, room, pairs_per_s)
         if text:
             return (ErrorCode.NO_RESOURCES, f"link {self.name}: {text}")
@@ -369,14 +433,18 @@ class MemoryLink:
     def _request_changed(self, request: Request) -> None:
         self._context.store.request(self.name, request)
         self.served.wanted(self._context.clock(), len(self.desk.queue) > 0)
+        if request.state.final:
+            self.purifier.rounds.over(request.id)
         self._machine.go(self._context.clock())
 
     async def _keep_time(self) -> None:
         """What time alone brings: repetitions, deadlines, expiry, a greeting not answered yet."""
         next_s = greeting_s = 0.0
         while True:
-            await asyncio.sleep(BUSY_TICK_S if self._machine.busy else TICK_S)
+            busy = self._machine.busy or self.purifier.rounds.busy
+            await asyncio.sleep(BUSY_TICK_S if busy else TICK_S)
             now_s = self._context.clock()
+            self.purifier.rounds.tick(now_s)
             self._machine.tick(now_s)
             if now_s >= next_s:
                 next_s = now_s + TICK_S
@@ -393,15 +461,10 @@ class MemoryLink:
             goodness.half_width / 1.96,
             self.counters["test_rounds"],
         )
-        highest = self.quality.highest
         for request in self.desk.queue:
-            wanted = request.create.minimum_fidelity
-            if wanted > highest:
-                self.desk.end(
-                    request.id,
-                    ErrorCode.UNSUPPORTED,
-                    f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most",
-                )
+            text = self._not_as_good(request.create)
+            if text:
+                self.desk.end(request.id, ErrorCode.UNSUPPORTED, text)
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
         pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
         self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from drivers.devices import DeviceCapabilities
 from link_layer.feu import FidelityUnit, Goodness
+from link_layer.feu_filter import Floats
 from link_layer.feu_model import SettingModel
 from link_layer.messages import LinkHello
 from link_layer.states import Coherence, useful_lifetime_s
@@ -50,7 +53,10 @@ class MemoryQuality:
         self.far: LinkHello | None = None
         self.minimum = minimum_useful_fidelity
         """A pair is of use while its fidelity is above this."""
-        self._settable = model is not None
+        self.settable = model is not None
+        """The link has a setting that is chosen for each request."""
+        self.renewals = 0
+        """Times the estimate was renewed: what was chosen by it before is to be chosen anew."""
         self._clock = clock
         self._known: dict[tuple[object, ...], Known] = {}
         self._chosen: dict[float, float] = {}
@@ -79,7 +85,7 @@ class MemoryQuality:
     def at(self, setting: float | None = None) -> Known:
         """What is known of pairs made with a setting; None is that of a link without, or the
         largest."""
-        if setting is None and self._settable:
+        if setting is None and self.settable:
             setting = self.unit.model.highest
         near, far = self.near, self.far
         ours = () if near is None else (near.t1_s, near.t2_s, near.initial_fidelity)
@@ -88,7 +94,7 @@ class MemoryQuality:
         known = self._known.get(key)
         if known is None:
             goodness = self._goodness(setting)
-            known = self._known[key] = Known(goodness, self._lifetime_s(goodness.fidelity))
+            known = self._known[key] = Known(goodness, self.lifetime_s(goodness.fidelity))
             if len(self._known) > SETTINGS_KEPT:
                 del self._known[next(iter(self._known))]
         return known
@@ -100,13 +106,13 @@ class MemoryQuality:
         A few unlucky rounds must not end all requests, and with them all further rounds.
         """
         if self._highest is None:
-            goodness = self.at(self.unit.best if self._settable else None).goodness
+            goodness = self.at(self.unit.best if self.settable else None).goodness
             self._highest = goodness.high if self.tested else goodness.fidelity
         return self._highest
 
     def setting_for(self, fidelity: float) -> float | None:
         """The largest setting that gives this fidelity, or the best there is; None without one."""
-        if not self._settable:
+        if not self.settable:
             return None
         setting = self._chosen.get(fidelity)
         if setting is None:
@@ -139,6 +145,7 @@ class MemoryQuality:
             if not self.unit.renew() or not self.tested:
                 continue
             asked = list(self._chosen)
+            self.renewals += 1
             self._known.clear()
             self._chosen.clear()
             self._highest = None
@@ -153,11 +160,31 @@ class MemoryQuality:
         if found is not None:
             return found
         stated = self.near.initial_fidelity if self.near is not None else 0.0
-        if self._settable and setting is not None:
+        if self.settable and setting is not None:
             stated = self.unit.predicted(setting)
         return Goodness(stated, 0.0, 1.0, self._clock())
 
-    def _lifetime_s(self, fidelity: float) -> float:
+    def expected(self, settings: Floats) -> Floats:
+        """Correlators in X, Y and Z of fresh pairs made with each of these settings: (3, n)."""
+        if not self.tested and not self.settable:
+            return np.tile(self._stated[:, None], settings.size)
+        contrasts = np.array([self.unit.model.contrasts(each) for each in settings.tolist()]).T
+        left: Floats = np.array(self.unit.left)[:, None]
+        return contrasts * left
+
+    def samples(self, setting: float | None) -> Floats:
+        """What is left possible for them with one setting: (3, n)."""
+        found = self.unit.samples(setting or 0.0) if self.tested else None
+        return self.expected(np.array([setting or 0.0])) if found is None else found
+
+    @property
+    def _stated(self) -> Floats:
+        """Of a pair with white noise, as good as the device says."""
+        fidelity = self.near.initial_fidelity if self.near is not None else 0.25
+        return np.full(3, (4 * fidelity - 1) / 3)
+
+    def lifetime_s(self, fidelity: float) -> float:
+        """How long a pair of a fidelity is of use."""
         if not self.known:
             return 0.0
         near, far = self.coherences

@@ -12,6 +12,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
+import msgspec
+
 from link_layer.messages import (
     Accept,
     Create,
@@ -20,6 +22,7 @@ from link_layer.messages import (
     FinishSeen,
     Measuring,
     Message,
+    Purify,
     Refuse,
     RequestKind,
 )
@@ -161,6 +164,7 @@ class Desk(Generic[Item]):
         window_s: float | None = None,
         near: Measuring | None = None,
         far: Measuring | None = None,
+        purify: Purify = "no",
     ) -> Inbox[Item]:
         """Ask for pairs; iterate over the result. Raises RequestEnded if refused at this end.
 
@@ -181,8 +185,9 @@ class Desk(Generic[Item]):
             window_s=window_s,
             near=near,
             far=far,
+            purify=purify,
         )
-        problem = self._closed() or _impossible(create) or self._admit(create)
+        problem = self._closed() or _malformed(create) or _impossible(create) or self._admit(create)
         if problem is not None:
             raise RequestEnded(*problem)
         try:
@@ -393,6 +398,15 @@ class Desk(Generic[Item]):
             self._changed(request)
 
 
+def _malformed(create: Create) -> tuple[ErrorCode, str] | None:
+    """What the far end could not read: words and types come from an application."""
+    try:
+        msgspec.convert(msgspec.to_builtins(create), Create)
+    except msgspec.ValidationError as error:
+        return (ErrorCode.CREATE, str(error))
+    return None
+
+
 def _impossible(create: Create) -> tuple[ErrorCode, str] | None:
     """Why nobody could serve this, whatever the link."""
     if create.number < 1:
@@ -406,6 +420,11 @@ def _impossible(create: Create) -> tuple[ErrorCode, str] | None:
         return (
             ErrorCode.CREATE,
             f"a window of {create.window_s:g} s is asked, expected a time above 0 s",
+        )
+    if create.purify != "no" and not (create.kind == "K" and create.corrected):
+        return (
+            ErrorCode.CREATE,
+            "only pairs that are kept (K) and corrected to Phi+ can be purified",
         )
     if not 0 <= create.minimum_fidelity <= 1:
         return (

@@ -152,6 +152,18 @@ class Store:
             self._wall(),
         )
 
+    def pair_renewed(self, pair: PairRecord) -> None:
+        """A pair has become better by purification."""
+        self._put(
+            "UPDATE pairs SET fidelity = ?, heralded_s = ?, deadline_s = ? "
+            "WHERE link = ? AND sequence = ?",
+            pair.fidelity,
+            self._as_wall(pair.heralded_s),
+            self._as_wall(pair.deadline_s),
+            pair.link,
+            pair.sequence,
+        )
+
     def pair_ended(self, pair: PairRecord, state: str, reason: str = "") -> None:
         """A pair is gone undelivered or unused: `state` is expired or discarded."""
         self._put(

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from link_layer.distil import Distiller, RawPair
 from link_layer.egp_end import LinkEnd
 from link_layer.egp_plan import Half
 from link_layer.egp_station import LinkStation
-from link_layer.messages import Attempt, Create, EndRound, Message, PairHeld
+from link_layer.messages import Attempt, Create, Distil, Distilled, EndRound, Message, PairHeld
+from link_layer.purify import Recipe
 from link_layer.queue import Request, RequestQueue
 from link_layer.states import BellState
 
@@ -147,6 +149,19 @@ class Device:
 
         self._order(do)
 
+    def apply(self, gate: str, qubits: tuple[int, ...]) -> None:
+        self._order(lambda: None)
+
+    def read(self, qubit: int, done: Callable[[int, float], None]) -> None:
+        """Outcomes of the two halves of a pair agree, or contradict, as its slot says."""
+
+        def do() -> None:
+            slot = self.qubits.pop(qubit, None) or 0
+            wrong = self.end.name == "bob" and slot % 3 == 0
+            done(slot % 2 ^ wrong, self.end.now_s)
+
+        self._order(do)
+
     def release(self, qubit: int) -> None:
         self._order(lambda: self.qubits.pop(qubit, None))
 
@@ -178,6 +193,8 @@ class Given:
     qubit: int | None
     far: PairHeld
     void: bool = False
+    spent_slot: int | None = None
+    """Of a purified pair: that of the other it was made of."""
 
 
 class End:
@@ -210,6 +227,8 @@ class End:
         self.queue = RequestQueue(leads=self.name == "alice")
         self._device = Device(self)
         self.free_qubits = list(range(1, QUBITS + 1))
+        self.raws: dict[int, Given] = {}
+        self.rounds = Distiller("link", self, leads=self.name == "alice", counters=self.counters)
         self.up = {self.peer: True, "station": True}
         self.machine = LinkEnd(
             "link",
@@ -227,6 +246,7 @@ class End:
             if self.life == life:
                 for request in self.queue.expired(self.now_s):
                     self.end_request(request.id, "expired")
+                self.rounds.tick(self.now_s)
                 self.machine.tick(self.now_s)
                 self.world.clock.after(TICK_S, tick)
 
@@ -236,9 +256,11 @@ class End:
         """All that was held is gone."""
         self.machine.give_all_up(reason, self.now_s)
         self._device.qubits.clear()
+        self.rounds.clear()
+        self.lose_raws(reason, tell=True)
         for given in self.given:
             if given.boot == self.life and given.qubit is not None:
-                self.give_up(given, reason)
+                self.drop(given, reason)
 
     # The port of the machine.
 
@@ -256,6 +278,12 @@ class End:
 
     def bright_population(self, request: Request) -> float | None:
         return None
+
+    def raw(self, request: Request) -> bool:
+        return request.create.purify != "no"
+
+    def in_work(self, request: Request) -> int:
+        return self.rounds.in_work[request.id]
 
     def room(self) -> bool:
         return bool(self.free_qubits)
@@ -290,10 +318,19 @@ class End:
         if half.plan.qubit is not None:
             held = self._device.qubits.get(half.plan.qubit)
             assert held == heralded.slot, "the qubit holds another half than is delivered"
-        if not self.queue.deliver(request.id, heralded.sequence):
-            if half.plan.qubit is not None:
-                self.free(half.plan.qubit)
-            self.machine.dropped(heralded.sequence, "nobody takes it", self.now_s)
+        if half.attempt.raw:
+            assert half.plan.qubit is not None
+            self.raws[given.sequence] = given
+            raw = RawPair(given.sequence, request.id, half.plan.qubit, self.now_s)
+            self.rounds.hold(raw, self.now_s)
+            return
+        self._hand_over(given, request)
+
+    def _hand_over(self, given: Given, request: Request) -> None:
+        if not self.queue.deliver(request.id, given.sequence):
+            if given.qubit is not None:
+                self.free(given.qubit)
+            self.machine.dropped(given.sequence, "nobody takes it", self.now_s)
             return
         self.given.append(given)
         self.world.clock.after(self.rng.uniform(0, 0.05), lambda: self._use(given))
@@ -305,18 +342,62 @@ class End:
         if given.boot != self.life or given.qubit is None:
             return
         if self.rng.random() < 0.1:
-            self.give_up(given, "its owner gave it up")
+            self.drop(given, "its owner gave it up")
         else:
             self.free(given.qubit)
             given.qubit = None
 
-    def give_up(self, given: Given, reason: str) -> None:
+    def drop(self, given: Given, reason: str) -> None:
         assert given.qubit is not None
         self.free(given.qubit)
         given.qubit, given.void = None, True
         self.machine.dropped(given.sequence, reason, self.now_s)
 
+    # The port of purification.
+
+    def recipe(self, keep: RawPair, spend: RawPair, now_s: float) -> Recipe | None:
+        return Recipe("dejmps", "Y", 1.0, 1.0) if self.rng.random() > 0.1 else None
+
+    def apply(self, gate: str, *qubits: int) -> None:
+        self._device.apply(gate, qubits)
+
+    def spend(self, pair: RawPair, into: int, done: Callable[[int, float], None]) -> None:
+        gone = self.raws.pop(pair.sequence)
+        assert gone.qubit is not None
+        self.raws[into].spent_slot = gone.slot
+        self._device.read(gone.qubit, done)
+        self.free_qubits.append(gone.qubit)
+
+    def give_up(self, pair: RawPair, reason: str, *, tell: bool) -> None:
+        self.lose(pair.sequence, reason, tell=tell)
+
+    def lose(self, sequence: int, reason: str, *, tell: bool) -> bool:
+        given = self.raws.pop(sequence, None)
+        if given is None or given.qubit is None:
+            return False
+        self.free(given.qubit)
+        self.rounds.lost(sequence)
+        if tell:
+            self.machine.dropped(sequence, reason, self.now_s)
+        return True
+
+    def lose_raws(self, reason: str, *, tell: bool) -> None:
+        for sequence in list(self.raws):
+            self.lose(sequence, reason, tell=tell)
+
+    def won(self, keep: RawPair, spend: RawPair, order: Distil, now_s: float) -> None:
+        given, request = self.raws.pop(keep.sequence), self.queue.get(keep.request)
+        assert given.qubit is not None
+        assert self._device.qubits.get(given.qubit) == given.slot
+        if request is None:
+            self.free(given.qubit)
+            self.machine.dropped(given.sequence, "its request is over", self.now_s)
+        else:
+            self._hand_over(given, request)
+
     def void(self, sequence: int, reason: str) -> None:
+        if self.rounds.far_lost(sequence, reason) or self.lose(sequence, reason, tell=False):
+            return
         for given in self.given:
             if given.sequence == sequence:
                 given.void = True
@@ -343,6 +424,7 @@ class End:
         if self.queue.end(request_id) is None:
             return
         self.ended[request_id] = how
+        self.rounds.over(request_id)
         self.world.ends[self.peer].far_has_ended(request_id, self.rng, done=how == "done")
         self.machine.go(self.now_s)
 
@@ -434,6 +516,8 @@ class World:
             given.void = True  # nobody is left to use it
         end.born()
         peer.machine.far_end_lost(reason, peer.now_s)
+        peer.rounds.clear()
+        peer.lose_raws(reason, tell=False)
         for given in peer.given:
             given.void = True
             if given.qubit is not None and given.boot == peer.life:
@@ -452,5 +536,8 @@ class World:
                 self.station.machine.ordered(message)
         elif sender == "station":
             self.ends[to].machine.from_station(message, self.clock.now_s)
+        elif isinstance(message, Distil | Distilled):
+            self.ends[to].rounds.from_peer(message, self.clock.now_s)
+            self.ends[to].machine.go(self.clock.now_s)
         else:
             self.ends[to].machine.from_peer(message, self.clock.now_s)

@@ -23,6 +23,7 @@ QUIET_S = 2.5
 def create(number: int, rng: random.Random) -> Create:
     kind = rng.choice(("K", "K", "M", "R"))
     measuring = Measuring(("X", "Y", "Z"), (0.25, 0.25, 0.5))
+    purify = kind == "K" and rng.random() < 0.5
     return Create(
         "link",
         number,
@@ -32,10 +33,11 @@ def create(number: int, rng: random.Random) -> Create:
         rng.choice((0.05, 0.2, 5.0)),
         "test",
         rng.randint(0, 1),
-        corrected=rng.random() < 0.7,
+        corrected=purify or rng.random() < 0.7,
         atomic=rng.random() < 0.2,
         near=measuring if kind != "K" else None,
         far=measuring if kind == "M" else None,
+        purify="auto" if purify else "no",
     )
 
 
@@ -83,6 +85,7 @@ def check(world: World, asked: list[int]) -> None:
             other.bell_state,
             other.request,
         ), "the ends differ about a pair"
+        assert one.spent_slot == other.spent_slot, "made of other pairs at the two ends"
         assert one.bell_state is world.photons.truth[one.slot]
     tests = {}
     for name, end in world.ends.items():
@@ -98,6 +101,8 @@ def at_rest(end: End, asked: list[int]) -> None:
     assert sorted(end.free_qubits) == list(range(1, QUBITS + 1)), "a storage qubit has leaked"
     assert not end.device.qubits, "the device still holds something"
     assert end.machine.idle, "a round that never ends"
+    assert not end.raws, "raw pairs that nobody will purify"
+    assert not end.rounds.busy, "a purification that never ends"
     assert not end.machine.busy, "something is repeated for ever"
 
 
@@ -109,7 +114,7 @@ def one_run(seed: int) -> None:
     world.clock.run_until(TROUBLE_S + 5.0 + QUIET_S)
     check(world, asked)
     # And it still works.
-    last = Create("link", 1000, "K", 4, 0.5, 2.0, "test")
+    last = Create("link", 1000, "K", 4, 0.5, 2.0, "test", purify=rng.choice(("no", "auto")))
     for end in world.ends.values():
         end.ask(last, "alice")
     world.clock.run_until(TROUBLE_S + 5.0 + 2 * QUIET_S)

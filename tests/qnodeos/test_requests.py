@@ -252,3 +252,22 @@ def test_the_end_of_a_request_is_told_until_it_is_seen() -> None:
     pair.now_s += 100.0
     pair.desks["alice"].expire()
     assert not pair.wire
+
+
+@pytest.mark.parametrize(
+    ("wishes", "text"),
+    [
+        ({"kind": "Q"}, "Invalid enum value 'Q'"),
+        ({"purify": "twice"}, "Invalid enum value 'twice'"),
+        ({"number": "two"}, "Expected `int`"),
+        ({"kind": "M", "purify": "auto"}, "only pairs that are kept"),
+        ({"corrected": False, "purify": "epl"}, "only pairs that are kept"),
+    ],
+)
+def test_what_no_link_understands_is_refused_before_it_is_sent(
+    wishes: dict[str, Any], text: str
+) -> None:
+    pair = Pair()
+    with pytest.raises(RequestEnded, match=text):
+        pair.ask(**wishes)
+    assert pair.wire == []

@@ -13,14 +13,9 @@ import pytest
 from qnodeos import UserError
 from qnodeos.broker import embedded_broker
 from qnodeos.bus import Bus, topic_part, value_text, watch
+from tests.ports import free_port
 
 LIMIT_S = 10.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

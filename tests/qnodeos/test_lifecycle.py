@@ -22,6 +22,7 @@ from qnodeos.reloading import differences, reload
 from qnodeos.requests import RequestEnded
 from qnodeos.systemd import Notifier
 from sim_backends.lab import load_lab
+from tests.ports import free_port
 from timing.loop import run_virtual
 
 
@@ -117,9 +118,7 @@ async def got(port: int, request: bytes) -> bytes:
 async def test_prometheus_finds_every_figure() -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     parts = {
         "link-memory": lambda: {"heralds": 7, "ready": True, "fidelity": 0.9, "clock": "lost"},
         "link-fibre": lambda: {"heralds": 3},

@@ -16,6 +16,7 @@ from qnodeos.config import WireTable
 from qnodeos.envelope import PROTOCOL_VERSION, Envelope
 from qnodeos.keys import KeyPair, load_key_pair, load_public_key, new_keys
 from qnodeos.wire import PeerStatus, Received, Wire
+from tests.ports import free_ports
 
 LIMIT_S = 8.0
 
@@ -30,14 +31,6 @@ class Pong(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = Ping | Pong | TagReport
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 class Net:

@@ -19,17 +19,10 @@ from qnodeos.errors import UserError
 from sim_backends.lab import load_lab
 from sim_backends.serve import Bench, ServeError, serve
 from sim_backends.truth import TruthLog
+from tests.ports import free_ports
 from timing.loop import run_virtual
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two_nodes" / "lab.toml"
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [holder.getsockname()[1] for holder in held]
-    for holder in held:
-        holder.close()
-    return ports
 
 
 def lab_file(folder: Path, ports: list[int]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from drivers.plugin import load_driver, make_instrument
 from sim_backends.serve import serve
-from tests.sim_backends.test_serve import free_ports
+from tests.ports import free_ports
 
 SERIAL = "7SWP02030P1"
 DRIVERS = {

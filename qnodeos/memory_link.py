@@ -389,11 +389,9 @@ class MemoryLink:
         recipe, wanted = self.purifier.choice(create), create.minimum_fidelity
         if isinstance(recipe, str):
             return f"link {self.name}: {recipe}"
-        if recipe is None and wanted > self.quality.highest:
-            return (
-                f"fidelity {wanted:.3f} is asked, link {self.name} gives "
-                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}"
-            )
+        highest = self.quality.highest
+        if recipe is None and wanted > highest:
+            return f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most"
         return ""
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:

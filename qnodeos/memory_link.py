@@ -45,7 +45,7 @@ from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.purifying import HELD_TOGETHER, Purifier
-from qnodeos.requests import Desk
+from qnodeos.requests import Desk, order_of
 from qnodeos.shared_device import SharedDevice
 from qnodeos.status import Status
 
@@ -77,6 +77,9 @@ class MemoryLink:
         self.leads = context.node_id < peer_id
         self.counters: Counter[str] = Counter()
         self.corrections = Latencies()
+        """From a herald to its correction at this end."""
+        self.agreements = Latencies()
+        """From a herald until both ends have said that they hold the pair: its OK."""
         self.quality = MemoryQuality(
             config.minimum_useful_fidelity, context.clock, _bright_state(config)
         )
@@ -114,6 +117,8 @@ class MemoryLink:
             changed=self._request_changed,
             unused=_give_up,
             leads=self.leads,
+            order=order_of(config.queue),
+            limit=config.queue.limit,
         )
         self._context = context
         self._deliveries = Deliveries(
@@ -168,15 +173,7 @@ class MemoryLink:
             **self.quality.status(),
             "test_share": self._machine.test_share,
         }
-        p50_s, p99_s = self.corrections.percentile_s(50), self.corrections.percentile_s(99)
-        if p50_s is not None and p99_s is not None:
-            said |= {
-                "correction_p50_ms": p50_s * 1e3,
-                "correction_p99_ms": p99_s * 1e3,
-                "corrections": self.corrections.count,
-                "corrections_late": self.corrections.late,
-            }
-        return said
+        return {**said, **self.corrections.status("correction"), **self.agreements.status("ok")}
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -337,10 +334,12 @@ class MemoryLink:
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Hand a pair to whoever asked for it."""
-        self.served.served(self._context.clock())
+        now_s = self._context.clock()
+        self.served.served(now_s)
+        self.agreements.add(now_s - half.herald_s)
         if half.attempt.raw:
             raw = self._deliveries.keep_raw(half, request)
-            self.purifier.rounds.hold(raw, self._context.clock())
+            self.purifier.rounds.hold(raw, now_s)
         else:
             self._deliveries.deliver(half, request, far)
 
@@ -392,11 +391,9 @@ class MemoryLink:
         recipe, wanted = self.purifier.choice(create), create.minimum_fidelity
         if isinstance(recipe, str):
             return f"link {self.name}: {recipe}"
-        if recipe is None and wanted > self.quality.highest:
-            return (
-                f"fidelity {wanted:.3f} is asked, link {self.name} gives "
-                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}"
-            )
+        highest = self.quality.highest
+        if recipe is None and wanted > highest:
+            return f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most"
         return ""
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
@@ -417,6 +414,30 @@ class MemoryLink:
             create.number, create.max_time_s, create.priority, self.desk.queue, pairs_per_s
         )
         return (ErrorCode.NO_TIME, f"link {self.name}: {text}") if text else None
+
+    def waits(self, request: Request) -> list[str]:
+        """What a request waits for now, for people."""
+        said = [self._machine.paused] if self._machine.paused else []
+        attempt, holder = self._machine.attempt, self._shared.holder
+        if attempt is not None and attempt.request == request.id:
+            said.append("a round for it is in progress")
+        elif attempt is not None:
+            said.append(f"a round is in progress for request {attempt.request}")
+        elif holder not in ("", self.name):
+            said.append(f"its device works for link {holder}")
+        if self.memory is not None and request.create.kind != "M" and not self.room():
+            pairs = len(self.memory.pairs)
+            said.append(
+                f"no storage qubit is free: {pairs} of {self.memory.capacity} hold pairs, "
+                f"{KEEP_FREE_QUBITS} is kept for applications"
+            )
+        recipe = self.purifier.choice(request.create)
+        if isinstance(recipe, Recipe):
+            said.append(
+                f"each pair is made of two by {recipe.method}, which succeeds in "
+                f"{100 * recipe.probability:.0f} % of the rounds"
+            )
+        return said
 
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing."""

@@ -135,24 +135,18 @@ class Rounds:
     def _work(self, half: Half) -> None:
         gate = pauli_to_phi_plus(half.heralded.bell_state)
         if half.plan.corrects and gate != "I" and half.plan.qubit is not None:
+            # What follows is ordered at once: the device does one after the other, and a half that
+            # was corrected too late is given up wherever it is.
             self._port.device.gate(gate, partial(self._corrected, half))
-        else:
-            self._store(half)
-
-    def _corrected(self, half: Half, now_s: float) -> None:
-        if half is not self._half:
-            return
-        if self._port.corrected(half.herald_s, now_s):
-            self._store(half)
-        else:
-            self.end("the correction came after the deadline", now_s)
-
-    def _store(self, half: Half) -> None:
         if half.plan.qubit is not None:
             self._port.device.move(half.plan.qubit, partial(self._done, half, None))
         else:
             assert half.plan.basis is not None
             self._port.device.measure(half.plan.basis, partial(self._done, half))
+
+    def _corrected(self, half: Half, now_s: float) -> None:
+        if half is self._half and not self._port.corrected(half.herald_s, now_s):
+            self.end("the correction came after the deadline", now_s)
 
     def _done(self, half: Half, outcome: int | None, now_s: float) -> None:
         if half is not self._half:

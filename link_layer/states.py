@@ -9,7 +9,7 @@ import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,9 +154,21 @@ class Coherence:
             raise ValueError(f"Coherence: T2 {self.t2_s} s exceeds 2 T1 = {2 * self.t1_s} s")
         _check_share("excited_population", self.excited_population)
 
-    def kept(self, time_s: float) -> tuple[float, float]:
-        """What is left of <Z> and of <X>, <Y> after a time: e^(-t/T1), e^(-t/T2)."""
-        return math.exp(-time_s / self.t1_s), math.exp(-time_s / self.t2_s)
+    @overload
+    def kept(self, time_s: float) -> tuple[float, float]: ...
+
+    @overload
+    def kept(
+        self, time_s: float | NDArray[np.float64]
+    ) -> tuple[float | NDArray[np.float64], float | NDArray[np.float64]]: ...
+
+    def kept(
+        self, time_s: float | NDArray[np.float64]
+    ) -> tuple[float | NDArray[np.float64], float | NDArray[np.float64]]:
+        """What is left of <Z> and of <X>, <Y> after a time, or many: e^(-t/T1), e^(-t/T2)."""
+        if isinstance(time_s, float | int):
+            return math.exp(-time_s / self.t1_s), math.exp(-time_s / self.t2_s)
+        return np.exp(-time_s / self.t1_s), np.exp(-time_s / self.t2_s)
 
     @property
     def rest_z(self) -> float:
@@ -187,9 +199,19 @@ def decayed_fidelity(
     _check_share("phase_share", phase_share)
     if time_s < 0:
         raise ValueError(f"decayed_fidelity: found {time_s} s, expected no negative time")
+    return float(_decayed(*_own_correlators(fidelity, phase_share), time_s, near, far, state))
+
+
+def _decayed(
+    in_plane: float,
+    along_z: float,
+    time_s: float | NDArray[np.float64],
+    near: Coherence,
+    far: Coherence,
+    state: BellState,
+) -> float | NDArray[np.float64]:
     near_z, near_xy = near.kept(time_s)
     far_z, far_xy = far.kept(time_s)
-    in_plane, along_z = _own_correlators(fidelity, phase_share)
     sign_z = CORRELATOR_SIGNS[state][2]
     settled = sign_z * (1 - near_z) * near.rest_z * (1 - far_z) * far.rest_z
     return (1 + 2 * near_xy * far_xy * in_plane + near_z * far_z * along_z + settled) / 4
@@ -223,23 +245,25 @@ def useful_lifetime_s(
             return math.inf
         return math.log(2 * in_plane / left) / rate_hz
 
-    def above(time_s: float) -> bool:
-        now = decayed_fidelity(fidelity, time_s, near, far, state=state, phase_share=phase_share)
-        return now > threshold
+    correlators_ = _own_correlators(fidelity, phase_share)
+
+    def below(times_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.asarray(_decayed(*correlators_, times_s, near, far, state) <= threshold)
 
     times_s = [near.t1_s, near.t2_s, far.t1_s, far.t2_s]
     longest_s = max(t for t in times_s if not math.isinf(t))
-    low_s = 0.0
-    # The fidelity may rise again when both halves settle in |00>, so the first crossing is sought.
-    for high_s in np.geomspace(1e-6 * min(times_s), 60 * longest_s, 2000).tolist():
-        if not above(high_s):
-            break
-        low_s = high_s
-    else:
+    # The fidelity may rise again when both halves settle in |00>, so the first crossing is sought:
+    # on a coarse grid, and on ever finer ones between two points of it.
+    grid_s = np.geomspace(1e-6 * min(times_s), 60 * longest_s, 2000)
+    under = below(grid_s)
+    if not under.any():
         return math.inf
+    first = int(np.argmax(under))
+    low_s, high_s = float(grid_s[first - 1]) if first else 0.0, float(grid_s[first])
     while high_s - low_s > 1e-10 * high_s:
-        middle_s = (low_s + high_s) / 2
-        low_s, high_s = (middle_s, high_s) if above(middle_s) else (low_s, middle_s)
+        grid_s = np.linspace(low_s, high_s, 65)[1:]
+        first = int(np.argmax(below(grid_s)))
+        low_s, high_s = float(grid_s[first - 1]) if first else low_s, float(grid_s[first])
     return low_s
 
 

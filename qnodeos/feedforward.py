@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-
 import numpy as np
+
+KEPT = 4096
 
 
 def teleport_corrections(x: int, z: int) -> list[str]:
@@ -17,22 +16,34 @@ def teleport_corrections(x: int, z: int) -> list[str]:
     return ["X"] * x + ["Z"] * z
 
 
-@dataclass(slots=True)
 class Latencies:
-    """The last so many durations of one kind, in seconds, with percentiles; bounded."""
+    """The last `KEPT` durations of one kind, in seconds, with percentiles."""
 
-    kept: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
-    count: int = 0
-    late: int = 0
+    def __init__(self) -> None:
+        self.count = self.late = 0
+        self._kept = np.zeros(KEPT)
 
     def add(self, duration_s: float, *, late: bool = False) -> None:
         """Record one duration; `late` if it ran past its deadline."""
-        self.kept.append(duration_s)
+        self._kept[self.count % KEPT] = duration_s
         self.count += 1
         self.late += late
 
+    def status(self, name: str) -> dict[str, float | int]:
+        """Median and 99th percentile in milliseconds, how many there were, and how many too late;
+        nothing before the first."""
+        p50_s, p99_s = self.percentile_s(50), self.percentile_s(99)
+        if p50_s is None or p99_s is None:
+            return {}
+        return {
+            f"{name}_p50_ms": p50_s * 1e3,
+            f"{name}_p99_ms": p99_s * 1e3,
+            f"{name}s": self.count,
+            f"{name}s_late": self.late,
+        }
+
     def percentile_s(self, percent: float) -> float | None:
         """A percentile of the kept durations; None before the first."""
-        if not self.kept:
+        if not self.count:
             return None
-        return float(np.percentile(np.fromiter(self.kept, float), percent))
+        return float(np.percentile(self._kept[: self.count], percent))

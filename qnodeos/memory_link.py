@@ -77,6 +77,9 @@ class MemoryLink:
         self.leads = context.node_id < peer_id
         self.counters: Counter[str] = Counter()
         self.corrections = Latencies()
+        """From a herald to its correction at this end."""
+        self.agreements = Latencies()
+        """From a herald until both ends have said that they hold the pair: its OK."""
         self.quality = MemoryQuality(
             config.minimum_useful_fidelity, context.clock, _bright_state(config)
         )
@@ -168,15 +171,7 @@ class MemoryLink:
             **self.quality.status(),
             "test_share": self._machine.test_share,
         }
-        p50_s, p99_s = self.corrections.percentile_s(50), self.corrections.percentile_s(99)
-        if p50_s is not None and p99_s is not None:
-            said |= {
-                "correction_p50_ms": p50_s * 1e3,
-                "correction_p99_ms": p99_s * 1e3,
-                "corrections": self.corrections.count,
-                "corrections_late": self.corrections.late,
-            }
-        return said
+        return {**said, **self.corrections.status("correction"), **self.agreements.status("ok")}
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -337,10 +332,12 @@ class MemoryLink:
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Hand a pair to whoever asked for it."""
-        self.served.served(self._context.clock())
+        now_s = self._context.clock()
+        self.served.served(now_s)
+        self.agreements.add(now_s - half.herald_s)
         if half.attempt.raw:
             raw = self._deliveries.keep_raw(half, request)
-            self.purifier.rounds.hold(raw, self._context.clock())
+            self.purifier.rounds.hold(raw, now_s)
         else:
             self._deliveries.deliver(half, request, far)
 
@@ -392,11 +389,9 @@ class MemoryLink:
         recipe, wanted = self.purifier.choice(create), create.minimum_fidelity
         if isinstance(recipe, str):
             return f"link {self.name}: {recipe}"
-        if recipe is None and wanted > self.quality.highest:
-            return (
-                f"fidelity {wanted:.3f} is asked, link {self.name} gives "
-                f"{self.quality.at().goodness.fidelity:.3f}, at most {self.quality.highest:.3f}"
-            )
+        highest = self.quality.highest
+        if recipe is None and wanted > highest:
+            return f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most"
         return ""
 
     def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:

@@ -416,11 +416,8 @@ def _impossible(create: Create) -> tuple[ErrorCode, str] | None:
             ErrorCode.CREATE,
             f"pairs within {create.max_time_s:g} s are asked, expected a time above 0 s",
         )
-    if create.window_s is not None and not 0 < create.window_s < math.inf:
-        return (
-            ErrorCode.CREATE,
-            f"a window of {create.window_s:g} s is asked, expected a time above 0 s",
-        )
+    if create.window_s == math.inf:
+        return (ErrorCode.CREATE, "a window of inf s is asked, expected a time that ends")
     if create.purify != "no" and not (create.kind == "K" and create.corrected):
         return (
             ErrorCode.CREATE,

@@ -38,6 +38,7 @@ async def _run(config: NodeConfig, seed: int | None, with_parent: bool) -> None:
     import logging
     import signal
 
+    from qnodeos.cli.long_running import keep_pauses_short
     from qnodeos.cli.parent import stop_with_parent
     from qnodeos.errors import UserError
     from qnodeos.runtime import Node
@@ -71,6 +72,7 @@ async def _run(config: NodeConfig, seed: int | None, with_parent: bool) -> None:
     loop.add_signal_handler(signal.SIGHUP, told_to_reload)
     if with_parent:
         stop_with_parent(stop)
+    keep_pauses_short()
     going = asyncio.create_task(leaving())
     try:
         await node.run(stop)

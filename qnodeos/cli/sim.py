@@ -49,6 +49,7 @@ def sim(
     import secrets
     import sys
 
+    from qnodeos.cli.long_running import keep_pauses_short
     from qnodeos.cli.parent import stop_with_parent
     from sim_backends.handling import Handling, control_address
     from sim_backends.lab import LabError
@@ -87,6 +88,7 @@ def sim(
 
     async def served() -> None:
         stop = asyncio.Event()
+        keep_pauses_short()
         if with_parent:
             stop_with_parent(stop)
         await serve(lab, ready=ready, stop=stop, handling=handling)

@@ -1,0 +1,119 @@
+"""The link layer between processes: what becomes of the heralds, and how long an OK takes.
+
+Two nodes, a station and the lab are processes of their own on the loopback; the devices are ideal,
+so that what is lost is lost by the software. QNODEOS_LINK_S (20) is how long the queue is kept
+full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.frame import Row, benchmark
+from qnodeos.client import Node, Pair
+
+LINK = "alice-bob"
+TEST_FRACTION = 0.2
+
+
+QUIET_EFFICIENCY = 0.03
+"""Some 40 heralds a second: one then does not wait for others."""
+
+
+@benchmark("link", "what becomes of a station's heralds, and the time from herald to OK")
+def run() -> list[Row]:
+    """A saturated K queue with a share of test rounds, with many heralds and with few."""
+    seconds = float(os.environ.get("QNODEOS_LINK_S", "20"))
+    busy = asyncio.run(_measured(seconds, 1.0))
+    quiet = asyncio.run(_measured(seconds, QUIET_EFFICIENCY))
+    return [*_use(busy, seconds), *_times(busy, "busy"), *_times(quiet, "quiet", at_most=1.5)]
+
+
+Told = dict[str, dict[str, Any]]
+"""The status of the link at each node."""
+
+
+async def _measured(seconds: float, efficiency: float) -> Told:
+    from qnodeos.client import connect
+    from qnodeos.launch.ideal import write_ideal
+    from qnodeos.launch.network import network
+
+    with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
+        example = Path(folder) / "ideal"
+        write_ideal(example, 2)
+        _change(example / "lab.toml", "= 1.0, bob = 1.0", f"= {efficiency}, bob = {efficiency}")
+        for name in ("alice", "bob"):
+            _change(
+                example / f"{name}.toml", "test_fraction = 0.0", f"test_fraction = {TEST_FRACTION}"
+            )
+        async with network(example, Path(folder) / "net"):
+            data = Path(folder) / "net" / "data"
+            async with (
+                connect(data / "alice") as alice,
+                connect(data / "bob") as bob,
+                connect(data / "station") as station,
+            ):
+                asked = alice.pairs("bob", number=10**6, purpose="link", within=seconds * 10)
+                taking = [
+                    asyncio.create_task(_measure_all(bob.accept("link", peer="alice"))),
+                    asyncio.create_task(_measure_all(asked)),
+                ]
+                await asyncio.sleep(seconds)
+                told = {node.name: await _link(node) for node in (alice, bob, station)}
+                for task in taking:
+                    task.cancel()
+                await asyncio.gather(*taking, return_exceptions=True)
+    return told
+
+
+def _change(file: Path, old: str, new: str) -> None:
+    said = file.read_text(encoding="utf-8")
+    assert old in said
+    file.write_text(said.replace(old, new), encoding="utf-8")
+
+
+async def _measure_all(items: AsyncIterator[Any]) -> None:
+    async for item in items:
+        assert isinstance(item, Pair)
+        await item.measure()
+
+
+async def _link(node: Node) -> dict[str, Any]:
+    found: dict[str, Any] = (await node.status())["links"][LINK]
+    return found
+
+
+def _use(told: Told, seconds: float) -> list[Row]:
+    heralds = told["station"]["heralds"]
+    used = min(told[name]["oks"] + told[name]["test_rounds"] for name in ("alice", "bob"))
+    return [
+        Row("heralds of the station", heralds / seconds, "1/s"),
+        Row(
+            "of these delivered as pairs or spent as declared test rounds",
+            100 * used / heralds,
+            "%",
+            at_least=95.0,
+        ),
+        Row("test rounds among them", 100 * told["alice"]["test_rounds"] / heralds, "%"),
+    ]
+
+
+def _times(told: Told, how: str, *, at_most: float | None = None) -> list[Row]:
+    rows = []
+    for name, end in (("alice", "leading"), ("bob", "following")):
+        each = told[name]
+        rows += [
+            Row(f"{how}: herald to OK at the {end} end, p50", each["ok_p50_ms"], "ms"),
+            Row(
+                f"{how}: herald to OK at the {end} end, p99",
+                each["ok_p99_ms"],
+                "ms",
+                at_most=at_most,
+            ),
+        ]
+    return rows

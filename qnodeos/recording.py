@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
+from drivers.devices import TimeTagger
 from timing.segments import SegmentHead, SegmentWriter, StoredBatch
 from timing.tags import TagBatch
 
@@ -40,7 +44,7 @@ class Limits:
 
 
 class RecordedStream:
-    """One run of a tagger, on its way to the disk; made by `TagRecorder.begin`."""
+    """One run of a tagger on its way to the disk, while it is entered; see `TagRecorder.begin`."""
 
     def __init__(self, recorder: TagRecorder, writer: SegmentWriter, clock: Callable[[], float]):
         self.writer = writer
@@ -54,16 +58,19 @@ class RecordedStream:
         self._recorder.put(self.writer, StoredBatch(self._sequence, after_ns, batch))
         self._sequence += 1
 
-    def end(self) -> None:
-        """The stream is over."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._recorder.put(self.writer, None)
 
 
 class TagRecorder:
     """Writes streams of batches below `folder`, in one folder an instrument.
 
-    `on_problem` is called with each new reason why batches are dropped, and with "" once none is
-    any more. `closed` is told of each segment that is done, in the writing thread.
+    `clock` is the event loop's, `wall` gives seconds since 1970. `on_problem` is called with each
+    new reason why batches are dropped, and with "" once none is any more. `closed` is told of each
+    segment that is done, in the writing thread.
     """
 
     def __init__(
@@ -71,11 +78,14 @@ class TagRecorder:
         folder: Path,
         *,
         clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        node: str = "",
         limits: Limits | None = None,
         on_problem: Callable[[str], None] = lambda _: None,
         closed: Callable[[Path], None] = lambda _: None,
     ):
         self.folder = folder
+        self._wall, self._node = wall, node
         self.problem = ""
         self.batches = self.tags = self.bytes = 0
         self.dropped_batches = self.dropped_tags = 0
@@ -101,10 +111,20 @@ class TagRecorder:
             "dropped_tags": self.dropped_tags,
         }
 
-    def begin(self, instrument: str, head: SegmentHead) -> RecordedStream:
-        """A tagger is asked for a stream now; its recording gets the next free number."""
+    def begin(self, name: str, tagger: TimeTagger, identity: str) -> RecordedStream:
+        """The tagger of this name is asked for a stream now; it gets the next free number."""
+        head = SegmentHead(
+            self._wall(),
+            tagger.resolution_ps,
+            tagger.channels,
+            node=self._node,
+            instrument=name,
+            driver=tagger.manifest.driver,
+            identity=identity,
+            version=version("qnodeos"),
+        )
         writer = SegmentWriter(
-            self.folder / instrument,
+            self.folder / name,
             head,
             segment_bytes=self._limits.segment_bytes,
             segment_s=self._limits.segment_s,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qnodeos.cli.tags_play import play
 from qnodeos.cli.tags_record import record
 from qnodeos.cli.tags_report import (
     check_plot,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 app.command()(record)
+app.command()(play)
 app.command()(sync)
 
 MOST_BINS = 1_000_000

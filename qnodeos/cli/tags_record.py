@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drivers.devices import TimeTagger
-    from qnodeos.cli.instrument.target import Target
     from qnodeos.config import NodeConfig
     from qnodeos.recording import TagRecorder
-    from timing.segments import SegmentHead
 
 SHOW_EVERY_S = 0.2
 
@@ -98,17 +96,19 @@ async def _record(
     table = config.instruments[name]
     target = find_target(name, config.path, None)
     recorder = TagRecorder(
-        output, clock=loop.time, limits=Limits(segment_bytes=segment_mb * 1_000_000)
+        output,
+        clock=loop.time,
+        node=config.node.name,
+        limits=Limits(segment_bytes=segment_mb * 1_000_000),
     )
     with told_as_user_errors("the recording ended early"):
         async with connected(target, "tags record") as (instrument, identity):
             assert isinstance(instrument, TimeTagger)
             if not table.read_only:
                 await instrument.apply(table.settings)
-            head = _head(config.node.name, name, target, instrument, identity.text)
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(recorder.run())
-                taking = tasks.create_task(_take(instrument, recorder, name, head))
+                taking = tasks.create_task(_take(instrument, recorder, name, identity.text))
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(number, taking.cancel)
                 await _show(recorder, taking, seconds, loop.time)
@@ -116,34 +116,13 @@ async def _record(
     return recorder
 
 
-def _head(node: str, name: str, target: Target, tagger: TimeTagger, identity: str) -> SegmentHead:
-    import time
-    from importlib.metadata import version
-
-    from timing.segments import SegmentHead
-
-    return SegmentHead(
-        time.time(),
-        tagger.resolution_ps,
-        tagger.channels,
-        node=node,
-        instrument=name,
-        driver=target.driver,
-        identity=identity,
-        version=version("qnodeos"),
-    )
-
-
-async def _take(tagger: TimeTagger, recorder: TagRecorder, name: str, head: SegmentHead) -> None:
+async def _take(tagger: TimeTagger, recorder: TagRecorder, name: str, identity: str) -> None:
     from contextlib import aclosing
 
-    stream = recorder.begin(name, head)
-    try:
+    with recorder.begin(name, tagger, identity) as stream:
         async with aclosing(tagger.stream()) as batches:
             async for batch in batches:
                 stream.take(batch)
-    finally:
-        stream.end()
 
 
 async def _show(

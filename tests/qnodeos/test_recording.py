@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qnodeos.recording import BYTES_A_TAG, RETRY_S, TOO_SLOW, Limits, TagRecorder
+from drivers.links.base import Link
+from drivers.taggers.tdc1 import Tdc1
+from drivers.testing.script import ScriptedTransport
+from qnodeos.recording import BYTES_A_TAG, RETRY_S, TOO_SLOW, Limits, RecordedStream, TagRecorder
 from timing.loop import run_virtual
-from timing.segments import SegmentHead, SegmentWriter, StoredBatch, read_stream, streams_in
+from timing.segments import StoredBatch, read_stream, streams_in
 from timing.tags import TagBatch
-
-HEAD = SegmentHead(0.0, 1, (1, 2))
 
 
 def batch(k: int, tags: int = 100) -> TagBatch:
@@ -45,6 +46,9 @@ class Recording:
         self._task.cancel()
         await asyncio.wait([self._task])
 
+    def begin(self) -> RecordedStream:
+        return self.recorder.begin("tagger", Tdc1(Link(ScriptedTransport([]), owner="")), "a box")
+
     def read(self, stream: int = 0) -> list[StoredBatch]:
         return list(read_stream(streams_in(self.folder / "tagger")[stream]))
 
@@ -53,11 +57,10 @@ def test_streams_are_kept_with_the_instants_at_which_their_batches_came(tmp_path
     async def scenario() -> Recording:
         async with Recording(tmp_path) as recording:
             for _ in range(2):
-                stream = recording.recorder.begin("tagger", HEAD)
-                for k in range(3):
-                    await asyncio.sleep(0.25)
-                    stream.take(batch(k))
-                stream.end()
+                with recording.begin() as stream:
+                    for k in range(3):
+                        await asyncio.sleep(0.25)
+                        stream.take(batch(k))
                 await asyncio.sleep(1)
         return recording
 
@@ -75,13 +78,12 @@ def test_what_waits_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) 
     async def scenario() -> Recording:
         limits = Limits(waiting_bytes=250 * BYTES_A_TAG)
         async with Recording(tmp_path, limits) as recording:
-            stream = recording.recorder.begin("tagger", HEAD)
+            stream = recording.begin()
             for k in range(4):
                 stream.take(batch(k))  # the writer has no turn between
             assert recording.told == [TOO_SLOW]
             await asyncio.sleep(0.1)
             stream.take(batch(4))
-            stream.end()
         return recording
 
     recording = run_virtual(scenario(), limit_s=60.0)
@@ -106,14 +108,13 @@ def test_a_disk_that_takes_nothing_is_told_once_and_tried_again(
         nonlocal broken
         monkeypatch.setattr(os, "write", write)
         async with Recording(tmp_path) as recording:
-            stream = recording.recorder.begin("tagger", HEAD)
+            stream = recording.begin()
             for k in range(5):
                 stream.take(batch(k))
                 await asyncio.sleep(1)
             broken = False
             await asyncio.sleep(RETRY_S)
             stream.take(batch(5))
-            stream.end()
         return recording
 
     recording = run_virtual(scenario(), limit_s=60.0)
@@ -127,7 +128,7 @@ def test_a_disk_that_takes_nothing_is_told_once_and_tried_again(
 def test_a_pause_drops_and_counts_until_it_is_over(tmp_path: Path) -> None:
     async def scenario() -> Recording:
         async with Recording(tmp_path) as recording:
-            stream = recording.recorder.begin("tagger", HEAD)
+            stream = recording.begin()
             for k in range(4):
                 if k == 1:
                     recording.recorder.pause("the disk is nearly full")
@@ -173,5 +174,3 @@ def test_after_sigkill_all_that_was_written_is_read(tmp_path: Path) -> None:
     assert all(each.missed == 0 for each in read)
     assert all(np.array_equal(each.batch.time_ps, batch(each.sequence).time_ps) for each in read)
     assert len(stream.segments) > 1
-    SegmentWriter(tmp_path, HEAD).write(StoredBatch(0, 0, batch(0)))
-    assert [each.number for each in streams_in(tmp_path)] == [1, 2]

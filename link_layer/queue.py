@@ -190,6 +190,14 @@ class RequestQueue:
         found = self._order.first(serves)
         return self._open[found] if found is not None else None
 
+    def ahead(self, request_id: int) -> list[Request]:
+        """Those that would be served before a request as things stand here."""
+        if self._begun is not None and self._begun in self._open and self._begun != request_id:
+            first = {self._begun, *self._order.ahead(request_id)}
+        else:
+            first = set() if self._begun == request_id else set(self._order.ahead(request_id))
+        return sorted((self._open[each] for each in first), key=lambda request: request.rank)
+
     def deliver(
         self, request_id: int, sequence: int, *, count: int = 1, cycles: float | None = None
     ) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-Rank = tuple[int, int, int]
+Rank = tuple[float, int, int]
 """Sorts requests: higher priority, then earlier place, then request id."""
 
 
@@ -24,6 +24,8 @@ class Waiting(Protocol):
     def id(self) -> int: ...  # noqa: D102
     @property
     def rank(self) -> Rank: ...  # noqa: D102
+    @property
+    def created_s(self) -> float: ...  # noqa: D102
     @property
     def purpose(self) -> str: ...  # noqa: D102
     @property
@@ -53,6 +55,11 @@ class Order(Protocol):
         """Pairs were made for a request: in so many attempts, or as many as were expected."""
         ...
 
+    def ahead(self, request_id: int) -> list[int]:
+        """Those that would be served before it as things stand, in no order; to explain, not to
+        serve by."""
+        ...
+
 
 class RankHeap:
     """Requests by rank; those that left are skipped when they come to the top."""
@@ -66,8 +73,16 @@ class RankHeap:
 
     def enter(self, request: Waiting) -> None:
         """Add a request, once."""
-        self._here[request.id] = request.rank
-        heapq.heappush(self._heap, (request.rank, request.id))
+        rank = self._here[request.id] = self._rank(request)
+        heapq.heappush(self._heap, (rank, request.id))
+
+    def _rank(self, request: Waiting) -> Rank:
+        return request.rank
+
+    def ahead(self, request_id: int) -> list[int]:
+        """Those of a better rank."""
+        own = self._here.get(request_id)
+        return [] if own is None else [each for each, rank in self._here.items() if rank < own]
 
     def leave(self, request_id: int) -> None:
         """Take it out; the heap is rebuilt when most of it is of those that left."""
@@ -94,7 +109,25 @@ class RankHeap:
 
 
 class PriorityOrder(RankHeap):
-    """The highest priority first, then the earliest place: lower ones wait as long as it takes."""
+    """The highest priority first, then the earliest place.
+
+    Without `ageing_s` lower ones wait as long as it takes. With it, waiting for so long counts as
+    one step of priority: a request of priority p is passed over only by those of priority q that
+    come within (q - p) ageing_s of it, so that nobody starves. As all age alike, the order of two
+    requests never changes.
+    """
+
+    def __init__(self, ageing_s: float | None = None):
+        super().__init__()
+        if ageing_s is not None and not 0 < ageing_s < math.inf:
+            raise ValueError(f"ageing_s: found {ageing_s}, expected a time above 0")
+        self._ageing_s = ageing_s
+
+    def _rank(self, request: Waiting) -> Rank:
+        first, place, request_id = request.rank
+        if self._ageing_s is not None:
+            first += request.created_s / self._ageing_s
+        return first, place, request_id
 
     def charge(self, request_id: int, pairs: float, cycles: float | None) -> None:
         """Nothing is owed: rank alone decides."""
@@ -191,6 +224,20 @@ class FairOrder:
         spent = pairs * request.cycles_per_pair if cycles is None else cycles
         flow.finish += spent / flow.weight
         self._entered(request.purpose, flow)
+
+    def ahead(self, request_id: int) -> list[int]:
+        """Those of its purpose that come before it, and the first of each purpose whose turn is
+        earlier."""
+        request = self._requests.get(request_id)
+        if request is None:
+            return []
+        own = self._flows[request.purpose]
+        heads = [
+            flow.waiting.first(lambda _: True)
+            for flow in self._flows.values()
+            if flow is not own and len(flow.waiting) and flow.tag < own.tag
+        ]
+        return [*own.waiting.ahead(request_id), *(head for head in heads if head is not None)]
 
     def _entered(self, purpose: str, flow: _Flow) -> None:
         """Its first request or its finish changed: older entries of the heap are void."""

@@ -185,6 +185,22 @@ def figures_over(
     return found
 
 
+def requests_ended(path: str | Path, wanted: str, last: int) -> list[RequestRow]:
+    """The requests that ended last, oldest first; `wanted`: of this number or purpose, "" for any.
+
+    Raises UserError.
+    """
+    with _reading(Path(path)) as database:
+        rows = database.execute(
+            "SELECT link, identity, kind, origin, purpose, number, minimum_fidelity, state, "
+            "delivered, reason, created_s, changed_s FROM requests "
+            "WHERE state NOT IN ('proposed', 'active') AND ? IN ('', identity, purpose) "
+            "ORDER BY changed_s DESC LIMIT ?",
+            (wanted, last),
+        ).fetchall()
+    return [RequestRow(link, int(identity), *rest) for link, identity, *rest in reversed(rows)]
+
+
 def last_results(path: str | Path, app: str) -> tuple[float, float]:
     """When an application's newest result was written, and its newest that holds a `state`, in
     seconds since 1970; 0 for none. Raises UserError."""

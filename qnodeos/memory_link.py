@@ -45,7 +45,7 @@ from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.purifying import HELD_TOGETHER, Purifier
-from qnodeos.requests import Desk
+from qnodeos.requests import Desk, order_of
 from qnodeos.shared_device import SharedDevice
 from qnodeos.status import Status
 
@@ -117,6 +117,8 @@ class MemoryLink:
             changed=self._request_changed,
             unused=_give_up,
             leads=self.leads,
+            order=order_of(config.queue),
+            limit=config.queue.limit,
         )
         self._context = context
         self._deliveries = Deliveries(
@@ -412,6 +414,30 @@ class MemoryLink:
             create.number, create.max_time_s, create.priority, self.desk.queue, pairs_per_s
         )
         return (ErrorCode.NO_TIME, f"link {self.name}: {text}") if text else None
+
+    def waits(self, request: Request) -> list[str]:
+        """What a request waits for now, for people."""
+        said = [self._machine.paused] if self._machine.paused else []
+        attempt, holder = self._machine.attempt, self._shared.holder
+        if attempt is not None and attempt.request == request.id:
+            said.append("a round for it is in progress")
+        elif attempt is not None:
+            said.append(f"a round is in progress for request {attempt.request}")
+        elif holder not in ("", self.name):
+            said.append(f"its device works for link {holder}")
+        if self.memory is not None and request.create.kind != "M" and not self.room():
+            pairs = len(self.memory.pairs)
+            said.append(
+                f"no storage qubit is free: {pairs} of {self.memory.capacity} hold pairs, "
+                f"{KEEP_FREE_QUBITS} is kept for applications"
+            )
+        recipe = self.purifier.choice(request.create)
+        if isinstance(recipe, Recipe):
+            said.append(
+                f"each pair is made of two by {recipe.method}, which succeeds in "
+                f"{100 * recipe.probability:.0f} % of the rounds"
+            )
+        return said
 
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing."""

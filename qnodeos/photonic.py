@@ -38,7 +38,7 @@ from qnodeos.context import NodeContext
 from qnodeos.measured import MeasuredPairs
 from qnodeos.photonic_follower import Follower
 from qnodeos.photonic_leader import Leader
-from qnodeos.requests import Desk
+from qnodeos.requests import Desk, order_of
 from qnodeos.status import Status
 from qnodeos.tagging import TagSource
 
@@ -76,6 +76,8 @@ class PhotonicLink:
             rng=context.rng,
             admit=self._admit,
             changed=self._request_changed,
+            order=order_of(config.queue),
+            limit=config.queue.limit,
         )
         self._context = context
         self._wanted = asyncio.Event()
@@ -155,6 +157,15 @@ class PhotonicLink:
         self._keep_in_step(ask)
         return True
 
+    def missing(self) -> str:
+        """What a request would wait for in vain; "" when nothing is known to be missing."""
+        return "" if self.ready else f"{self.config.peer} is away"
+
+    def waits(self, request: Request) -> list[str]:
+        """What a request waits for now, for people."""
+        clock = self._role.status().get("clock")
+        return [f"the clocks are {clock}"] if clock not in (None, "tracking") else []
+
     def _keep_in_step(self, ask: KeepTime) -> None:
         self._kept_until_s = max(self._kept_until_s, self._context.clock() + ask.for_s)
         self._wanted_s = self._context.clock()
@@ -203,7 +214,7 @@ class PhotonicLink:
                 f"link {self.name} gives pairs of type M only",
             )
         if not self.ready:
-            return (ErrorCode.NO_RESOURCES, f"{self.config.peer} is away")
+            return (ErrorCode.NO_RESOURCES, self.missing())
         return None
 
     def _request_changed(self, request: Request) -> None:

@@ -27,6 +27,8 @@ from link_layer.messages import (
     RequestKind,
 )
 from link_layer.queue import QueueFull, Request, RequestQueue, RequestState
+from link_layer.queue_order import FairOrder, Order, PriorityOrder
+from qnodeos.config import QueueTable
 
 Item = TypeVar("Item")
 
@@ -104,8 +106,10 @@ class Desk(Generic[Item]):
     """Requests of one link at one end.
 
     `admit` looks at a proposal at either end and returns None, or the reason to refuse it.
-    `changed` is called whenever a request became active or ended, `unused` with each item that
-    nobody will collect: held back for a request that ended, or left in an inbox that was given up.
+    `order` is that of service at the leading end, by default strict priority, and `limit` how many
+    requests may wait. `changed` is called whenever a request became active or ended, `unused` with
+    each item that nobody will collect: held back for a request that ended, or left in an inbox that
+    was given up.
     """
 
     def __init__(
@@ -121,11 +125,12 @@ class Desk(Generic[Item]):
         changed: Callable[[Request], None],
         unused: Callable[[Item], None] | None = None,
         leads: bool = True,
-        limit: int = 256,
+        order: Order | None = None,
+        limit: int = 1024,
     ):
         self.link = link
         self._leads = leads
-        self.queue = RequestQueue(limit)
+        self.queue = RequestQueue(limit, order=order)
         self.dropped = 0
         """Deliveries that an application has left lying until there was no room."""
         self._me, self._peer = me, peer
@@ -396,6 +401,11 @@ class Desk(Generic[Item]):
         request = self.queue.activate(create.request)
         if request is not None:
             self._changed(request)
+
+
+def order_of(table: QueueTable) -> Order:
+    """The order of service that a link's table asks for."""
+    return FairOrder(table.weights) if table.order == "fair" else PriorityOrder(table.ageing_s)
 
 
 def _malformed(create: Create) -> tuple[ErrorCode, str] | None:

@@ -13,6 +13,7 @@ from functools import partial
 from link_layer.messages import ErrorCode
 from qnodeos import local_api
 from qnodeos.api_session import METHODS
+from qnodeos.explaining import why_method
 from qnodeos.loop_watch import LoopWatch
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
@@ -55,7 +56,7 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
         if calendar.links:
             yield Service("verify-calendar", calendar.run, status=calendar.status)
     methods = METHODS | {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
-    methods |= watch_methods(parts)
+    methods |= watch_methods(parts) | {"why": why_method(parts)}
     yield from local_api.services(parts, methods)
 
 

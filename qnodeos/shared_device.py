@@ -31,6 +31,11 @@ class SharedDevice:
         """A link at this device; `wake` is called when it may be its turn, or a qubit is free."""
         self._wake[link] = wake
 
+    @property
+    def holder(self) -> str:
+        """The link whose round is in progress; "" if none is."""
+        return self._holder
+
     def fit(self, qubits: int) -> None:
         """The device has so many qubits; books of another size are begun anew."""
         if self.memory is None or self.memory.capacity != qubits - 1:

@@ -19,6 +19,7 @@ from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
+from qnodeos.cli.why import why
 from qnodeos.errors import UserError, first_of
 
 INTERRUPTED = 130
@@ -35,6 +36,7 @@ app.command()(demo)
 app.command()(rehearse)
 app.command()(broker)
 app.command()(status)
+app.command()(why)
 app.command()(journal)
 app.command()(dashboard)
 app.command()(reload)

@@ -175,6 +175,27 @@ class InterlockTable(Table):
         return value
 
 
+class QueueTable(Table):
+    """[links.NAME.queue]: in which order the leading end serves, and how many requests may wait.
+
+    `priority`: the highest first; with `ageing_s`, waiting for so long counts as one step of
+    priority. `fair`: each purpose gets its share of the attempts, by `weights` (1 if not named).
+    """
+
+    order: Literal["priority", "fair"] = "priority"
+    ageing_s: float | None = Field(default=None, gt=0, le=86400)
+    weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default_factory=dict)
+    limit: int = Field(default=1024, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _fits_the_order(self) -> Self:
+        if self.weights and self.order != "fair":
+            raise ValueError("weights: found some, expected none where order is not fair")
+        if self.ageing_s is not None and self.order != "priority":
+            raise ValueError("ageing_s: found one, expected none where order is not priority")
+        return self
+
+
 class PhotonicLinkTable(Table):
     """Pairs measured directly (type M), heralded by matching the two ends' tags.
 
@@ -202,6 +223,7 @@ class PhotonicLinkTable(Table):
     basis_dwell_s: float = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
     verify: VerifyTable | None = None
+    queue: QueueTable = Field(default_factory=QueueTable)
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
     """How much later than light the tags of each outcome channel come: cables, electronics."""
     dead_time_ps: int = Field(default=100_000, ge=0, le=10_000_000)
@@ -292,6 +314,7 @@ class MemoryLinkTable(Table):
     """Half the interval of the fidelity that is aimed at."""
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
+    queue: QueueTable = Field(default_factory=QueueTable)
 
 
 class MidpointTable(Table):

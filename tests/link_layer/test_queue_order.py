@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from link_layer.messages import Create
 from link_layer.queue import RequestQueue
-from link_layer.queue_order import FairOrder
+from link_layer.queue_order import FairOrder, PriorityOrder
 
 
 def fair(**weights: float) -> RequestQueue:
@@ -152,3 +152,45 @@ def test_shares_never_differ_by_more_than_a_pair_of_each(
             apart = [now[one] - now[other] for now in both]
             spread = max(apart, default=0.0) - min(apart, default=0.0)
             assert spread <= (lengths[one] + lengths[other]) * (1 + 1e-9)
+
+
+def test_waiting_counts_as_priority_so_that_nobody_starves() -> None:
+    """With one step in ten seconds: passed over by what is two steps higher for twenty."""
+    queue = RequestQueue(order=PriorityOrder(ageing_s=10.0))
+    ask(queue, 1, "old")
+    served = []
+    for second in range(1, 40):
+        number = 100 + second
+        create = Create("link", number, "M", 1, 0.5, 100.0, "new", priority=2)
+        queue.add(create, origin="alice", now_s=float(second))
+        queue.activate(number, 1)
+        request = queue.next()
+        assert request is not None
+        served.append(request.purpose)
+        queue.deliver(request.id, second)
+        if request.id != 1:
+            queue.end(request.id)
+    assert served[:19] == ["new"] * 19
+    assert "old" in served[19:22]
+
+
+@pytest.mark.parametrize("ageing_s", [0.0, -1.0, float("inf"), float("nan")])
+def test_ageing_takes_time(ageing_s: float) -> None:
+    with pytest.raises(ValueError, match="ageing_s"):
+        PriorityOrder(ageing_s)
+
+
+def test_what_comes_before_a_request_is_what_is_served_before_it() -> None:
+    for order in (PriorityOrder(), FairOrder({"a": 3.0})):
+        queue = RequestQueue(order=order)
+        ask(queue, 1, "a", number=2)
+        ask(queue, 2, "b", number=2)
+        ask(queue, 3, "a", number=2)
+        assert [each.id for each in queue.ahead(1)] == []
+        assert 1 in [each.id for each in queue.ahead(3)]
+        assert queue.ahead(99) == []
+    queue = RequestQueue()
+    ask(queue, 1, "a", number=2, atomic=True)
+    serve(queue, 1)
+    ask(queue, 2, "b", priority=9)
+    assert [each.id for each in queue.ahead(2)] == [1]

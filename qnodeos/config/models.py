@@ -118,6 +118,18 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class RecordTable(Table):
+    """[record]: every tag that passes through the node is kept on disk.
+
+    In `directory`, by default `records` in the node's data_dir, in one folder a tagger.
+    """
+
+    record: bool = True
+    directory: FilePath | None = None
+    segment_mb: int = Field(default=64, ge=1, le=1024)
+    segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+
+
 class ProcessesTable(Table):
     """[processes]: programs of the NetQASM SDK. `listen` beside the node's own socket, for hosts on
     other computers: whoever reaches it may use the node. `flavour` is that of the programs."""
@@ -414,6 +426,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
     interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)

@@ -32,6 +32,7 @@ from qnodeos.config.places import (
 from qnodeos.config.units import (
     BytesPerSecond,
     Hours,
+    Milliseconds,
     Picoseconds,
     PicosecondsFloat,
     Seconds,
@@ -198,7 +199,7 @@ class QueueTable(Table):
     """
 
     order: Literal["priority", "fair"] = "priority"
-    ageing_s: float | None = Field(default=None, gt=0, le=86400)
+    ageing_s: Annotated[Seconds, Field(gt=0, le=86400)] | None = None
     weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default_factory=dict)
     limit: int = Field(default=1024, ge=1, le=100_000)
 
@@ -218,9 +219,9 @@ class ScheduleTable(Table):
     a slot. Periods are counted from 1970.
     """
 
-    period_ms: float = Field(ge=0.1, le=60_000)
-    offset_ms: float = Field(default=0.0, ge=0)
-    length_ms: float = Field(gt=0)
+    period_ms: Milliseconds = Field(ge=0.1, le=60_000)
+    offset_ms: Milliseconds = Field(default=0.0, ge=0)
+    length_ms: Milliseconds = Field(gt=0)
 
     @model_validator(mode="after")
     def _part_of_the_period(self) -> Self:

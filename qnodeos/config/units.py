@@ -169,6 +169,8 @@ PicosecondsFloat = Annotated[float, _reader("ps", whole=False)]
 """Picoseconds with a fraction."""
 Seconds = Annotated[float, _reader("s", whole=False)]
 """Seconds."""
+Milliseconds = Annotated[float, _reader("ms", whole=False)]
+"""Milliseconds."""
 Hours = Annotated[float, _reader("h", whole=False)]
 """Hours."""
 BytesPerSecond = Annotated[int, _reader("B/s", whole=True)]

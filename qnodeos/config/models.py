@@ -111,13 +111,19 @@ class MetricsTable(Table):
 class RecordTable(Table):
     """[record]: every tag that passes through the node is kept on disk.
 
-    In `directory`, by default `records` in the node's data_dir, in one folder a tagger.
+    In `directory`, by default `records` in the node's data_dir, in one folder a tagger. The oldest
+    segments are removed beyond `keep_days` or `keep_gb`; nothing is recorded while the disk has
+    less than `min_free_gb`. `seal`: closed segments become HDF5.
     """
 
     record: bool = True
     directory: FilePath | None = None
     segment_mb: int = Field(default=64, ge=1, le=1024)
     segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+    keep_days: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_gb: float | None = Field(default=None, gt=0.0, le=1e6)
+    min_free_gb: float = Field(default=2.0, ge=0.0, le=1e6)
+    seal: bool = False
 
 
 class ProcessesTable(Table):

@@ -122,7 +122,7 @@ def _kpis(part: Figures, span_s: float) -> Html:
         ("mean rate", si(delivered / span_s, "/s") if span_s > 0 else MISSING),
         ("fidelity at the end", with_error(fidelity, error)),
         ("95 % of it", f"{low:.4f} to {high:.4f}" if low and high else MISSING),
-        ("ready", _share(part.of("ready"))),
+        ("time ready", _share(part.of("ready"))),
     ]
     clock = part.words.get("clock")
     if clock:
@@ -145,4 +145,4 @@ def _kpis(part: Figures, span_s: float) -> Html:
 def _share(flags: Values | None) -> str:
     if flags is None or not np.isfinite(flags).any():
         return MISSING
-    return f"{100 * float(np.nanmean(flags)):.1f} % of the time"
+    return f"{100 * float(np.nanmean(flags)):.1f} %"

@@ -86,7 +86,7 @@ def _wrong(record: NodeRecord, found: list[Trouble]) -> Html:
     return tag(
         "div",
         tag("h3", "What was wrong"),
-        bars(list(spans.items()), record.from_s, record.until_s),
+        tag("div", bars(list(spans.items()), record.from_s, record.until_s), class_="scroll"),
         table(("from (UTC)", "for", "what", "state", "why"), rows, empty=""),
         tag("p", more, class_="soft"),
         class_="card",

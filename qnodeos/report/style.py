@@ -38,9 +38,11 @@ rect.good { fill: var(--good); } rect.bad { fill: var(--bad); }
 .kpis div { min-width: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 500; color: var(--ink-soft); font-size: 0.87rem; }
-th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
-td:first-child { white-space: nowrap; }
+th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { white-space: nowrap; }
+td:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 14em; }
+td:nth-last-child(2) { white-space: normal; }
+.scroll svg { min-width: 760px; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--s0); }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
 @media print { details[open] summary { display: none; } .card { break-inside: avoid-page; } }

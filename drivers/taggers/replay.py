@@ -1,7 +1,8 @@
 """A recording of `qnodeos tags record`, or of a node with [record], in the place of its tagger.
 
 The k-th start of the tagger gives the k-th stream of the recording: the same batches with the same
-spans and flags, each as long after the start as it came when it was recorded.
+spans and flags, each as long after the start as it came when it was recorded. Where a stream or
+the recording is over there is silence, which is not darkness: no batch says that no light came.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class ReplayTagger(TimeTagger):
         self._playing = 0
         self._batches = 0
         self._damaged = 0
+        self._over = False
 
     async def connect(self) -> Identity:
         """Find the streams; one that was begun stays begun."""
@@ -63,7 +65,7 @@ class ReplayTagger(TimeTagger):
         self._playing = 0
         if not self._waiting:
             raise NotConnected(
-                f"no stream from number {self._first} on in {folder}, or all have been played",
+                f"no stream from number {self._first} on in {folder}",
                 **self.link.about(),
             )
         head = await self._blocking(self._waiting[0].head)
@@ -79,22 +81,26 @@ class ReplayTagger(TimeTagger):
             raise NotConnected("the folder of the recording is gone", **self.link.about())
 
     async def readings(self) -> dict[str, float | int | bool | str]:
-        """The stream that is played (0: none), its batches so far, and what was damaged."""
+        """The stream that is played (0: none), its batches so far, what was damaged, and whether
+        it is over."""
         return {
             "stream": self._playing,
             "batches": self._batches,
             "damaged": self._damaged,
+            "over": self._over,
             "streams_left": len(self._waiting or ()),
         }
 
     async def stream(self) -> AsyncGenerator[TagBatch, None]:
-        """See TimeTagger; raises InstrumentError at the end of the recorded stream."""
+        """See TimeTagger; silent once the recorded stream is over."""
         if self._playing:
             raise Refused("a stream runs already", **self.link.about("(stream)"))
-        if not self._waiting:
-            raise NotConnected("all streams have been played", **self.link.about("(stream)"))
         clock = asyncio.get_running_loop().time
         began_s = clock()
+        self._over = False
+        if not self._waiting:
+            await self._silence()
+            return
         stream = self._waiting.pop(0)
         self._playing, self._batches = stream.number, 0
         try:
@@ -103,11 +109,14 @@ class ReplayTagger(TimeTagger):
                 await asyncio.sleep(began_s + stored.after_ns / NS_PER_S - clock())
                 self._batches += 1
                 yield stored.batch
-            raise InstrumentError(
-                "END", f"recorded stream {stream.number} is over", **self.link.about("(stream)")
-            )
+            await self._silence()
         finally:
             self._playing = 0
+
+    async def _silence(self) -> None:
+        """To raise would have the supervisor build us anew, and the recording would begin again."""
+        self._over = True
+        await asyncio.Event().wait()
 
     async def _blocking(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Read in a thread; raises NotConnected, InstrumentError."""

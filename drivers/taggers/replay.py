@@ -1,8 +1,8 @@
 """A recording of `qnodeos tags record`, or of a node with [record], in the place of its tagger.
 
 The k-th start of the tagger gives the k-th stream of the recording: the same batches with the same
-spans and flags, each as long after the start as it came when it was recorded. Where a stream or
-the recording is over there is silence, which is not darkness: no batch says that no light came.
+spans and flags, each as long after the start as it came when it was recorded. Where a stream is
+over that is an error of the instrument; once all are, it stays one, and nothing begins again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from drivers.checks import known_options
 from drivers.devices import Identity, TimeTagger
 from drivers.errors import InstrumentError, NotConnected, Refused
 from drivers.links.base import Link
-from drivers.links.file import FileTransport
 from drivers.plugin import Manifest
 from timing.segments import Damage, SegmentError, StoredStream, read_stream, streams_in
 from timing.tags import TagBatch
@@ -54,7 +53,6 @@ class ReplayTagger(TimeTagger):
         self._playing = 0
         self._batches = 0
         self._damaged = 0
-        self._over = False
 
     async def connect(self) -> Identity:
         """Find the streams; one that was begun stays begun."""
@@ -76,31 +74,31 @@ class ReplayTagger(TimeTagger):
         """Nothing to do."""
 
     async def ping(self) -> None:
-        """Look whether the folder is still there; raises NotConnected."""
+        """Look whether there is something to play; raises NotConnected, InstrumentError."""
+        self._require_open()
         if not self._folder().is_dir():
             raise NotConnected("the folder of the recording is gone", **self.link.about())
+        if not self._waiting and not self._playing:
+            raise self._over()
 
     async def readings(self) -> dict[str, float | int | bool | str]:
-        """The stream that is played (0: none), its batches so far, what was damaged, and whether
-        it is over."""
+        """The stream that is played (0: none), its batches so far, and what was damaged."""
+        self._require_open()
         return {
             "stream": self._playing,
             "batches": self._batches,
             "damaged": self._damaged,
-            "over": self._over,
             "streams_left": len(self._waiting or ()),
         }
 
     async def stream(self) -> AsyncGenerator[TagBatch, None]:
-        """See TimeTagger; silent once the recorded stream is over."""
+        """See TimeTagger; raises InstrumentError once the recorded stream is over."""
         if self._playing:
             raise Refused("a stream runs already", **self.link.about("(stream)"))
         clock = asyncio.get_running_loop().time
         began_s = clock()
-        self._over = False
         if not self._waiting:
-            await self._silence()
-            return
+            raise self._over()
         stream = self._waiting.pop(0)
         self._playing, self._batches = stream.number, 0
         try:
@@ -109,14 +107,15 @@ class ReplayTagger(TimeTagger):
                 await asyncio.sleep(began_s + stored.after_ns / NS_PER_S - clock())
                 self._batches += 1
                 yield stored.batch
-            await self._silence()
+            raise self._over(f"stream {stream.number}")
         finally:
             self._playing = 0
 
-    async def _silence(self) -> None:
-        """To raise would have the supervisor build us anew, and the recording would begin again."""
-        self._over = True
-        await asyncio.Event().wait()
+    def _over(self, what: str = "every stream") -> InstrumentError:
+        """No problem of a link: after one we are built anew, and would begin with the first."""
+        return InstrumentError(
+            "END", f"{what} of the recording has been played", **self.link.about("(stream)")
+        )
 
     async def _blocking(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Read in a thread; raises NotConnected, InstrumentError."""
@@ -130,8 +129,9 @@ class ReplayTagger(TimeTagger):
     def _tell(self, path: Path, damage: Damage) -> None:
         self._damaged += 1
 
+    def _require_open(self) -> None:
+        if not self.link.usable:
+            raise NotConnected("the link is closed", **self.link.about())
+
     def _folder(self) -> Path:
-        transport = self.link.transport
-        if not isinstance(transport, FileTransport):
-            raise NotConnected("a recording is named as file://FOLDER", **self.link.about())
-        return transport.path
+        return Path(self.link.resource.removeprefix("file://"))

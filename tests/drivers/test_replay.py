@@ -1,15 +1,20 @@
 """The replay of a recording as a tagger: the same batches at the same instants."""
 
 import asyncio
-from contextlib import aclosing, suppress
+import random
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from drivers.errors import NotConnected
+from drivers.errors import InstrumentError, InstrumentProblem, NotConnected
 from drivers.plugin import make_instrument
+from drivers.supervisor import Supervisor
 from drivers.taggers.replay import ReplayTagger
+from drivers.testing.contract import Check, checks_for
+from drivers.testing.subject import Subject
 from timing.loop import run_virtual
 from timing.segments import SegmentHead, SegmentWriter, StoredBatch
 from timing.tags import TagBatch
@@ -45,16 +50,17 @@ def tagger(folder: Path, **options: object) -> ReplayTagger:
 
 
 async def taken(replay: ReplayTagger) -> list[tuple[float, TagBatch]]:
-    """All batches with the instants at which they came, until there is silence."""
+    """All batches with the instants at which they came, up to the error at the end."""
     clock = asyncio.get_running_loop().time
     began_s, found = clock(), []
-    async with aclosing(replay.stream()) as batches:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3600):
-                async for each in batches:
-                    found.append((clock() - began_s, each))
-        assert (await replay.readings())["over"]
-    assert clock() - began_s == pytest.approx(3600)
+
+    async def take() -> None:
+        async with aclosing(replay.stream()) as batches:
+            async for each in batches:
+                found.append((clock() - began_s, each))
+
+    with pytest.raises(InstrumentError, match="has been played"):
+        await take()
     return found
 
 
@@ -80,6 +86,8 @@ def test_the_same_batches_come_at_the_same_instants(tmp_path: Path) -> None:
                     expected.lost_tags,
                 )
         assert await taken(replay) == []
+        with pytest.raises(InstrumentError, match="has been played"):
+            await replay.ping()
 
     run_virtual(scenario())
 
@@ -146,3 +154,47 @@ def test_a_damaged_batch_marks_the_next_as_after_a_loss(tmp_path: Path) -> None:
         assert (await replay.readings())["damaged"] == 1
 
     run_virtual(scenario())
+
+
+def test_a_recording_that_is_over_does_not_begin_again_under_supervision(tmp_path: Path) -> None:
+    record(tmp_path, streams=2)
+
+    async def scenario() -> None:
+        supervisor = Supervisor("tagger", lambda: tagger(tmp_path), rng=random.Random(1))
+        task = asyncio.create_task(supervisor.run())
+        starts = []
+        for _ in range(20):
+            await asyncio.sleep(10)
+            try:
+                replay = supervisor.instrument
+                assert isinstance(replay, ReplayTagger)
+                async for each in replay.stream():
+                    starts.append(each.start_ps // 10**10)
+            except InstrumentProblem as problem:
+                supervisor.report(problem)
+        assert starts == [0, 1, 2, 10, 11, 12]
+        assert supervisor.status.state == "degraded"
+        assert "has been played" in supervisor.status.reason
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_virtual(scenario(), limit_s=3600.0)
+
+
+OF_BYTES = {"it_connects_whatever_was_left_behind", "a_late_answer_answers_nothing"}
+"""What the contract says of bytes on a line, of which a recording has none."""
+
+
+@pytest.mark.parametrize(
+    "check",
+    [each for each in checks_for(ReplayTagger) if each.__name__ not in OF_BYTES],
+    ids=lambda check: check.__name__,
+)
+def test_contract(check: Check, tmp_path: Path) -> None:
+    for _ in range(3):
+        writer = SegmentWriter(tmp_path, SegmentHead(0.0, 1, (1, 2, 3, 4)))
+        for k in range(10):
+            whole = replace(batch(k), overflow=False, lost=False, lost_tags=0)
+            writer.write(StoredBatch(k, k * 10**8, whole))
+        writer.close()
+    run_virtual(check(Subject(lambda: tagger(tmp_path))), limit_s=600.0)

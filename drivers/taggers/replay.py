@@ -71,7 +71,8 @@ class ReplayTagger(TimeTagger):
         return Identity(f"recording of {head.identity or head.driver or 'a tagger'}")
 
     async def enter_safe_state(self) -> None:
-        """Nothing to do."""
+        """Nothing to do; raises NotConnected."""
+        self._require_open()
 
     async def ping(self) -> None:
         """Look whether there is something to play; raises NotConnected, InstrumentError."""

@@ -15,6 +15,7 @@ from qnodeos import local_api
 from qnodeos.api_session import METHODS
 from qnodeos.disk_guard import BYTES_PER_GB, S_PER_DAY, DiskGuard, Share
 from qnodeos.explaining import why_method
+from qnodeos.journal_keeping import JournalKeeper
 from qnodeos.loop_watch import LoopWatch
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
@@ -86,6 +87,12 @@ def process_services(parts: NodeParts) -> Iterable[Service]:
     return host.services(parts)
 
 
+def keeping_services(parts: NodeParts) -> Iterable[Service]:
+    """What keeps the journal from growing for ever."""
+    keeper = JournalKeeper(parts.store, parts.config.journal, parts.wall)
+    yield Service("journal-keeper", keeper.run, status=keeper.status)
+
+
 def watch_services(parts: NodeParts) -> Iterable[Service]:
     """How late the event loop comes, with the sign of life for systemd."""
     watch = LoopWatch(parts.clock, parts.store, parts.bus, parts.notifier)
@@ -100,6 +107,7 @@ USERS: tuple[Factory, ...] = (
     api_services,
     process_services,
     watch_services,
+    keeping_services,
 )
 """What uses it: applications, hosts of processes, the API, verification, calibration.
 

@@ -108,6 +108,23 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class JournalTable(Table):
+    """[journal]: how long the journal keeps figures of each second and pairs (`details_days`; of
+    older figures one a minute is left), and everything else (`keep_days`)."""
+
+    details_days: float = Field(default=7.0, gt=0.0, le=36_500.0)
+    keep_days: float = Field(default=365.0, gt=0.0, le=36_500.0)
+
+    @model_validator(mode="after")
+    def _details_go_first(self) -> Self:
+        if self.details_days > self.keep_days:
+            raise ValueError(
+                f"details_days: found {self.details_days:g}, expected no more than keep_days, "
+                f"{self.keep_days:g}"
+            )
+        return self
+
+
 class RecordTable(Table):
     """[record]: every tag that passes through the node is kept on disk.
 
@@ -417,6 +434,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    journal: JournalTable = Field(default_factory=JournalTable)
     record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)

@@ -105,6 +105,9 @@ class ReplayTagger(TimeTagger):
         try:
             batches = read_stream(stream, self._tell)
             while (stored := await self._blocking(next, batches, None)) is not None:
+                if self._batches == 0 and stored.missed:
+                    # Its beginning was removed, and would be an hour of silence or a week.
+                    began_s -= stored.after_ns / NS_PER_S
                 await asyncio.sleep(began_s + stored.after_ns / NS_PER_S - clock())
                 self._batches += 1
                 yield stored.batch

@@ -32,6 +32,9 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="Write the figures as HDF5 too (needs the extra 'hdf5').")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was wrong and the links' figures as JSON.")
+    ] = False,
 ) -> None:
     """Write a node's journal as one self-contained page: what was wrong, figures and plots of each
     link, requests, verifications, events, configuration, versions. The node may run meanwhile."""
@@ -43,11 +46,18 @@ def report(
     records = [_gathered(journal, since, until) for journal in journals]
     text = page(records, version=version("qnodeos"), written_s=time.time())
     _write(output, text)
-    typer.echo(f"{output}: {', '.join(each.name for each in records)}, {len(text) / 1e3:,.0f} kB")
     if data is not None:
         from qnodeos.report.dataset import write_dataset
 
         write_dataset(data, records, version=version("qnodeos"))
+    if as_json:
+        from qnodeos.cli.tags_report import print_json
+        from qnodeos.report.facts import facts
+
+        print_json({"page": str(output), "nodes": [facts(each) for each in records]})
+        return
+    typer.echo(f"{output}: {', '.join(each.name for each in records)}, {len(text) / 1e3:,.0f} kB")
+    if data is not None:
         typer.echo(f"{data}: {data.stat().st_size / 1e3:,.0f} kB")
 
 

@@ -120,6 +120,23 @@ def test_it_can_begin_with_a_later_stream(tmp_path: Path) -> None:
     run_virtual(scenario(), limit_s=60.0)
 
 
+def test_a_stream_whose_beginning_was_removed_begins_with_what_is_left(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, SegmentHead(0.0, 1, (1, 2, 3, 4)))
+    for k in (5, 6):
+        writer.write(StoredBatch(k, k * 3600 * 10**9, batch(k)))
+    writer.close()
+
+    async def scenario() -> None:
+        replay = tagger(tmp_path)
+        await replay.link.open()
+        await replay.connect()
+        found = await taken(replay)
+        assert [at for at, _ in found] == pytest.approx([0.0, 3600.0])
+        assert [each.lost for _, each in found] == [True, False]
+
+    run_virtual(scenario())
+
+
 @pytest.mark.parametrize("options", [{"first_stream": 0}, {"first_stream": "2"}, {"speed": 2}])
 def test_options_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"first_stream|speed"):

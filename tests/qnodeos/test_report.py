@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -269,3 +270,34 @@ def test_the_journal_is_only_read(node: Path, tmp_path: Path) -> None:
     assert (node / "journal.sqlite").read_bytes() == before
     with pytest.raises(UserError, match="no such journal"):
         gather(tmp_path / "nobody" / "journal.sqlite")
+
+
+def test_programs_are_told_in_json(node: Path, tmp_path: Path) -> None:
+    told = json.loads(run(node, "-o", tmp_path / "night.html", "--json"))
+    (alice,) = told["nodes"]
+    assert alice["links"]["photonic"]["delivered"] == 830
+    assert alice["troubles"][0]["what"] == "instrument tagger"
+    assert alice["verifications"][0]["chsh"] == [2.71, 0.05]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_asking_anybody(node: Path, tmp_path: Path, width: int) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium here")
+    page_file = tmp_path / "night.html"
+    run(node, "-o", page_file)
+    complaints: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("request", lambda asked: complaints.append(asked.url))
+        page.goto(page_file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.get_by_text("alarm guard").first.is_visible()
+        page.get_by_text("requests refused or failed").click()
+        assert page.get_by_text("too slow").is_visible()
+        browser.close()
+    assert complaints == [page_file.as_uri()]

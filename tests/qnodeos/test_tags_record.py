@@ -150,5 +150,11 @@ def test_two_taggers_have_to_be_told_apart(tmp_path: Path) -> None:
         node.write_text(text + text[text.index("[instruments") :].replace(".tagger", ".second"))
         recording = start(node, "--seconds", 1, "--output", tmp_path / "out")
         _, error = recording.communicate(timeout=60)
-    assert recording.returncode == 2
-    assert "2 taggers" in error
+        assert recording.returncode == 2
+        assert "2 taggers" in error
+        chosen = ("--instrument", "second", "--seconds", 1, "--json")
+        recording = start(node, *chosen, "--output", tmp_path / "out")
+        output, error = recording.communicate(timeout=60)
+    told = json.loads(output)
+    assert (recording.returncode, told["dropped_batches"]) == (0, 0), error
+    assert told["folder"].endswith("out/second")

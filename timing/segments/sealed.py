@@ -6,6 +6,7 @@ segment says of itself is in the attributes of the file. Needs h5py.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from timing.segments.frame import Damage, SegmentError, SegmentHead, StoredBatch
-from timing.segments.reader import read_segment
+from timing.segments.reader import Segment, read_segment
 from timing.tags import TagBatch
 
 if TYPE_CHECKING:
@@ -49,18 +50,18 @@ def seal(path: Path) -> Path:
     import h5py
 
     segment = read_segment(path)
-    batches = list(segment)
+    columns = _columns(segment)
     damaged = [each for each in segment.damage if not each.torn]
     if damaged:
         raise SegmentError(path, damaged[0].found, at_byte=damaged[0].at_byte)
     sealed = path.with_suffix(SEALED)
     unfinished = path.with_suffix(UNFINISHED)
     with h5py.File(unfinished, "w", track_order=True) as file:
-        _write(file, segment.head, batches, segment.damage)
+        _write(file, segment, columns)
     with unfinished.open("rb+") as written:
         os.fsync(written.fileno())
-    again = list(SealedSegment(unfinished))
-    if len(again) != len(batches) or not all(map(_same, again, batches)):
+    both = itertools.zip_longest(SealedSegment(unfinished), segment)
+    if not all(_same(one, other) for one, other in both):
         unfinished.unlink()
         raise OSError(f"{sealed} does not read back as it was written")
     times = path.stat()
@@ -130,37 +131,51 @@ def _head(path: Path, file: h5py.File) -> SegmentHead:
         raise SegmentError(path, f"no sealed segment: {error}") from None
 
 
-def _write(
-    file: h5py.File, head: SegmentHead, batches: list[StoredBatch], damage: list[Damage]
-) -> None:
+def _columns(segment: Segment) -> dict[str, list[int]]:
+    """What `batch_...` hold, without the tags: a segment of them would take ten times its size."""
+    columns: dict[str, list[int]] = {name: [] for name in BATCH_COLUMNS}
+    for stored in segment:
+        batch = stored.batch
+        row = (
+            len(batch),
+            stored.sequence,
+            stored.after_ns,
+            batch.start_ps,
+            batch.stop_ps,
+            int(batch.overflow),
+            int(batch.lost),
+            batch.lost_tags,
+        )
+        for name, value in zip(BATCH_COLUMNS, row, strict=True):
+            columns[name].append(value)
+    return columns
+
+
+def _write(file: h5py.File, segment: Segment, columns: dict[str, list[int]]) -> None:
+    head = segment.head
     file.attrs["Conventions"] = "CF-1.11"
     file.attrs["title"] = f"Time tags of {head.instrument or 'a tagger'}, stream {head.stream}"
     file.attrs["source"] = head.identity or head.driver
     file.attrs["history"] = f"recorded by qnodeos {head.version}"
     file.attrs["segment"] = json.dumps(asdict(head))
-    file.attrs["damage"] = json.dumps([asdict(each) for each in damage])
-    tags = sum(len(each.batch) for each in batches)
-    time_ps = np.concatenate([np.empty(0, np.int64), *(each.batch.time_ps for each in batches)])
-    channel = np.concatenate([np.empty(0, np.uint8), *(each.batch.channel for each in batches)])
+    file.attrs["damage"] = json.dumps([asdict(each) for each in segment.damage])
+    tags = sum(columns["tags"])
     _dimension(file, "tag", tags)
-    _dimension(file, "batch", len(batches))
+    _dimension(file, "batch", len(columns["tags"]))
     # No _FillValue: a reader that masks would turn the picoseconds into floats, which lose them.
-    _variable(
-        file, "time_ps", time_ps, "tag", "ps", f"time on the timescale of the {head.timescale}"
-    )
-    _variable(file, "channel", channel, "tag", "1", "input channel of the tagger")
-    columns = {
-        "tags": [len(each.batch) for each in batches],
-        "sequence": [each.sequence for each in batches],
-        "after_ns": [each.after_ns for each in batches],
-        "start_ps": [each.batch.start_ps for each in batches],
-        "stop_ps": [each.batch.stop_ps for each in batches],
-        "overflow": [each.batch.overflow for each in batches],
-        "lost": [each.batch.lost for each in batches],
-        "lost_tags": [each.batch.lost_tags for each in batches],
-    }
+    scale = f"time on the timescale of the {head.timescale}"
+    time_ps = _variable(file, "time_ps", tags, "i8", "tag", "ps", scale)
+    channel = _variable(file, "channel", tags, "u1", "tag", "1", "input channel of the tagger")
+    end = 0
+    for stored in segment:
+        begin, end = end, end + len(stored.batch)
+        if begin < end:
+            time_ps[begin:end] = stored.batch.time_ps
+            channel[begin:end] = stored.batch.channel
     for name, (unit, meaning) in BATCH_COLUMNS.items():
-        _variable(file, f"batch_{name}", np.array(columns[name], np.int64), "batch", unit, meaning)
+        size = len(columns[name])
+        made = _variable(file, f"batch_{name}", size, "i8", "batch", unit, meaning)
+        made[...] = np.array(columns[name], np.int64)
 
 
 def _dimension(file: h5py.File, name: str, size: int) -> None:
@@ -170,17 +185,20 @@ def _dimension(file: h5py.File, name: str, size: int) -> None:
 
 
 def _variable(
-    file: h5py.File, name: str, values: Any, dimension: str, unit: str, meaning: str
-) -> None:
+    file: h5py.File, name: str, size: int, kind: str, dimension: str, unit: str, meaning: str
+) -> h5py.Dataset:
     packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    options = {"chunks": (min(_CHUNK, len(values)),), **packed} if len(values) else {}
-    made = file.create_dataset(name, data=values, **options)
+    options = {"chunks": (min(_CHUNK, size),), **packed} if size else {}
+    made = file.create_dataset(name, shape=(size,), dtype=kind, **options)
     made.attrs["units"] = unit
     made.attrs["long_name"] = meaning
     made.dims[0].attach_scale(file[dimension])
+    return made
 
 
-def _same(one: StoredBatch, other: StoredBatch) -> bool:
+def _same(one: StoredBatch | None, other: StoredBatch | None) -> bool:
+    if one is None or other is None:
+        return False
     a, b = one.batch, other.batch
     return (
         np.array_equal(a.time_ps, b.time_ps)

@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from qnodeos.cli.rehearse import load, recording
+from qnodeos.cli.tags import app
 from qnodeos.cli.tags_play import with_recorded
 from qnodeos.config import NodeConfig
+from qnodeos.errors import UserError
 from qnodeos.rehearsal import Transcript, rehearsal
 from timing.loop import run_virtual
 from timing.segments import read_stream, streams_in
@@ -56,7 +59,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Transcript
 
 def played(folder: Path, records: Path) -> Transcript:
     def change(config: NodeConfig) -> NodeConfig:
-        return with_recorded(config, records / config.node.name / "records")[0]
+        return with_recorded(config, records / config.node.name)[0]
 
     return run(folder, change, light=7)
 
@@ -147,3 +150,9 @@ def test_a_node_seals_its_segments_and_they_are_played_all_the_same(tmp_path: Pa
     assert kinds.count(".h5") >= 2
     again = played(tmp_path / "again", tmp_path / "live")
     assert said(again, "match-report") == said(live, "match-report")
+
+
+def test_what_is_not_there_cannot_be_played(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["play", str(tmp_path), "--into", str(EXAMPLE / "alice.toml")])
+    assert isinstance(result.exception, UserError)
+    assert "nothing to play" in str(result.exception)

@@ -45,5 +45,12 @@ td:nth-last-child(2) { white-space: normal; }
 .scroll svg { min-width: 760px; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--s0); }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
+@media (max-width: 640px) {
+  thead { display: none; } table, tbody, tr, td { display: block; }
+  tr { padding: 6px 0; border-bottom: 1px solid var(--line); }
+  td, td:last-child { border: 0; padding: 1px 0; white-space: normal; min-width: 0; }
+  td:empty { display: none; }
+  td::before { content: attr(data-label) " "; color: var(--ink-soft); }
+}
 @media print { details[open] summary { display: none; } .card { break-inside: avoid-page; } }
 """

@@ -18,6 +18,7 @@ from qnodeos.cli.demo import demo
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
+from qnodeos.cli.report import report
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
 from qnodeos.cli.why import why
@@ -42,6 +43,7 @@ app.command()(why)
 app.command()(journal)
 app.command()(dashboard)
 app.command()(reload)
+app.command()(report)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")

@@ -15,6 +15,7 @@ from qnodeos.cli.broker import broker
 from qnodeos.cli.check import check
 from qnodeos.cli.dashboard import dashboard
 from qnodeos.cli.demo import demo
+from qnodeos.cli.init import init
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The node operating system of a quantum network.",
 )
+app.command()(init)
 app.command()(check)
 app.command()(run)
 app.command()(demo)

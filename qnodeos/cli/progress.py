@@ -1,0 +1,30 @@
+"""Bars on what takes longer than a second: on a terminal only, beside the output and not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bar(what: str, *, quiet: bool = False) -> Iterator[Callable[[float, str], None]]:
+    """Gives `told(done, text)`: the share that is done, 0 to 1, and what is going on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    shown = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+    with shown:
+        task = shown.add_task(what, total=1.0)
+
+        def told(done: float, text: str) -> None:
+            shown.update(task, completed=done, description=f"{what}: {text}" if text else what)
+
+        yield told

@@ -107,7 +107,7 @@ class LinkEnd:
         if request is None:
             self._failures = 0
             return
-        if self._port.busy():
+        if self._port.busy(request):
             return  # it calls when it is free
         self._number += 1
         test = self._draw_test()
@@ -186,6 +186,16 @@ class LinkEnd:
         """Give the round in progress up."""
         self._rounds.end(reason, now_s)
 
+    def yields(self, reason: str, now_s: float) -> None:
+        """End the round in progress unless there was a herald: the device is wanted elsewhere. That
+        is no failure, after which one would wait."""
+        if self._rounds.attempt is None or self._rounds.working:
+            return
+        self._counters["rounds_yielded"] += 1
+        self._rounds.end(reason, now_s)
+        self._failures, self._not_before_s = 0, now_s
+        self.go(now_s)
+
     def far_end_lost(self, reason: str, now_s: float) -> None:
         """The far end is gone, or a new process: nothing of the old one counts."""
         self._next = None
@@ -221,7 +231,12 @@ class LinkEnd:
         self._rounds.overtaken(now_s)
 
     def _follow(self, attempt: Attempt, now_s: float) -> None:
-        plan = self.paused or self._port.missing() or self._port.busy() or self._plan(attempt)
+        plan = (
+            self.paused
+            or self._port.missing()
+            or self._port.busy(self._queue.get(attempt.request))
+            or self._plan(attempt)
+        )
         if isinstance(plan, str):
             self._counters["not_ready"] += 1
             self._refused = True

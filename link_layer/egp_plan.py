@@ -101,8 +101,9 @@ class EndPort(Protocol):
         """Why no round can begin now; "" if one can."""
         ...
 
-    def busy(self) -> str:
-        """Why the device cannot be had for a round now; "" if it can. It is asked for by this."""
+    def busy(self, request: Request | None) -> str:
+        """Why the device cannot be had for a round now; "" if it can. It is asked for by this, with
+        what the request has to say for itself."""
         ...
 
     def bright_population(self, request: Request) -> float | None:

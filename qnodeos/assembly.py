@@ -41,6 +41,7 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 peer_id=config.wire.peers[table.peer].id,
                 supervisor=supervisors[table.device],
                 shared=parts.devices.of(table.device),
+                network_s=parts.wall,
             )
         case PhotonicLinkTable():
             return PhotonicLink(

@@ -7,7 +7,9 @@ memory and the far end.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
@@ -41,12 +43,13 @@ from qnodeos.feedforward import Latencies
 from qnodeos.keeping import PairKeeper
 from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
+from qnodeos.link_slots import LinkSlots
 from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.purifying import HELD_TOGETHER, Purifier
 from qnodeos.requests import Desk, order_of
-from qnodeos.shared_device import SharedDevice
+from qnodeos.shared_device import Claim, SharedDevice
 from qnodeos.status import Status
 
 BUSY_TICK_S = 0.01
@@ -60,7 +63,10 @@ KEEP_FREE_QUBITS = 1
 
 
 class MemoryLink:
-    """The service of one memory link at one end. `desk` is where applications ask."""
+    """The service of one memory link at one end. `desk` is where applications ask.
+
+    `network_s` is network time, seconds since its epoch, for the slots of the network schedule.
+    """
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class MemoryLink:
         peer_id: int,
         supervisor: Supervisor,
         shared: SharedDevice | None = None,
+        network_s: Callable[[], float] | None = None,
     ):
         self.name = name
         self.config = config
@@ -84,7 +91,7 @@ class MemoryLink:
             config.minimum_useful_fidelity, context.clock, _bright_state(config)
         )
         self._shared = shared or SharedDevice(context.clock)
-        self._shared.join(name, self._device_free)
+        self._shared.join(name, self._device_free, self._yield_device)
         self.device = LinkDevice(
             name,
             supervisor,
@@ -121,6 +128,12 @@ class MemoryLink:
             limit=config.queue.limit,
         )
         self._context = context
+        self._slots = LinkSlots(
+            config.schedule,
+            network_s or context.clock,
+            begins=lambda: self._machine.go(context.clock()),
+            ends=lambda: self._yield_device("its slot is over"),
+        )
         self._deliveries = Deliveries(
             name,
             context,
@@ -267,6 +280,17 @@ class MemoryLink:
     def _device_free(self) -> None:
         self._machine.free(self._context.clock())
 
+    def _yield_device(self, reason: str) -> None:
+        self._machine.yields(reason, self._context.clock())
+
+    def _claim(self, request: Request | None) -> Claim:
+        if request is None:
+            return Claim(self._slots.on)
+        held = self.memory.pairs if self.memory is not None else []
+        deadlines_s = [pair.deadline_s for pair in held if pair.request == request.id]
+        priority = request.create.priority
+        return Claim(self._slots.on, priority, min(deadlines_s, default=math.inf))
+
     def _dropped(self, sequence: int, reason: str) -> None:
         self._machine.dropped(sequence, reason, self._context.clock())
         self._machine.go(self._context.clock())
@@ -285,9 +309,11 @@ class MemoryLink:
         """Send to the station."""
         self._context.send(self.config.station, message)
 
-    def busy(self) -> str:
+    def busy(self, request: Request | None) -> str:
         """Why the device cannot be had for a round now."""
-        return self._shared.busy(self.name)
+        if self.leads and (text := self._slots.wait()):
+            return text
+        return self._shared.busy(self.name, self._claim(request))
 
     def bright_population(self, request: Request) -> float | None:
         """The largest that gives the fidelity asked for; None where the link has no choice."""
@@ -418,6 +444,8 @@ class MemoryLink:
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
         said = [self._machine.paused] if self._machine.paused else []
+        if self.leads and self._slots.text:
+            said.append(self._slots.text)
         attempt, holder = self._machine.attempt, self._shared.holder
         if attempt is not None and attempt.request == request.id:
             said.append("a round for it is in progress")

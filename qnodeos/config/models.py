@@ -199,6 +199,32 @@ class QueueTable(Table):
         return self
 
 
+class ScheduleTable(Table):
+    """[links.NAME.schedule]: when in each period the link may attempt, on network time.
+
+    Both ends have the same table, and clocks of the host that agree (PTP or NTP) to much less than
+    a slot. Periods are counted from 1970.
+    """
+
+    period_ms: float = Field(ge=0.1, le=60_000)
+    offset_ms: float = Field(default=0.0, ge=0)
+    length_ms: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _part_of_the_period(self) -> Self:
+        if self.length_ms > self.period_ms:
+            raise ValueError(
+                f"length_ms: found {self.length_ms:g}, expected at most period_ms "
+                f"({self.period_ms:g})"
+            )
+        if self.offset_ms >= self.period_ms:
+            raise ValueError(
+                f"offset_ms: found {self.offset_ms:g}, expected less than period_ms "
+                f"({self.period_ms:g})"
+            )
+        return self
+
+
 class PhotonicLinkTable(Table):
     """Pairs measured directly (type M), heralded by matching the two ends' tags.
 
@@ -318,6 +344,7 @@ class MemoryLinkTable(Table):
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
+    schedule: ScheduleTable | None = None
 
 
 class MidpointTable(Table):

@@ -273,7 +273,7 @@ class End:
     def missing(self) -> str:
         return "" if all(self.up.values()) else "somebody is away"
 
-    def busy(self) -> str:
+    def busy(self, request: Request | None) -> str:
         return ""
 
     def bright_population(self, request: Request) -> float | None:

@@ -15,6 +15,7 @@ from qnodeos.cli.broker import broker
 from qnodeos.cli.check import check
 from qnodeos.cli.dashboard import dashboard
 from qnodeos.cli.demo import demo
+from qnodeos.cli.doctor import doctor
 from qnodeos.cli.init import init
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(check)
+app.command()(doctor)
 app.command()(run)
 app.command()(demo)
 app.command()(rehearse)

@@ -167,6 +167,8 @@ Picoseconds = Annotated[int, _reader("ps", whole=True)]
 """An `int` of picoseconds."""
 PicosecondsFloat = Annotated[float, _reader("ps", whole=False)]
 """Picoseconds with a fraction."""
+Milliseconds = Annotated[float, _reader("ms", whole=False)]
+"""Milliseconds."""
 Seconds = Annotated[float, _reader("s", whole=False)]
 """Seconds."""
 Hours = Annotated[float, _reader("h", whole=False)]

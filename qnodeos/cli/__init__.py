@@ -22,6 +22,7 @@ from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
+from qnodeos.cli.top import top
 from qnodeos.cli.why import why
 from qnodeos.errors import UserError, first_of
 
@@ -42,6 +43,7 @@ app.command()(demo)
 app.command()(rehearse)
 app.command()(broker)
 app.command()(status)
+app.command()(top)
 app.command()(why)
 app.command()(journal)
 app.command()(dashboard)

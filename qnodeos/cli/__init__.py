@@ -31,7 +31,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="qnodeos",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="The node operating system of a quantum network.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json as json_module
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +52,7 @@ def init(
         typer.Option(help="Ask at the drivers' TCP ports of this host; repeatable."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take defaults.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a node's file that `qnodeos check` understands, and its keys if it has none.
 
@@ -86,7 +88,7 @@ def init(
         instruments=tuple(instruments),
         links=tuple(links),
     )
-    _write(draft, (file or Path(f"{name}.toml")).expanduser().absolute())
+    _write(draft, (file or Path(f"{name}.toml")).expanduser().absolute(), json)
 
 
 def _instruments(told: list[str], hosts: list[str], find: bool) -> list[DraftInstrument]:
@@ -103,7 +105,7 @@ def _instruments(told: list[str], hosts: list[str], find: bool) -> list[DraftIns
     return instruments
 
 
-def _write(draft: Draft, file: Path) -> None:
+def _write(draft: Draft, file: Path, json: bool) -> None:
     from qnodeos.checking.draft import node_file
     from qnodeos.config import load_node
     from qnodeos.keys import new_keys
@@ -136,11 +138,17 @@ def _write(draft: Draft, file: Path) -> None:
     keys = file.parent / "keys"
     if not (keys / f"{draft.name}.key_secret").exists():
         new_keys(draft.name, keys)
+    wanted = [keys / f"{peer.name}.key" for peer in draft.peers]
+    missing = [str(key) for key in wanted if not key.exists()]
+    if json:
+        public = str(keys / f"{draft.name}.key")
+        document = {"file": str(file), "public_key": public, "missing_keys": missing}
+        typer.echo(json_module.dumps(document, indent=2))
+        return
     typer.echo(f"{file}  the node, with {_count(draft)}")
     typer.echo(f"{keys / draft.name}.key  public key: copy it into keys/ of every other node")
-    for peer in draft.peers:
-        if not (keys / f"{peer.name}.key").exists():
-            typer.echo(f"{keys / peer.name}.key  is missing: copy it here from node {peer.name}")
+    for key in missing:
+        typer.echo(f"{key}  is missing: copy it here from that node")
     typer.echo(f"next: qnodeos check {file.name}, then qnodeos run {file.name}")
 
 

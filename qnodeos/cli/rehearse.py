@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qnodeos.cli.progress import bar
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def rehearse(
     output: Annotated[
         Path | None, typer.Option(help="Folder for journals, truth and report; new or empty.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run all nodes of a folder against its lab, an hour in minutes, the same at every run.
 
@@ -78,13 +80,19 @@ def rehearse(
         async with rehearsal(
             lab, nodes, seed=seed, tap=transcript, faults=script, drawn=drawn
         ) as network:
-            await network.lasts(seconds)
+            clock = asyncio.get_running_loop().time
+            begun_s = clock()
+            with bar("rehearsing", quiet=as_json, done=lambda: (clock() - begun_s) / seconds):
+                await network.lasts(seconds)
             report = _report(network, seconds)
         return {**report, "digests": transcript.digests()}
 
     report = run_virtual(run())
     (where / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    _print(report, where)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _print(report, where)
 
 
 def load(

@@ -42,7 +42,7 @@ def test_a_node_with_everything_is_understood(tmp_path: Path):
     links = ("--link", "photonic:bob", "--link", "kept=memory:bob:station")
     said = init("--name", "alice", *PEERS, *RACK, *links)
     assert "4 instruments, 2 peers, 2 links" in said
-    assert "copy it here from node bob" in said
+    assert "keys/bob.key  is missing: copy it here" in said
     config = load_node(tmp_path / "alice.toml")
     photonic, kept = config.links["photonic"], config.links["kept"]
     assert isinstance(photonic, PhotonicLinkTable)

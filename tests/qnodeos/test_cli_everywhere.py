@@ -49,8 +49,9 @@ def test_every_command_and_option_says_what_it_is_for(name: str):
 
 
 def test_words_are_completed_in_bash():
+    called = "import sys; sys.argv = ['qnodeos']; from qnodeos.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.argv = ['qnodeos']; from qnodeos.cli import main; main()"],
+        [sys.executable, "-c", called],
         env={
             **os.environ,
             "_QNODEOS_COMPLETE": "complete_bash",

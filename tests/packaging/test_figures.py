@@ -120,3 +120,14 @@ def test_without_counts_there_is_no_efficiency() -> None:
     light = {"singles_local_cps": 400.0, "singles_remote_cps": 100.0}
     light |= {"coincidences_cps": 45.0, "accidentals_cps": 5.0}
     assert heralding_efficiency(light) == 0.2
+
+
+def test_every_figure_is_explained(exported: dict[tuple[str, str, str], float]) -> None:
+    """A new figure gets a line in docs/figures.md; readings are the drivers' own."""
+    page = (ROOT / "docs" / "figures.md").read_text()
+    told = {
+        figure.removeprefix("qnodeos_")
+        for figure, _, part in exported
+        if not part.startswith("instrument-")
+    }
+    assert sorted(name for name in told - {"info"} if f"`{name}`" not in page) == []

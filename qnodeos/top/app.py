@@ -18,6 +18,8 @@ from qnodeos.dashboard.view import NetworkView
 from qnodeos.top.rows import BAD, GOOD, Sheet, looked, sheets
 
 EVERY_S = 0.5
+SCROLL_BAR = 2
+LEAST_LONG = 20
 TABS = ("overview", "instruments", "requests", "memory", "latencies")
 ON_TAB = {"overview": ("wrong", "nodes", "links")} | {tab: (tab,) for tab in TABS[1:]}
 
@@ -55,6 +57,7 @@ class Top(App[None]):
     """The screen. `listen` keeps the view fresh while it runs."""
 
     TITLE = "qnodeos top"
+    ENABLE_COMMAND_PALETTE = False
     CSS = """
     DataTable { height: auto; max-height: 100%; margin-bottom: 1; }
     .title { text-style: bold; color: $accent; }
@@ -84,7 +87,12 @@ class Top(App[None]):
                 with TabPane(tab, id=tab), VerticalScroll():
                     for name in ON_TAB[tab]:
                         yield Static(name, classes="title", id=f"title-{name}")
-                        yield DataTable(id=f"table-{name}", cursor_type="row", zebra_stripes=True)
+                        yield DataTable(
+                            id=f"table-{name}",
+                            cursor_type="row",
+                            zebra_stripes=True,
+                            cursor_foreground_priority="renderable",
+                        )
                         yield Static("", classes="empty", id=f"empty-{name}")
         yield Footer()
 
@@ -121,9 +129,10 @@ class Top(App[None]):
         table.display, empty.display = bool(sheet.rows), not sheet.rows
         row, top = table.cursor_row, table.scroll_offset
         table.clear(columns=True)
-        table.add_columns(*sheet.columns)
+        for column, width in zip(sheet.columns, widths(sheet, self.size.width), strict=True):
+            table.add_column(column, width=width)
         for cells in sheet.rows:
-            table.add_row(*(Text(cell, style=_style(cell)) for cell in cells))
+            table.add_row(*(Text(cell, style=_style(cell)) for cell in cells), height=None)
         if sheet.rows:
             table.move_cursor(row=min(row, len(sheet.rows) - 1), animate=False, scroll=False)
             table.scroll_to(y=top.y, animate=False)
@@ -144,6 +153,21 @@ class Top(App[None]):
     def action_help(self) -> None:
         """The keys."""
         self.push_screen(Help())
+
+
+def widths(sheet: Sheet, screen: int) -> list[int]:
+    """Of the columns in characters, for a screen of this width."""
+    found = [
+        max(len(text) for text in (name, *(row[i] for row in sheet.rows)))
+        for i, name in enumerate(sheet.columns)
+    ]
+    spare = screen - 2 * len(found) - SCROLL_BAR
+    spare -= sum(w for w, name in zip(found, sheet.columns, strict=True) if name not in sheet.long)
+    share = max(LEAST_LONG, spare // max(1, len(sheet.long)))
+    return [
+        min(w, share) if name in sheet.long else w
+        for w, name in zip(found, sheet.columns, strict=True)
+    ]
 
 
 def _style(cell: str) -> str:

@@ -19,12 +19,14 @@ BAD = {"fault", "absent", "lost", "silent", "no", "alarm", "crash-loop"}
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One table: its title, columns and rows; `empty` is said where there are no rows."""
+    """One table: its title, columns and rows; `empty` is said where there are no rows. Columns in
+    `long` hold sentences: they share the room that the others leave, and are wrapped."""
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     empty: str
+    long: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ def sheets(network: NetworkView, looks: Looks) -> dict[str, Sheet]:
 def _wrong(network: NetworkView) -> Sheet:
     rows = [(each.severity, each.where, each.text, each.do) for each in troubles(network)]
     empty = "nothing is wrong" if network.settled else "listening to the nodes"
-    return Sheet("what is wrong", ("severity", "where", "what", "what to do"), rows, empty)
+    columns = ("severity", "where", "what", "what to do")
+    return Sheet("what is wrong", columns, rows, empty, long=columns[2:])
 
 
 def _nodes(network: NetworkView) -> Sheet:
@@ -138,7 +141,7 @@ def _instruments(network: NetworkView) -> Sheet:
             )
             rows.append((name, instrument, state, reason or readings))
     columns = ("node", "instrument", "state", "readings, or why not")
-    return Sheet("instruments", columns, rows, "no instrument")
+    return Sheet("instruments", columns, rows, "no instrument", long=columns[3:])
 
 
 def _requests(network: NetworkView, looks: Looks) -> Sheet:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from qnodeos.cli import app
 from qnodeos.dashboard.places import find_places
 from qnodeos.dashboard.view import NetworkView
-from qnodeos.top.app import Help, Top
+from qnodeos.top.app import Help, Top, widths
 from qnodeos.top.rows import Looks, Sheet, sheets
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two_nodes"
@@ -130,6 +130,16 @@ async def test_the_screen_shows_it_and_follows(network: NetworkView):
         assert str(nodes.get_row_at(1)[1]) == "silent"  # held
         await pilot.press("p")
         assert str(nodes.get_row_at(1)[1]) == "ready"
+
+
+@pytest.mark.parametrize("screen", [80, 140, 220])
+def test_sentences_are_wrapped_and_nothing_is_off_the_screen(network: NetworkView, screen: int):
+    told = network.nodes["alice"].socket
+    told.take("instrument-pump/state", "absent")
+    told.take("instrument-pump/reason", "no answer at tcp://10.0.0.7:1998 " * 5)
+    for sheet in sheets(network, looks(network)).values():
+        found = widths(sheet, screen)
+        assert sum(found) + 2 * len(found) <= max(screen, 90), sheet.title
 
 
 @pytest.mark.parametrize(

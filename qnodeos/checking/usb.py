@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qnodeos.checking.findings import Finding
+from qnodeos.shipped import shipped
 
 RULES = "60-qnodeos.rules"
 RULE_FOLDERS = (Path("/etc/udev/rules.d"), Path("/usr/lib/udev/rules.d"))
@@ -34,7 +35,8 @@ def udev_rules(folders: tuple[Path, ...] = RULE_FOLDERS) -> Finding:
     for folder in folders:
         if (folder / RULES).is_file():
             return Finding("ok", "udev rules", str(folder / RULES))
-    do = f"sudo cp packaging/udev/{RULES} /etc/udev/rules.d/ && sudo udevadm control --reload"
+    rules = shipped(f"packaging/udev/{RULES}")
+    do = f"sudo cp {rules} /etc/udev/rules.d/ && sudo udevadm control --reload"
     return Finding("note", "udev rules", f"{RULES} is not installed; USB instruments need it", do)
 
 

@@ -26,6 +26,9 @@ def init(
     ] = 0,
     listen: Annotated[str, typer.Option(help="Where other nodes reach it.")] = "",
     bus: Annotated[str, typer.Option(help="The MQTT broker's URL.")] = "",
+    data_dir: Annotated[
+        str, typer.Option(help="For journal and records; default: data/NAME beside the file.")
+    ] = "",
     peer: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=ID@tcp://HOST:PORT", help="Another node; repeatable."),
@@ -84,6 +87,7 @@ def init(
         number or 1,
         listen or DEFAULT_LISTEN,
         bus or DEFAULT_BUS,
+        data_dir=data_dir,
         peers=tuple(peers),
         instruments=tuple(instruments),
         links=tuple(links),

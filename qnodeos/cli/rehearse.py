@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 def rehearse(
     folder: Annotated[
-        Path, typer.Argument(help="Folder with lab.toml and the nodes' files.")
-    ] = Path("examples/two_nodes"),
+        Path | None,
+        typer.Argument(
+            help="Folder with lab.toml and the nodes' files; default: examples/two_nodes."
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=1.0, max=1e7, help="How long to rehearse, in simulated seconds.")
     ] = 60.0,
@@ -50,12 +53,13 @@ def rehearse(
     import asyncio
     import logging
 
-    from qnodeos.demo.layout import fresh_folder
+    from qnodeos.demo.layout import example_folder, fresh_folder
     from sim_backends.lab import LabError
     from timing.loop import run_virtual
 
     logging.getLogger("qnodeos").setLevel(logging.ERROR)
     logging.getLogger("drivers").setLevel(logging.ERROR)
+    folder = folder or example_folder()
     where = fresh_folder(output, Path("rehearsal-output"))
     try:
         lab, nodes, script = load(folder, where, seed=seed, faults=faults)

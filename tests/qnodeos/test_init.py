@@ -71,6 +71,11 @@ def test_two_nodes_and_a_station_can_start_once_keys_are_there(tmp_path: Path):
     assert "alice, bob, station agree" in done.output
 
 
+def test_a_rack_keeps_its_data_elsewhere(tmp_path: Path):
+    init("--name", "alice", "--data-dir", "/var/lib/qnodeos/alice")
+    assert load_node("alice.toml").node.data_dir == Path("/var/lib/qnodeos/alice")
+
+
 def test_nothing_is_overwritten_and_keys_are_kept(tmp_path: Path):
     init("--name", "alice")
     key = (tmp_path / "keys" / "alice.key").read_text()

@@ -117,6 +117,6 @@ cat <<TEXT
 installed $("$venv/bin/qnodeos" --version)
   1. qnodeos keys new NAME --dir /etc/qnodeos/keys && chown -R qnodeos /etc/qnodeos/keys
   2. write /etc/qnodeos/NAME.toml, with data_dir = "/var/lib/qnodeos/NAME"
-     qnodeos config check /etc/qnodeos/NAME.toml explains it
+     qnodeos check /etc/qnodeos/NAME.toml explains it
   3. systemctl enable --now qnodeos@NAME; journalctl -fu qnodeos@NAME shows it
 TEXT

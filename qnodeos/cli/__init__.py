@@ -12,6 +12,7 @@ import typer
 from qnodeos.cli import app as app_command
 from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
+from qnodeos.cli.check import check
 from qnodeos.cli.dashboard import dashboard
 from qnodeos.cli.demo import demo
 from qnodeos.cli.journal import journal
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The node operating system of a quantum network.",
 )
+app.command()(check)
 app.command()(run)
 app.command()(demo)
 app.command()(rehearse)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qnodeos.config.load import load_node, schema
+from qnodeos.config.load import ConfigError, load_node, schema
 from qnodeos.config.models import (
     ApplicationsTable,
     BusTable,
@@ -27,6 +27,7 @@ from qnodeos.config.models import (
 __all__ = [
     "ApplicationsTable",
     "BusTable",
+    "ConfigError",
     "CorrelationsTable",
     "InstrumentTable",
     "InterlockTable",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qnodeos.config import models
+from qnodeos.config.units import unit_of
 
 _SENTENCE = re.compile(
     r"^(?:(?P<field>\w+)(?: and \w+)*: )?found (?P<found>.*?), expected (?P<expected>.*)$", re.S
@@ -110,11 +111,13 @@ def _problem(details: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
             expected = (
                 details["msg"].removeprefix("Input should be ").replace("dictionary", "table")
             )
+            unit = unit_of(str(where[-1]))
+            number = unit and isinstance(value, int | float) and not isinstance(value, bool)
             return Problem(
                 where,
                 "this value cannot be used",
-                found=_shown(value),
-                expected=expected[:1].lower() + expected[1:],
+                found=f"{_shown(value)} {unit}" if number else _shown(value),
+                expected=expected[:1].lower() + expected[1:] + (f" {unit}" if number else ""),
                 do="correct the entry",
             )
 

@@ -41,6 +41,7 @@ _BASES = {
     "power level": ("dBm", ""),
     "fraction": ("ppm", ""),
     "data rate": ("B/s", "k M G"),
+    "data size": ("B", "k M G T"),
 }
 UNITS: dict[str, tuple[str, Decimal]] = {
     prefix + base: (quantity, _PREFIXES[prefix])
@@ -50,11 +51,11 @@ UNITS: dict[str, tuple[str, Decimal]] = {
 """Every unit that is understood: its quantity, and its size in that quantity's base unit."""
 
 _ALSO = {"°C": "C", "degC": "C", "sec": "s", "hz": "Hz", "counts/s": "cps", "kcounts/s": "kcps"}
-_SUFFIXES = {unit.lower(): unit for unit in UNITS if unit not in ("m", "A", "d", "mHz")} | {
+_SUFFIXES = {unit.lower(): unit for unit in UNITS if unit not in ("m", "A", "d", "B", "mHz")} | {
     "bytes_per_s": "B/s"
 }
-"""The unit at the end of an entry's name, `current_ma`. No entry is in mHz, and `_a`, `_d` and `_m`
-are as likely a label as a unit."""
+"""The unit at the end of an entry's name, `current_ma`. No entry is in mHz, and `_a`, `_b`, `_d`,
+`_m` are as likely a label as a unit."""
 
 
 def unit_of(name: str) -> str:
@@ -173,5 +174,11 @@ Milliseconds = Annotated[float, _reader("ms", whole=False)]
 """Milliseconds."""
 Hours = Annotated[float, _reader("h", whole=False)]
 """Hours."""
+Days = Annotated[float, _reader("d", whole=False)]
+"""Days."""
+Gigabytes = Annotated[float, _reader("GB", whole=False)]
+"""Gigabytes, 10^9 bytes."""
+Megabytes = Annotated[int, _reader("MB", whole=True)]
+"""Megabytes, 10^6 bytes."""
 BytesPerSecond = Annotated[int, _reader("B/s", whole=True)]
 """Bytes a second."""

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from drivers.links.base import Link
 from drivers.taggers.tdc1 import Tdc1
 from drivers.testing.script import ScriptedTransport
+from qnodeos.config import RecordTable
 from qnodeos.recording import BYTES_A_TAG, RETRY_S, TOO_SLOW, Limits, RecordedStream, TagRecorder
 from timing.loop import run_virtual
 from timing.segments import StoredBatch, read_stream, streams_in
@@ -174,3 +176,13 @@ def test_after_sigkill_all_that_was_written_is_read(tmp_path: Path) -> None:
     assert all(each.missed == 0 for each in read)
     assert all(np.array_equal(each.batch.time_ps, batch(each.sequence).time_ps) for each in read)
     assert len(stream.segments) > 1
+
+
+def test_limits_are_taken_as_people_write_them() -> None:
+    table = RecordTable.model_validate(
+        {"keep_gb": "0.2 TB", "min_free_gb": "500 MB", "keep_days": "36 h", "segment_s": "10 min"}
+    )
+    assert (table.keep_gb, table.min_free_gb, table.keep_days) == (200.0, 0.5, 1.5)
+    assert table.segment_s == 600.0
+    with pytest.raises(ValidationError, match="data size"):
+        RecordTable.model_validate({"keep_gb": "2 s"})

@@ -10,7 +10,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from qnodeos.config import NodeConfig
 from qnodeos.config.described import described
 from qnodeos.draining import drain
 from qnodeos.errors import UserError
+from qnodeos.indicators import with_indicators
 from qnodeos.instruments import Rack
 from qnodeos.metrics import MetricsServer
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
@@ -110,6 +111,10 @@ class Node:
         """How the services are."""
         return self.parts.supervision
 
+    def exported(self) -> Mapping[str, Callable[[], Status]]:
+        """What /metrics tells, by part; uptime counts from now on."""
+        return with_indicators(self._figures(), self.parts, self._peers_up)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; ends with everything in its safe state.
 
@@ -145,13 +150,11 @@ class Node:
             self.parts.notifier.ready(f"node {self.name} serves {len(self.links)} links")
 
     async def _run_services(self, stop: asyncio.Event) -> None:
-        parts: dict[str, Callable[[], Status]] = {
-            each.name: each.status for each in (*self._links, *self._users) if each.status
-        }
+        parts = self._figures()
         status = Service("status", lambda: publish_status(self.bus, self.store, parts, self._clock))
         others = [status]
         if self.config.metrics is not None:
-            metrics = MetricsServer(self.config.metrics.listen, self.name, parts)
+            metrics = MetricsServer(self.config.metrics.listen, self.name, self.exported())
             others.append(Service("metrics", metrics.run))
         async with (
             _while(self._kept(Service("instruments", self.rack.run))),
@@ -191,6 +194,12 @@ class Node:
 
     def _peer_up(self, peer: str) -> bool:
         return self._peers.get(peer, (False, None))[0]
+
+    def _figures(self) -> dict[str, Callable[[], Status]]:
+        return {each.name: each.status for each in (*self._links, *self._users) if each.status}
+
+    def _peers_up(self) -> dict[str, bool]:
+        return {name: up for name, (up, _) in self._peers.items()}
 
     def _peer_changed(self, status: PeerStatus) -> None:
         """Tell links, bus and journal of a peer that came, went, or is a new process."""

@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,6 +110,12 @@ def _port(where: str, listen: str, host: str, port: int) -> Finding:
         }.get(error.errno or 0, "give another address")
         return Finding("wrong", where, f"{listen}: {error.strerror}", do)
     return Finding("ok", where, f"{listen} is free")
+
+
+def usual_port(port: int, who: str) -> Finding:
+    """Is a port that nodes usually have free? Whoever has it may be a node: that is no fault."""
+    found = _port(f"port {port}", f"{who} tcp://127.0.0.1:{port}", "127.0.0.1", port)
+    return found if found.state == "ok" else replace(found, state="note")
 
 
 def _data(config: NodeConfig) -> Iterator[Finding]:

@@ -14,7 +14,6 @@ from qnodeos.config import (
     MidpointTable,
     NodeConfig,
     PhotonicLinkTable,
-    VerifyTable,
 )
 from qnodeos.config.models import ApplicationTable
 from qnodeos.config.places import without_password
@@ -128,7 +127,7 @@ def _link(
                     f"The bright-state population is chosen for each request, {b.lowest:g} to "
                     f"{b.highest:g}."
                 )
-            yield from _verify(link.verify)
+            yield from _verify(link)
         case MidpointTable():
             yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
 
@@ -150,12 +149,16 @@ def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:
         f"noise {link.clock_noise_1s:g} at 1 s" if link.clock is None else f"class {link.clock}"
     )
     yield f"Clocks: {clocks}{', corrected by the data' if link.estimate_clock_noise else ''}."
-    yield from _verify(link.verify)
+    yield from _verify(link)
 
 
-def _verify(table: VerifyTable | None) -> Iterator[str]:
-    if table is not None:
-        yield f"Verified every {shown(table.every_h, 'h')} with {table.pairs} pairs."
+def _verify(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
+    if link.verify is not None:
+        every = shown(link.verify.every_h, "h")
+        yield f"Verified every {every} with {link.verify.pairs} pairs."
+    if link.targets is not None:
+        told = {name: value for name, value in link.targets if value is not None}
+        yield f"Promised: {_entries(told)}."
 
 
 def _application(table: ApplicationTable) -> str:

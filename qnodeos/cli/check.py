@@ -82,7 +82,7 @@ def check(
         names = ", ".join(config.node.name for config in configs)
         agree = "agree" if not together else "do not agree in all"
         _print(f"\n[bold]together[/]: {names} {agree}")
-        _show_findings(together, quiet)
+        show_findings(together, quiet)
     if refused or any_wrong(findings):
         raise typer.Exit(REFUSED if refused else 1)
 
@@ -107,10 +107,11 @@ def _show(config: NodeConfig, told: list[Meaning], found: list[Finding], quiet: 
     for each in told:
         _print(f"[bold cyan]{escape(f'[{each.table}]')}[/]", indent=2)
         _print(escape(each.says), indent=4)
-    _show_findings(found, quiet)
+    show_findings(found, quiet)
 
 
-def _show_findings(found: list[Finding], quiet: bool) -> None:
+def show_findings(found: list[Finding], quiet: bool) -> None:
+    """The bad ones last, where the eye is when the command has ended; `quiet` leaves "ok" out."""
     from rich.markup import escape
 
     styles = {"ok": "green", "note": "yellow", "wrong": "bold red"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qnodeos.cli.progress import bar
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 def rehearse(
     folder: Annotated[
-        Path, typer.Argument(help="Folder with lab.toml and the nodes' files.")
-    ] = Path("examples/two_nodes"),
+        Path | None,
+        typer.Argument(
+            help="Folder with lab.toml and the nodes' files; default: examples/two_nodes."
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=1.0, max=1e7, help="How long to rehearse, in simulated seconds.")
     ] = 60.0,
@@ -44,6 +48,7 @@ def rehearse(
     output: Annotated[
         Path | None, typer.Option(help="Folder for journals, truth and report; new or empty.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run all nodes of a folder against its lab, an hour in minutes, the same at every run.
 
@@ -59,8 +64,12 @@ def rehearse(
         fault_seed=fault_seed,
         fault_rate=fault_rate,
         change=recording if record else lambda config: config,
+        quiet=as_json,
     )
-    print_report(report, where)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        print_report(report, where)
 
 
 def recording(config: NodeConfig) -> NodeConfig:
@@ -70,7 +79,7 @@ def recording(config: NodeConfig) -> NodeConfig:
 
 
 def rehearsed(
-    folder: Path,
+    folder: Path | None,
     seconds: float,
     output: Path | None,
     *,
@@ -79,6 +88,7 @@ def rehearsed(
     faults: Path | None = None,
     fault_seed: int | None = None,
     fault_rate: float = 2.0,
+    quiet: bool = False,
 ) -> tuple[dict[str, Any], Path]:
     """Rehearse the nodes as `change` makes them; the report, and where all is written.
 
@@ -87,12 +97,13 @@ def rehearsed(
     import asyncio
     import logging
 
-    from qnodeos.demo.layout import fresh_folder
+    from qnodeos.demo.layout import example_folder, fresh_folder
     from sim_backends.lab import LabError
     from timing.loop import run_virtual
 
     logging.getLogger("qnodeos").setLevel(logging.ERROR)
     logging.getLogger("drivers").setLevel(logging.ERROR)
+    folder = folder or example_folder()
     where = fresh_folder(output, Path("rehearsal-output"))
     try:
         lab, nodes, script = load(folder, where, seed=seed, faults=faults)
@@ -122,7 +133,10 @@ def rehearsed(
             faults=script,
             drawn=drawn,
         ) as network:
-            await network.lasts(seconds)
+            clock = asyncio.get_running_loop().time
+            begun_s = clock()
+            with bar("rehearsing", quiet=quiet, done=lambda: (clock() - begun_s) / seconds):
+                await network.lasts(seconds)
             report = _report(network, seconds)
         return {**report, "digests": transcript.digests()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,9 @@ def play(
     output: Annotated[
         Path | None, typer.Option(help="Of a rehearsal: folder for journals and report.")
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Of a rehearsal: print the report as JSON.")
+    ] = False,
 ) -> None:
     """Play recorded tags back, batch by batch as they came, through whole nodes.
 
@@ -53,8 +57,11 @@ def play(
             played.extend(f"{config.node.name}/{name}" for name in names)
             return changed
 
-        report, where = rehearsed(into, seconds, output, seed=seed, change=change)
+        report, where = rehearsed(into, seconds, output, seed=seed, change=change, quiet=json)
         _require(played, recording, into)
+        if json:
+            typer.echo(json_module.dumps({**report, "played": played}, indent=2))
+            return
         print_report(report, where)
         typer.echo(f"played: {', '.join(played)}")
         return

@@ -17,6 +17,7 @@ from qnodeos.config.lines import line_of
 from qnodeos.config.models import NodeConfig
 from qnodeos.config.problems import Problem, problems_of
 from qnodeos.config.references import reference_problems
+from qnodeos.config.units import with_units
 from qnodeos.errors import UserError
 
 
@@ -97,7 +98,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema of a node's file, for editors and other tools."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **NodeConfig.model_json_schema(),
+        **with_units(NodeConfig.model_json_schema()),
         "title": "qnodeos node configuration",
     }
 

@@ -291,6 +291,7 @@ class PhotonicLinkTable(Table):
     basis_dwell_s: Seconds = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
     verify: VerifyTable | None = None
+    targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
     """How much later than light the tags of each outcome channel come: cables, electronics."""
@@ -343,6 +344,21 @@ class VerifyTable(Table):
     within_s: Seconds = Field(default=600.0, gt=0.0, le=86_400.0)
 
 
+class TargetsTable(Table):
+    """[links.NAME.targets]: what is promised of the link; /metrics tells them beside what is
+    reached, for a dashboard and its alerts. Nothing else hangs on them.
+
+    `heralding_efficiency`: of a memory link heralds per attempt, of a photonic link coincidences
+    over the geometric mean of the singles (Klyshko).
+    """
+
+    pairs_per_s: float | None = Field(default=None, gt=0.0, le=1e12)
+    fidelity: Fidelity | None = None
+    heralding_efficiency: Fraction | None = None
+    lifetime_s: Annotated[Seconds, Field(gt=0.0, le=1e6)] | None = None
+    correction_p99_ms: Annotated[Milliseconds, Field(gt=0.0, le=1e6)] | None = None
+
+
 class BrightStateTable(Table):
     """[links.NAME.bright_state]: the emitters' bright-state population is chosen for each request,
     within these bounds; heralds are single clicks. The same at both ends.
@@ -382,6 +398,7 @@ class MemoryLinkTable(Table):
     """Half the interval of the fidelity that is aimed at."""
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
+    targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
     schedule: ScheduleTable | None = None
 

@@ -22,6 +22,11 @@ _LINKS: dict[str, type[BaseModel]] = {
     "memory": models.MemoryLinkTable,
     "midpoint": models.MidpointTable,
 }
+_LINK_TABLES: dict[str, type[BaseModel]] = {
+    "verify": models.VerifyTable,
+    "bright_state": models.BrightStateTable,
+    "targets": models.TargetsTable,
+}
 _APPLICATIONS: dict[str, type[BaseModel]] = {
     "teleport": models.TeleportTable,
     "correlations": models.CorrelationsTable,
@@ -158,6 +163,8 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
             model = models.InterlockTable
         case ("links", name):
             model = _LINKS.get(raw["links"][name].get("kind", ""))
+        case ("links", _, str(part)):
+            model = _LINK_TABLES.get(part)
         case ("applications", str(name)):
             model = _APPLICATIONS.get(name)
         case (str(name),):

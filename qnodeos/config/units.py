@@ -10,9 +10,11 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
+from pydantic.fields import FieldInfo
 
 _TEXT = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ°%/]+)\s*")
+_MARK = "x-unit"
 _SAME = str.maketrans({"µ": "u", "μ": "u"})
 _PREFIXES = {
     "f": Decimal("1e-15"),
@@ -145,7 +147,32 @@ def _reader(unit: str, whole: bool) -> BeforeValidator:
             raise ValueError(f"found '{value}', expected a whole number of {unit}")
         return int(number)
 
-    return BeforeValidator(reading, json_schema_input_type=(int if whole else float) | str)
+    return BeforeValidator(reading)
+
+
+def _unit(unit: str) -> FieldInfo:
+    # A mark that `with_units` takes out again: a schema of a validator's own would lose the bounds.
+    mark: FieldInfo = Field(json_schema_extra={_MARK: unit})
+    return mark
+
+
+def with_units(schema: Any) -> Any:
+    """A JSON schema in which a quantity is a number, with its bounds, or a text with a unit."""
+    if isinstance(schema, list):
+        return [with_units(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: with_units(value) for key, value in schema.items()}
+    unit = found.pop(_MARK, None)
+    if unit is None:
+        return found
+    kept = {key: found.pop(key) for key in ("title", "default", "description") if key in found}
+    quantity = UNITS[unit][0]
+    fitting = [name for name, (kind, _) in UNITS.items() if kind == quantity]
+    pattern = rf"^\s*[+-]?[0-9._eE+-]+\s*({'|'.join(fitting)})\s*$"
+    about = f"a {quantity} with its unit; a bare number is in {unit}"
+    text = {"type": "string", "pattern": pattern, "description": about}
+    return {**kept, "anyOf": [found, text]}
 
 
 def _wanted(unit: str) -> str:
@@ -164,21 +191,21 @@ def _power(dbm: Decimal) -> Decimal:
     return Decimal(10) ** (dbm / 10) / 1000
 
 
-Picoseconds = Annotated[int, _reader("ps", whole=True)]
+Picoseconds = Annotated[int, _reader("ps", whole=True), _unit("ps")]
 """An `int` of picoseconds."""
-PicosecondsFloat = Annotated[float, _reader("ps", whole=False)]
+PicosecondsFloat = Annotated[float, _reader("ps", whole=False), _unit("ps")]
 """Picoseconds with a fraction."""
-Seconds = Annotated[float, _reader("s", whole=False)]
-"""Seconds."""
-Milliseconds = Annotated[float, _reader("ms", whole=False)]
+Milliseconds = Annotated[float, _reader("ms", whole=False), _unit("ms")]
 """Milliseconds."""
-Hours = Annotated[float, _reader("h", whole=False)]
+Seconds = Annotated[float, _reader("s", whole=False), _unit("s")]
+"""Seconds."""
+Hours = Annotated[float, _reader("h", whole=False), _unit("h")]
 """Hours."""
-Days = Annotated[float, _reader("d", whole=False)]
+Days = Annotated[float, _reader("d", whole=False), _unit("d")]
 """Days."""
-Gigabytes = Annotated[float, _reader("GB", whole=False)]
-"""Gigabytes, 10^9 bytes."""
-Megabytes = Annotated[int, _reader("MB", whole=True)]
+Megabytes = Annotated[int, _reader("MB", whole=True), _unit("MB")]
 """Megabytes, 10^6 bytes."""
-BytesPerSecond = Annotated[int, _reader("B/s", whole=True)]
+Gigabytes = Annotated[float, _reader("GB", whole=False), _unit("GB")]
+"""Gigabytes, 10^9 bytes."""
+BytesPerSecond = Annotated[int, _reader("B/s", whole=True), _unit("B/s")]
 """Bytes a second."""

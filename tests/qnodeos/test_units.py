@@ -1,5 +1,7 @@
 """Quantities as people write them."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,21 @@ def test_a_wrong_unit_is_one_message(tmp_path: Path, old: str, new: str, found: 
     assert expected in caught.value.expected
 
 
-def test_the_schema_takes_numbers_and_texts():
-    window = schema()["$defs"]["PhotonicLinkTable"]["properties"]["window_ps"]
-    assert {"integer", "string"} <= {each["type"] for each in window["anyOf"]}
+def test_the_schema_takes_numbers_with_their_bounds_and_texts_with_a_unit():
+    tables = schema()["$defs"]
+    window = tables["PhotonicLinkTable"]["properties"]["window_ps"]
+    number, text = window["anyOf"]
+    assert number == {"type": "integer", "minimum": 1, "maximum": 1_000_000}
+    assert re.match(text["pattern"], "6 ns")
+    assert re.match(text["pattern"], "6 mW") is None
+    every = tables["VerifyTable"]["properties"]["tomography_every_h"]
+    assert "x-unit" not in json.dumps(schema())
+    assert every["default"] == 168.0
+    assert {"type": "null"} in every["anyOf"]
+
+
+def test_a_misspelt_target_is_guessed(tmp_path: Path):
+    targets = "[links.memory.targets]\nfidelty = 0.9\n\n[applications.teleport]"
+    with pytest.raises(UserError) as caught:
+        load_node(alice(tmp_path, ("[applications.teleport]", targets)), environment={})
+    assert "did you mean 'fidelity'?" in caught.value.do

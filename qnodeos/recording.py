@@ -25,7 +25,7 @@ log = logging.getLogger("qnodeos.recording")
 BYTES_A_TAG = 9
 NS_PER_S = 1e9
 RETRY_S = 5.0
-"""So long nothing is written after the disk has failed."""
+"""So long nothing is written after the disk has failed; and without a drop a problem is over."""
 
 _Entry = tuple[SegmentWriter, StoredBatch | None]
 """What to write in which stream; None ends it."""
@@ -90,7 +90,7 @@ class TagRecorder:
         self._clock, self._limits = clock, limits or Limits()
         self._on_problem = on_problem
         self._paused = False
-        self._retry_s = float("-inf")
+        self._retry_s = self._dropped_s = float("-inf")
         self._waiting: deque[_Entry] = deque()
         self._waiting_bytes = 0
         self._open: set[SegmentWriter] = set()
@@ -185,7 +185,7 @@ class TagRecorder:
             if problem:
                 self._retry_s = self._clock() + RETRY_S
                 self._tell(problem)
-            elif not held and not self._paused:
+            elif not held and not self._paused and self._clock() - self._dropped_s >= RETRY_S:
                 self._tell("")
 
     def _write(self, entries: list[_Entry], held: bool) -> tuple[list[StoredBatch], str]:
@@ -213,6 +213,7 @@ class TagRecorder:
         return dropped, problem
 
     def _drop(self, stored: StoredBatch) -> None:
+        self._dropped_s = self._clock()
         self.dropped_batches += 1
         self.dropped_tags += len(stored.batch)
 

@@ -22,7 +22,9 @@ from timing.tags import TagBatch
 
 log = logging.getLogger("qnodeos.recording")
 
-BYTES_A_TAG = 9
+BYTES_A_TAG, BYTES_A_BATCH = 9, 1000
+"""What waits takes so much memory, also where no tag is in it."""
+
 NS_PER_S = 1e9
 RETRY_S = 5.0
 """So long nothing is written after the disk has failed; and without a drop a problem is over."""
@@ -143,7 +145,7 @@ class TagRecorder:
     def put(self, writer: SegmentWriter, stored: StoredBatch | None) -> None:
         """Take a batch of a stream, or None for its end; what there is no room for is dropped."""
         if stored is not None:
-            size = len(stored.batch) * BYTES_A_TAG
+            size = _bytes(stored)
             if self._waiting_bytes + size > self._limits.waiting_bytes:
                 self._drop(stored)
                 self._tell(TOO_SLOW)
@@ -179,7 +181,7 @@ class TagRecorder:
             dropped, problem = await asyncio.to_thread(self._write, entries, held)
             for _, stored in entries:
                 if stored is not None:
-                    self._waiting_bytes -= len(stored.batch) * BYTES_A_TAG
+                    self._waiting_bytes -= _bytes(stored)
             for stored in dropped:
                 self._drop(stored)
             if problem:
@@ -224,3 +226,7 @@ class TagRecorder:
         if problem:
             log.error("%s (%s)", problem, self.folder)
         self._on_problem(problem)
+
+
+def _bytes(stored: StoredBatch) -> int:
+    return BYTES_A_BATCH + BYTES_A_TAG * len(stored.batch)

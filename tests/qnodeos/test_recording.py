@@ -15,7 +15,15 @@ from drivers.links.base import Link
 from drivers.taggers.tdc1 import Tdc1
 from drivers.testing.script import ScriptedTransport
 from qnodeos.config import RecordTable
-from qnodeos.recording import BYTES_A_TAG, RETRY_S, TOO_SLOW, Limits, RecordedStream, TagRecorder
+from qnodeos.recording import (
+    BYTES_A_BATCH,
+    BYTES_A_TAG,
+    RETRY_S,
+    TOO_SLOW,
+    Limits,
+    RecordedStream,
+    TagRecorder,
+)
 from timing.loop import run_virtual
 from timing.segments import StoredBatch, read_stream, streams_in
 from timing.tags import TagBatch
@@ -78,7 +86,7 @@ def test_streams_are_kept_with_the_instants_at_which_their_batches_came(tmp_path
 
 def test_what_waits_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     async def scenario() -> Recording:
-        limits = Limits(waiting_bytes=250 * BYTES_A_TAG)
+        limits = Limits(waiting_bytes=2 * (BYTES_A_BATCH + 100 * BYTES_A_TAG))
         async with Recording(tmp_path, limits) as recording:
             stream = recording.begin()
             for k in range(4):
@@ -101,6 +109,20 @@ def test_what_waits_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) 
     status = recording.recorder.status()
     assert (status["dropped_batches"], status["dropped_tags"]) == (2, 200)
     assert recording.told == [TOO_SLOW, ""]
+
+
+def test_batches_without_a_tag_are_bounded_too(tmp_path: Path) -> None:
+    async def scenario() -> Recording:
+        async with Recording(tmp_path, Limits(waiting_bytes=10 * BYTES_A_BATCH)) as recording:
+            stream = recording.begin()
+            for k in range(25):
+                stream.take(batch(k, tags=0))
+            assert recording.recorder.status()["waiting_bytes"] == 10 * BYTES_A_BATCH
+        return recording
+
+    recording = run_virtual(scenario(), limit_s=60.0)
+    assert len(recording.read()) == 10
+    assert recording.recorder.status()["dropped_batches"] == 15
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])

@@ -28,6 +28,7 @@ from qnodeos.indicators import with_indicators
 from qnodeos.instruments import Rack
 from qnodeos.metrics import MetricsServer
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
+from qnodeos.recording import Limits, TagRecorder
 from qnodeos.reloading import reload
 from qnodeos.services import LINKS, USERS, made
 from qnodeos.shared_device import SharedDevices
@@ -287,7 +288,28 @@ class Node:
             rack=rack,
             supervision=Supervision(clock, self._service_changed),
             devices=SharedDevices(clock),
+            recorder=self._recorder(config, around.wall),
         )
+
+    def _recorder(self, config: NodeConfig, wall: Callable[[], float]) -> TagRecorder | None:
+        table = config.record
+        if not table.record:
+            return None
+        return TagRecorder(
+            table.directory or config.node.data_dir / "records",
+            clock=self._clock,
+            wall=wall,
+            node=self.name,
+            limits=Limits(table.segment_mb * 1_000_000, table.segment_s),
+            on_problem=self._recorder_changed,
+        )
+
+    def _recorder_changed(self, problem: str) -> None:
+        self.store.event("record", {"recording": not problem, "reason": problem})
+        if problem:
+            self.bus.alarm("record", problem)
+        else:
+            self.bus.clear_alarm("record")
 
 
 def _check_memory(config: NodeConfig, around: Surroundings) -> None:

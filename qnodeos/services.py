@@ -35,6 +35,12 @@ def link_services(parts: NodeParts) -> Iterable[Service]:
         yield Service(f"link-{name}", link.run, status=link.status, failed=partial(_give_up, link))
 
 
+def record_services(parts: NodeParts) -> Iterable[Service]:
+    """What keeps the tags on disk, if that is wanted."""
+    if parts.recorder is not None:
+        yield Service("record", parts.recorder.run, status=parts.recorder.status)
+
+
 def app_services(parts: NodeParts) -> Iterable[Service]:
     """The resident applications of the configuration."""
     for name, app in parts.apps.items():
@@ -65,7 +71,7 @@ def watch_services(parts: NodeParts) -> Iterable[Service]:
     yield Service("loop", watch.run, status=watch.status)
 
 
-LINKS: tuple[Factory, ...] = (link_services,)
+LINKS: tuple[Factory, ...] = (record_services, link_services)
 """What makes entanglement; runs once the instruments are supervised."""
 
 USERS: tuple[Factory, ...] = (

@@ -12,6 +12,8 @@ from qnodeos.cli.progress import bar
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qnodeos.config import NodeConfig
     from qnodeos.rehearsal import Rehearsal
     from sim_backends.faults.script import FaultConfig
@@ -40,6 +42,9 @@ def rehearse(
     fault_rate: Annotated[
         float, typer.Option(min=0.0, max=1e4, help="So many faults a minute, with --fault-seed.")
     ] = 2.0,
+    record: Annotated[
+        bool, typer.Option("--record", help="Every node records its tags, for `tags play`.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for journals, truth and report; new or empty.")
     ] = None,
@@ -50,16 +55,54 @@ def rehearse(
     Writes every node's journal, the truth, and report.json with a digest of what was said on each
     wire: two runs of one seed give the same. Raises UserError.
     """
+    from qnodeos.demo.layout import example_folder
+
+    report, where = rehearsed(
+        folder or example_folder(),
+        seconds,
+        output,
+        seed=seed,
+        faults=faults,
+        fault_seed=fault_seed,
+        fault_rate=fault_rate,
+        change=recording if record else lambda config: config,
+    )
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        print_report(report, where)
+
+
+def recording(config: NodeConfig) -> NodeConfig:
+    """The same node, which records its tags."""
+    table = config.record.model_copy(update={"record": True})
+    return config.model_copy(update={"record": table})
+
+
+def rehearsed(
+    folder: Path,
+    seconds: float,
+    output: Path | None,
+    *,
+    change: Callable[[NodeConfig], NodeConfig],
+    seed: int | None = None,
+    faults: Path | None = None,
+    fault_seed: int | None = None,
+    fault_rate: float = 2.0,
+) -> tuple[dict[str, Any], Path]:
+    """Rehearse the nodes as `change` makes them; the report, and where all is written.
+
+    Raises UserError.
+    """
     import asyncio
     import logging
 
-    from qnodeos.demo.layout import example_folder, fresh_folder
+    from qnodeos.demo.layout import fresh_folder
     from sim_backends.lab import LabError
     from timing.loop import run_virtual
 
     logging.getLogger("qnodeos").setLevel(logging.ERROR)
     logging.getLogger("drivers").setLevel(logging.ERROR)
-    folder = folder or example_folder()
     where = fresh_folder(output, Path("rehearsal-output"))
     try:
         lab, nodes, script = load(folder, where, seed=seed, faults=faults)
@@ -82,21 +125,23 @@ def rehearse(
             else drawn_faults(things, seed=fault_seed, per_minute=fault_rate)
         )
         async with rehearsal(
-            lab, nodes, seed=seed, tap=transcript, faults=script, drawn=drawn
+            lab,
+            [change(config) for config in nodes],
+            seed=seed,
+            tap=transcript,
+            faults=script,
+            drawn=drawn,
         ) as network:
             clock = asyncio.get_running_loop().time
             begun_s = clock()
-            with bar("rehearsing", quiet=as_json, done=lambda: (clock() - begun_s) / seconds):
+            with bar("rehearsing", done=lambda: (clock() - begun_s) / seconds):
                 await network.lasts(seconds)
             report = _report(network, seconds)
         return {**report, "digests": transcript.digests()}
 
     report = run_virtual(run())
     (where / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        _print(report, where)
+    return report, where
 
 
 def load(
@@ -171,7 +216,8 @@ def _report(network: Rehearsal, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print(report: dict[str, Any], where: Path) -> None:
+def print_report(report: dict[str, Any], where: Path) -> None:
+    """The figures of each link at the end of a rehearsal."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)

@@ -119,6 +119,18 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class RecordTable(Table):
+    """[record]: every tag that passes through the node is kept on disk.
+
+    In `directory`, by default `records` in the node's data_dir, in one folder a tagger.
+    """
+
+    record: bool = True
+    directory: FilePath | None = None
+    segment_mb: int = Field(default=64, ge=1, le=1024)
+    segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+
+
 class ProcessesTable(Table):
     """[processes]: programs of the NetQASM SDK. `listen` beside the node's own socket, for hosts on
     other computers: whoever reaches it may use the node. `flavour` is that of the programs."""
@@ -187,7 +199,7 @@ class QueueTable(Table):
     """
 
     order: Literal["priority", "fair"] = "priority"
-    ageing_s: float | None = Field(default=None, gt=0, le=86400)
+    ageing_s: Annotated[Seconds, Field(gt=0, le=86400)] | None = None
     weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default_factory=dict)
     limit: int = Field(default=1024, ge=1, le=100_000)
 
@@ -207,9 +219,9 @@ class ScheduleTable(Table):
     a slot. Periods are counted from 1970.
     """
 
-    period_ms: float = Field(ge=0.1, le=60_000)
-    offset_ms: float = Field(default=0.0, ge=0)
-    length_ms: float = Field(gt=0)
+    period_ms: Milliseconds = Field(ge=0.1, le=60_000)
+    offset_ms: Milliseconds = Field(default=0.0, ge=0)
+    length_ms: Milliseconds = Field(gt=0)
 
     @model_validator(mode="after")
     def _part_of_the_period(self) -> Self:
@@ -432,6 +444,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
     interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)

@@ -69,8 +69,7 @@ class TagRecorder:
     """Writes streams of batches below `folder`, in one folder an instrument.
 
     `clock` is the event loop's, `wall` gives seconds since 1970. `on_problem` is called with each
-    new reason why batches are dropped, and with "" once none is any more. `closed` is told of each
-    segment that is done, in the writing thread.
+    new reason why batches are dropped, and with "" once none is any more.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class TagRecorder:
         node: str = "",
         limits: Limits | None = None,
         on_problem: Callable[[str], None] = lambda _: None,
-        closed: Callable[[Path], None] = lambda _: None,
     ):
         self.folder = folder
         self._wall, self._node = wall, node
@@ -90,7 +88,7 @@ class TagRecorder:
         self.batches = self.tags = self.bytes = 0
         self.dropped_batches = self.dropped_tags = 0
         self._clock, self._limits = clock, limits or Limits()
-        self._on_problem, self._closed = on_problem, closed
+        self._on_problem = on_problem
         self._paused = False
         self._retry_s = float("-inf")
         self._waiting: deque[_Entry] = deque()
@@ -128,7 +126,6 @@ class TagRecorder:
             head,
             segment_bytes=self._limits.segment_bytes,
             segment_s=self._limits.segment_s,
-            closed=self._closed,
         )
         return RecordedStream(self, writer, self._clock)
 

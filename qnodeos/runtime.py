@@ -22,6 +22,7 @@ from qnodeos.apps.channel import Channel
 from qnodeos.assembly import make_apps, make_link
 from qnodeos.bus import Bus
 from qnodeos.config import NodeConfig
+from qnodeos.config.described import described
 from qnodeos.draining import drain
 from qnodeos.errors import UserError
 from qnodeos.indicators import with_indicators
@@ -127,6 +128,7 @@ class Node:
                 "start",
                 {"node": self.name, "config": str(self.config.path), "clock_s": self._clock()},
             )
+            self.store.event("configuration", described(self.config))
             await self.wire.start()
             try:
                 await self._run_services(stop)
@@ -238,6 +240,9 @@ class Node:
         else:
             self.bus.clear_alarm(f"service-{name}")
 
+    def _alarm_changed(self, key: str, text: str) -> None:
+        self.store.event("alarm", {"key": key, "text": text})
+
     def _store_changed(self, problem: str) -> None:
         if problem:
             self.bus.alarm("journal", problem)
@@ -247,7 +252,7 @@ class Node:
     def _parts(self, config: NodeConfig, around: Surroundings, seed: int | None) -> NodeParts:
         clock, boot = self._clock, around.boot()
         rng = random.Random(secrets.randbits(64) if seed is None else seed)
-        bus = Bus(config.bus.url, self.name, broker=around.broker)
+        bus = Bus(config.bus.url, self.name, broker=around.broker, on_alarm=self._alarm_changed)
         store = Store(
             config.node.data_dir / "journal.sqlite",
             clock=clock,

@@ -20,6 +20,7 @@ from qnodeos.cli.init import init
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
+from qnodeos.cli.report import report
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
 from qnodeos.cli.top import top
@@ -47,6 +48,7 @@ app.command()(why)
 app.command()(journal)
 app.command()(dashboard)
 app.command()(reload)
+app.command()(report)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")

@@ -66,6 +66,7 @@ def rehearse(
         fault_seed=fault_seed,
         fault_rate=fault_rate,
         change=recording if record else lambda config: config,
+        quiet=as_json,
     )
     if as_json:
         typer.echo(json.dumps(report, indent=2))
@@ -89,6 +90,7 @@ def rehearsed(
     faults: Path | None = None,
     fault_seed: int | None = None,
     fault_rate: float = 2.0,
+    quiet: bool = False,
 ) -> tuple[dict[str, Any], Path]:
     """Rehearse the nodes as `change` makes them; the report, and where all is written.
 
@@ -134,7 +136,7 @@ def rehearsed(
         ) as network:
             clock = asyncio.get_running_loop().time
             begun_s = clock()
-            with bar("rehearsing", done=lambda: (clock() - begun_s) / seconds):
+            with bar("rehearsing", quiet=quiet, done=lambda: (clock() - begun_s) / seconds):
                 await network.lasts(seconds)
             report = _report(network, seconds)
         return {**report, "digests": transcript.digests()}

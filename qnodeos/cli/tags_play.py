@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +36,15 @@ def play(
     output: Annotated[
         Path | None, typer.Option(help="Of a rehearsal: folder for journals and report.")
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Of a rehearsal: print the report as JSON.")
+    ] = False,
 ) -> None:
     """Play recorded tags back, batch by batch as they came, through whole nodes.
 
-    Every tagger of which DIR holds a recording is replaced by it: DIR/TAGGER for one node's file;
-    DIR/NODE/records/TAGGER for a folder. All else is as the files say.
+    Every tagger of which DIR holds a recording is replaced by it: DIR/TAGGER for one node's file,
+    DIR/NODE/TAGGER for a folder of nodes; `records` in between is found too. All else is as the
+    files say.
     """
     recording = recording.absolute()
     if into.is_dir():
@@ -48,12 +53,15 @@ def play(
         played: list[str] = []
 
         def change(config: NodeConfig) -> NodeConfig:
-            changed, names = with_recorded(config, recording / config.node.name / "records")
+            changed, names = with_recorded(config, recording / config.node.name)
             played.extend(f"{config.node.name}/{name}" for name in names)
             return changed
 
-        report, where = rehearsed(into, seconds, output, seed=seed, change=change)
+        report, where = rehearsed(into, seconds, output, seed=seed, change=change, quiet=json)
         _require(played, recording, into)
+        if json:
+            typer.echo(json_module.dumps({**report, "played": played}, indent=2))
+            return
         print_report(report, where)
         typer.echo(f"played: {', '.join(played)}")
         return
@@ -67,7 +75,12 @@ def play(
 
 
 def with_recorded(config: NodeConfig, records: Path) -> tuple[NodeConfig, list[str]]:
-    """The node with recordings in the place of its taggers, and the names of those."""
+    """The node with recordings in the place of its taggers, and the names of those.
+
+    They are in `records`, or in a folder of that name in it, as a node's data directory has it.
+    """
+    if (records / "records").is_dir():
+        records = records / "records"
     instruments = dict(config.instruments)
     names = [name for name in instruments if (records / name).is_dir()]
     for name in names:
@@ -91,7 +104,7 @@ def _require(names: list[str], recording: Path, into: Path) -> None:
             where=str(recording),
             found="no folder that is named as an instrument of these nodes",
             expected=(
-                "NODE/records/TAGGER in it, as `qnodeos rehearse --record --output` writes them"
+                "NODE/records/TAGGER in it, as `qnodeos rehearse --record --output` writes it"
                 if into.is_dir()
                 else "TAGGER in it, as `qnodeos tags record` writes it"
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qnodeos.cli.tags_report import print_json
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def record(
     segment_mb: Annotated[
         int, typer.Option(min=1, max=1024, help="A new file after so many megabytes.")
     ] = 64,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures at the end as JSON.")
+    ] = False,
 ) -> None:
     """Record every tag of a tagger, with spans, losses and overflows as it told them.
 
@@ -47,6 +51,9 @@ def record(
     config = load_node(node)
     name = _tagger(config, instrument)
     recorder = asyncio.run(_record(config, name, output.absolute(), seconds, segment_mb))
+    if as_json:
+        print_json({"folder": str(recorder.folder / name), **recorder.status()})
+        raise typer.Exit(1 if recorder.dropped_batches else 0)
     typer.echo(
         f"{recorder.tags:,} tags in {recorder.batches:,} batches, {recorder.bytes / 1e6:,.1f} MB, "
         f"in {recorder.folder / name}"

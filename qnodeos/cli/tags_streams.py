@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def show_streams(folder: Path, as_json: bool) -> None:
-    """All streams of a tagger's folder, or of those in it; raises UserError where there is none."""
+    """All streams in a folder and those below; raises UserError where there is none."""
     from qnodeos.cli.tags_report import print_json
 
     summaries = _summaries(folder)
     if as_json:
         print_json({"folder": str(folder), "streams": [_facts(each) for each in summaries]})
     else:
-        _print(summaries)
+        _print(folder, summaries)
 
 
 def _summaries(folder: Path) -> list[StreamSummary]:
@@ -32,7 +32,7 @@ def _summaries(folder: Path) -> list[StreamSummary]:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     try:
-        folders = [folder, *sorted(each for each in folder.iterdir() if each.is_dir())]
+        folders = [folder, *sorted(each for each in folder.rglob("*") if each.is_dir())]
         streams = [stream for each in folders for stream in streams_in(each)]
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             bar = progress.add_task("reading")
@@ -96,24 +96,23 @@ def _facts(each: StreamSummary) -> dict[str, Any]:
     }
 
 
-def _print(summaries: list[StreamSummary]) -> None:
+def _print(folder: Path, summaries: list[StreamSummary]) -> None:
     from datetime import UTC, datetime
 
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title=str(summaries[0].stream.folder.parent))
-    for heading in ("stream", "began (UTC)", "span / s", "tags", "rate / cps", "MB", "lost"):
-        table.add_column(heading, justify="right")
-    table.add_column("missed batches", justify="right")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for heading in ("stream", "began (UTC)", "span / s", "tags", "cps", "MB", "lost", "missed"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in summaries:
         began = datetime.fromtimestamp(each.head.began_unix_s, UTC)
         lost = f"{each.lost_tags:,}" if each.lost_tags else str(each.lost_batches)
         table.add_row(
-            f"{each.stream.folder.name}/{each.stream.number:06d}",
-            f"{began:%Y-%m-%d %H:%M:%S}",
-            f"{each.span_s:,.3f}",
+            str(each.stream.folder.relative_to(folder.parent) / f"{each.stream.number:06d}"),
+            f"{began:%m-%d %H:%M:%S}",
+            f"{each.span_s:,.1f}",
             f"{each.tags:,}",
             f"{each.tags / each.span_s:,.0f}" if each.span_s else "",
             f"{each.bytes / 1e6:,.1f}",
@@ -121,6 +120,7 @@ def _print(summaries: list[StreamSummary]) -> None:
             f"[bold red]{each.missed:,}[/]" if each.missed else "0",
         )
     console.print(table)
+    console.print("lost: tags, by the tagger's word; missed: batches that are not in the recording")
     for each in summaries:
         for path, damage in each.damage:
             kind = "torn end" if damage.torn else "damage"

@@ -119,16 +119,39 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class JournalTable(Table):
+    """[journal]: how long the journal keeps figures of each second and pairs (`details_days`; of
+    older figures one a minute is left), and everything else (`keep_days`)."""
+
+    details_days: float = Field(default=7.0, gt=0.0, le=36_500.0)
+    keep_days: float = Field(default=365.0, gt=0.0, le=36_500.0)
+
+    @model_validator(mode="after")
+    def _details_go_first(self) -> Self:
+        if self.details_days > self.keep_days:
+            raise ValueError(
+                f"details_days: found {self.details_days:g}, expected no more than keep_days, "
+                f"{self.keep_days:g}"
+            )
+        return self
+
+
 class RecordTable(Table):
     """[record]: every tag that passes through the node is kept on disk.
 
-    In `directory`, by default `records` in the node's data_dir, in one folder a tagger.
+    In `directory`, by default `records` in the node's data_dir, in one folder a tagger. The oldest
+    segments are removed beyond `keep_days` or `keep_gb`; nothing is recorded while the disk has
+    less than `min_free_gb`. `seal`: closed segments become HDF5.
     """
 
     record: bool = True
     directory: FilePath | None = None
     segment_mb: int = Field(default=64, ge=1, le=1024)
     segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+    keep_days: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_gb: float | None = Field(default=None, gt=0.0, le=1e6)
+    min_free_gb: float = Field(default=2.0, ge=0.0, le=1e6)
+    seal: bool = False
 
 
 class ProcessesTable(Table):
@@ -444,6 +467,7 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    journal: JournalTable = Field(default_factory=JournalTable)
     record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)

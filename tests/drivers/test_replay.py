@@ -1,15 +1,20 @@
 """The replay of a recording as a tagger: the same batches at the same instants."""
 
 import asyncio
+import random
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from drivers.errors import InstrumentError, NotConnected
+from drivers.errors import InstrumentError, InstrumentProblem, NotConnected
 from drivers.plugin import make_instrument
+from drivers.supervisor import Supervisor
 from drivers.taggers.replay import ReplayTagger
+from drivers.testing.contract import Check, checks_for
+from drivers.testing.subject import Subject
 from timing.loop import run_virtual
 from timing.segments import SegmentHead, SegmentWriter, StoredBatch
 from timing.tags import TagBatch
@@ -54,7 +59,7 @@ async def taken(replay: ReplayTagger) -> list[tuple[float, TagBatch]]:
             async for each in batches:
                 found.append((clock() - began_s, each))
 
-    with pytest.raises(InstrumentError, match="is over"):
+    with pytest.raises(InstrumentError, match="has been played"):
         await take()
     return found
 
@@ -80,10 +85,11 @@ def test_the_same_batches_come_at_the_same_instants(tmp_path: Path) -> None:
                     expected.lost,
                     expected.lost_tags,
                 )
-        with pytest.raises(NotConnected, match="played"):
-            await anext(replay.stream())
+        assert await taken(replay) == []
+        with pytest.raises(InstrumentError, match="has been played"):
+            await replay.ping()
 
-    run_virtual(scenario(), limit_s=60.0)
+    run_virtual(scenario())
 
 
 def test_a_stream_that_was_left_gives_place_to_the_next(tmp_path: Path) -> None:
@@ -112,6 +118,23 @@ def test_it_can_begin_with_a_later_stream(tmp_path: Path) -> None:
         assert (await anext(replay.stream())).start_ps == 20 * 10**10
 
     run_virtual(scenario(), limit_s=60.0)
+
+
+def test_a_stream_whose_beginning_was_removed_begins_with_what_is_left(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, SegmentHead(0.0, 1, (1, 2, 3, 4)))
+    for k in (5, 6):
+        writer.write(StoredBatch(k, k * 3600 * 10**9, batch(k)))
+    writer.close()
+
+    async def scenario() -> None:
+        replay = tagger(tmp_path)
+        await replay.link.open()
+        await replay.connect()
+        found = await taken(replay)
+        assert [at for at, _ in found] == pytest.approx([0.0, 3600.0])
+        assert [each.lost for _, each in found] == [True, False]
+
+    run_virtual(scenario())
 
 
 @pytest.mark.parametrize("options", [{"first_stream": 0}, {"first_stream": "2"}, {"speed": 2}])
@@ -147,4 +170,48 @@ def test_a_damaged_batch_marks_the_next_as_after_a_loss(tmp_path: Path) -> None:
         assert [each.lost for _, each in found] == [False, True]
         assert (await replay.readings())["damaged"] == 1
 
-    run_virtual(scenario(), limit_s=60.0)
+    run_virtual(scenario())
+
+
+def test_a_recording_that_is_over_does_not_begin_again_under_supervision(tmp_path: Path) -> None:
+    record(tmp_path, streams=2)
+
+    async def scenario() -> None:
+        supervisor = Supervisor("tagger", lambda: tagger(tmp_path), rng=random.Random(1))
+        task = asyncio.create_task(supervisor.run())
+        starts = []
+        for _ in range(20):
+            await asyncio.sleep(10)
+            try:
+                replay = supervisor.instrument
+                assert isinstance(replay, ReplayTagger)
+                async for each in replay.stream():
+                    starts.append(each.start_ps // 10**10)
+            except InstrumentProblem as problem:
+                supervisor.report(problem)
+        assert starts == [0, 1, 2, 10, 11, 12]
+        assert supervisor.status.state == "degraded"
+        assert "has been played" in supervisor.status.reason
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_virtual(scenario(), limit_s=3600.0)
+
+
+OF_BYTES = {"it_connects_whatever_was_left_behind", "a_late_answer_answers_nothing"}
+"""What the contract says of bytes on a line, of which a recording has none."""
+
+
+@pytest.mark.parametrize(
+    "check",
+    [each for each in checks_for(ReplayTagger) if each.__name__ not in OF_BYTES],
+    ids=lambda check: check.__name__,
+)
+def test_contract(check: Check, tmp_path: Path) -> None:
+    for _ in range(3):
+        writer = SegmentWriter(tmp_path, SegmentHead(0.0, 1, (1, 2, 3, 4)))
+        for k in range(10):
+            whole = replace(batch(k), overflow=False, lost=False, lost_tags=0)
+            writer.write(StoredBatch(k, k * 10**8, whole))
+        writer.close()
+    run_virtual(check(Subject(lambda: tagger(tmp_path))), limit_s=600.0)

@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from qnodeos.cli.rehearse import load, recording
+from qnodeos.cli.tags import app
 from qnodeos.cli.tags_play import with_recorded
 from qnodeos.config import NodeConfig
+from qnodeos.errors import UserError
 from qnodeos.rehearsal import Transcript, rehearsal
 from timing.loop import run_virtual
 from timing.segments import read_stream, streams_in
@@ -56,7 +59,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Transcript
 
 def played(folder: Path, records: Path) -> Transcript:
     def change(config: NodeConfig) -> NodeConfig:
-        return with_recorded(config, records / config.node.name / "records")[0]
+        return with_recorded(config, records / config.node.name)[0]
 
     return run(folder, change, light=7)
 
@@ -119,3 +122,37 @@ def test_another_recording_gives_other_pairs(
     again = played(tmp_path / "again", tmp_path / "less")
     assert said(again, "match-report") != said(live, "match-report")
     assert len(said(again, "match-report")) > 10
+
+
+def test_a_node_without_room_on_its_disk_says_so_and_goes_on(tmp_path: Path) -> None:
+    def change(config: NodeConfig) -> NodeConfig:
+        table = config.record.model_copy(update={"record": True, "min_free_gb": 1e6})
+        return config.model_copy(update={"record": table})
+
+    heard = run(tmp_path, change)
+    assert len(said(heard, "match-report")) > 20
+    with sqlite3.connect(tmp_path / "alice" / "journal.sqlite") as database:
+        alarms = database.execute("SELECT data FROM events WHERE kind = 'alarm'").fetchall()
+    database.close()
+    (alarm,) = (data for (data,) in alarms if '"record"' in data)
+    assert "min_free_gb" in alarm
+    assert not (tmp_path / "alice" / "records").exists()
+
+
+def test_a_node_seals_its_segments_and_they_are_played_all_the_same(tmp_path: Path) -> None:
+    def change(config: NodeConfig) -> NodeConfig:
+        update = {"record": True, "seal": True, "segment_s": 2.0}
+        return config.model_copy(update={"record": config.record.model_copy(update=update)})
+
+    pytest.importorskip("h5py")
+    live = run(tmp_path / "live", change)
+    kinds = [path.suffix for path in (tmp_path / "live" / "alice" / "records" / "tagger").iterdir()]
+    assert kinds.count(".h5") >= 2
+    again = played(tmp_path / "again", tmp_path / "live")
+    assert said(again, "match-report") == said(live, "match-report")
+
+
+def test_what_is_not_there_cannot_be_played(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["play", str(tmp_path), "--into", str(EXAMPLE / "alice.toml")])
+    assert isinstance(result.exception, UserError)
+    assert "nothing to play" in str(result.exception)

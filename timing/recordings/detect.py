@@ -10,12 +10,13 @@ from timing.recordings.packed import read_packed
 from timing.recordings.picoquant import read_picoquant
 from timing.recordings.ptu_header import AGAIN, MAGIC
 from timing.recordings.recording import Recording
-from timing.recordings.segments import find_stream, read_segments
+from timing.recordings.segments import find_stream, read_segments, sealed_stream
 from timing.recordings.tdc2 import SUPPORTED, read_tdc2
 from timing.segments import StoredStream
 from timing.segments.frame import MAGIC as SEGMENT
 
 HEAD_BYTES = 4096
+HDF = b"\x89HDF"
 OTHER_KINDS = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -23,7 +24,7 @@ OTHER_KINDS = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a zip archive (or .npz, .xlsx)",
     b"\x1f\x8b": "gzip-compressed data; unpack it first",
-    b"\x89HDF": "an HDF5 file",
+    HDF: "an HDF5 file, which is no sealed segment of ours",
     b"\x93NUMPY": "a NumPy array file",
     b"\x7fELF": "a program",
     b"SQLite format 3": "an SQLite database",
@@ -58,6 +59,8 @@ def open_recording(path: Path | str) -> Recording:
             return read_picoquant(path, size)
         if head.startswith(SEGMENT):
             return read_segments(path, StoredStream(0, (path,)))
+        if head.startswith(HDF) and (sealed := sealed_stream(path)) is not None:
+            return read_segments(path, sealed)
         if head.startswith(PACKED):
             return read_packed(path)
         _refuse_other_kinds(path, head)

@@ -35,6 +35,16 @@ def find_stream(path: Path) -> StoredStream | None:
     raise RecordingUnreadable(path, found, at_byte=0, expected=EXPECTED, do=do)
 
 
+def sealed_stream(path: Path) -> StoredStream | None:
+    """The stream of one sealed segment; None for another HDF5 file."""
+    stream = StoredStream(0, (path,))
+    try:
+        stream.head()
+    except SegmentError:
+        return None
+    return stream
+
+
 def read_segments(path: Path, stream: StoredStream) -> Recording:
     """All tags of a stream; raises RecordingError and OSError."""
     damages: list[str] = []

@@ -7,7 +7,7 @@ A folder an instrument; a stream is one run of the tagger, in segments of bounde
 from timing.segments.frame import Damage, SegmentError, SegmentHead, StoredBatch
 from timing.segments.reader import Segment, read_segment
 from timing.segments.streams import StoredStream, read_stream, streams_in
-from timing.segments.writer import SegmentWriter, segment_name
+from timing.segments.writer import SegmentWriter, is_being_written, segment_name
 
 __all__ = [
     "Damage",
@@ -17,6 +17,7 @@ __all__ = [
     "SegmentWriter",
     "StoredBatch",
     "StoredStream",
+    "is_being_written",
     "read_segment",
     "read_stream",
     "segment_name",

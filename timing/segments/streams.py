@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timing.segments.frame import Damage, SegmentError, SegmentHead, StoredBatch
-from timing.segments.reader import read_segment, segment_head
+from timing.segments.reader import Segment, read_segment, segment_head
+from timing.segments.sealed import SEALED, SealedSegment
 
-_NAME = re.compile(r"(\d{6,})-(\d{4,})\.tags")
+_NAME = re.compile(r"(\d{6,})-(\d{4,})\.(tags|h5)")
 
 TellDamage = Callable[[Path, Damage], None]
 
@@ -32,7 +33,7 @@ class StoredStream:
         problem: SegmentError | None = None
         for path in self.segments:
             try:
-                return segment_head(path)
+                return SealedSegment(path).head() if _sealed(path) else segment_head(path)
             except SegmentError as error:
                 problem = problem or error
         raise problem or SegmentError(self.folder, "no segment")
@@ -43,7 +44,10 @@ def streams_in(folder: Path) -> list[StoredStream]:
     found: dict[int, dict[int, Path]] = {}
     for path in folder.iterdir():
         if name := _NAME.fullmatch(path.name):
-            found.setdefault(int(name[1]), {})[int(name[2])] = path
+            segments = found.setdefault(int(name[1]), {})
+            # Both are there where sealing was cut off before its last step: the first is whole.
+            if name[3] == "tags" or int(name[2]) not in segments:
+                segments[int(name[2])] = path
     return [
         StoredStream(stream, tuple(found[stream][n] for n in sorted(found[stream])))
         for stream in sorted(found)
@@ -57,18 +61,26 @@ def read_stream(stream: StoredStream, tell: TellDamage = lambda *_: None) -> Ite
     """
     expected = 0
     for path in stream.segments:
+        segment: Segment | SealedSegment
         try:
-            segment = read_segment(path)
+            segment = SealedSegment(path) if _sealed(path) else read_segment(path)
+            batches = iter(segment)
+            stored = next(batches, None)
         except SegmentError as error:
             size = path.stat().st_size
             tell(path, Damage(0, size, error.found, torn=path == stream.segments[-1]))
             continue
-        for stored in segment:
+        while stored is not None:
             missed = stored.sequence - expected
+            expected = stored.sequence + 1
             if missed:
                 batch = replace(stored.batch, lost=True)
                 stored = replace(stored, batch=batch, missed=missed)
             yield stored
-            expected = stored.sequence + 1
+            stored = next(batches, None)
         for damage in segment.damage:
             tell(path, damage)
+
+
+def _sealed(path: Path) -> bool:
+    return path.suffix == SEALED

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +20,13 @@ def segment_name(stream: int, number: int) -> str:
 
 
 class SegmentWriter:
-    """Appends one stream to a folder; `closed` is told of each segment that is done.
+    """Appends one stream to a folder.
 
-    A `head` of stream 0 gets the next free number of the folder at the first batch. A segment is
-    closed once it has `segment_bytes`, or spans `segment_s` of the stream. What was
-    written outlives the process at once, and the computer once the segment is closed. All methods
-    block and raise OSError; a batch that could not be written leaves no trace in the file, and may
-    be given again.
+    The segment that is open is locked; it is closed once it has `segment_bytes`, or spans
+    `segment_s` of the stream. A `head` of stream 0 gets the next free number of the folder at the
+    first batch. What was written outlives the process at once, and the computer once the segment
+    is closed. All methods block and raise OSError; a batch that could not be written leaves no
+    trace in the file, and may be given again.
     """
 
     def __init__(
@@ -36,16 +36,14 @@ class SegmentWriter:
         *,
         segment_bytes: int = 64_000_000,
         segment_s: float = 600.0,
-        closed: Callable[[Path], None] = lambda _: None,
     ):
         self.head = head
         self.bytes = 0
         self.batches = 0
         self.tags = 0
-        self._folder, self._closed = folder, closed
+        self._folder = folder
         self._segment_bytes, self._segment_ns = segment_bytes, round(segment_s * NS_PER_S)
         self._file = -1
-        self._path = Path()
         self._size = 0
         self._began_ns = 0
         self._next = 0
@@ -68,14 +66,13 @@ class SegmentWriter:
         """End the segment that is open; the next batch begins another."""
         if self._file < 0:
             return
-        file, path = self._file, self._path
+        file = self._file
         try:
             self._append(end_bytes(self._next))
             os.fsync(file)
         finally:
             os.close(file)
             self._file = -1
-            self._closed(path)
 
     def _open(self, after_ns: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +88,8 @@ class SegmentWriter:
                     raise
                 # Another recorder was faster: this stream is the one after it.
                 self.head = replace(self.head, stream=self.head.stream + 1)
-        self._path, self._size, self._began_ns = path, 0, after_ns
+        self._size, self._began_ns = 0, after_ns
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             self._append(head_bytes(self.head))
         except OSError:
@@ -115,6 +113,16 @@ class SegmentWriter:
             raise
         self._size += len(data)
         self.bytes += len(data)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether some writer, in this process or another, has a segment open. Raises OSError."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _last_stream(folder: Path) -> int:

@@ -25,6 +25,7 @@ ROOT = DOCS.parent
         ("first-pair.md", "F = 0."),
         ("first-instrument.md", "thorlabs.pm100d"),
         ("two-racks.md", "together: alice, bob agree"),
+        ("configuration.md", "node alice, can start"),
     ],
 )
 def test_what_a_page_says_can_be_done(page: str, says: str, tmp_path: Path) -> None:

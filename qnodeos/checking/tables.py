@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.plugin import Manifest, load_driver
+from qnodeos.checking.records import records_mean
 from qnodeos.config import (
     InstrumentTable,
     InterlockTable,
@@ -82,6 +83,7 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
                 f"node at {config.processes.listen}, without a password."
             ],
         )
+    yield from records_mean(config)
     for name, instrument in config.instruments.items():
         yield f"instruments.{name}", list(_instrument(instrument))
     for name, interlock in config.interlocks.items():

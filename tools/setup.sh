@@ -44,6 +44,15 @@ if [ -n "$needed" ]; then
   fi
 fi
 
+# Without a browser the tests of the dashboard are skipped; that is no reason to set up nothing.
+if [ "$kind" = test ] && ! command -v chromium >/dev/null 2>&1 &&
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "setup: installing chromium, for the tests of the dashboard"
+  { apt-get update -q &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; } ||
+    echo "setup: no chromium; the tests of the dashboard will be skipped" >&2
+fi
+
 # A virtual environment that was left half-made has no pip.
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$venv"
 case $kind in

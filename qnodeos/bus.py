@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
-from qnodeos.bus_memory import BusClient, MemoryBroker
+from qnodeos.bus_memory import BusClient, BusClients
 from qnodeos.config.places import without_password
 from qnodeos.errors import first_of
 
@@ -57,7 +57,7 @@ class Bus:
     `broker` is one in memory, which takes the place of the one at `url`.
     """
 
-    def __init__(self, url: str, node: str, *, broker: MemoryBroker | None = None):
+    def __init__(self, url: str, node: str, *, broker: BusClients | None = None):
         self.connected = False
         self.reason = "not connected yet"
         self.counters = BusCounters()

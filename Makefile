@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SECONDS_DEMO ?= 40
 
-.PHONY: help demo test test-oracles setup setup-test lint types contracts unit bench clean
+.PHONY: help demo docs test test-oracles setup setup-test lint types contracts unit bench clean
 
 help:
 	@echo "make demo     set up and run two nodes, a station and a simulated lab; prints one table of results"
 	@echo "make test     set up and run every check and test"
 	@echo "make test-oracles   other people's clients (some GPL, in their own environment) judge our instruments"
+	@echo "make docs     build the documentation into build/site; every link is checked"
 	@echo "make bench    list the benchmarks (their peers: $(BIN)/pip install -e .[peers])"
 	@echo "make clean    remove the virtual environment and what was built"
 
@@ -41,6 +42,10 @@ unit:
 # Other people's clients against our simulated instruments; they get an environment of their own.
 test-oracles: setup-test
 	@VENV=$(VENV) tools/oracles.sh
+
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "built: build/site/index.html"
 
 bench: setup
 	$(BIN)/python -m benchmarks

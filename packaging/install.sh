@@ -102,7 +102,7 @@ echo "install: installing $(basename "$wheel") [$extras]"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$wheel[$extras]"
 
 install -d "$venv/share/doc"
-cp "$here"/../docs/*.md "$venv/share/doc/"
+cp -r "$here"/../docs/*.md "$here"/../docs/pictures "$venv/share/doc/"
 install -m 0644 "$here"/systemd/*.service "$root/etc/systemd/system/"
 install -m 0644 "$here"/udev/60-qnodeos.rules "$root/etc/udev/rules.d/"
 ln -sfn /opt/qnodeos/bin/qnodeos "$root/usr/local/bin/qnodeos"
@@ -115,8 +115,7 @@ fi
 
 cat <<TEXT
 installed $("$venv/bin/qnodeos" --version)
-  1. qnodeos keys new NAME --dir /etc/qnodeos/keys && chown -R qnodeos /etc/qnodeos/keys
-  2. write /etc/qnodeos/NAME.toml, with data_dir = "/var/lib/qnodeos/NAME"
-     qnodeos config check /etc/qnodeos/NAME.toml explains it
+  1. qnodeos init /etc/qnodeos/NAME.toml --data-dir /var/lib/qnodeos/NAME; chown -R qnodeos: /etc/qnodeos
+  2. sudo -u qnodeos qnodeos check /etc/qnodeos/NAME.toml; sudo -u qnodeos qnodeos doctor
   3. systemctl enable --now qnodeos@NAME; journalctl -fu qnodeos@NAME shows it
 TEXT

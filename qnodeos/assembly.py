@@ -28,6 +28,7 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
         rng=random.Random(parts.rng.getrandbits(64)),
         store=parts.store,
         bus=parts.bus,
+        recorder=parts.recorder,
     )
     supervisors = parts.rack.supervisors
     match table:

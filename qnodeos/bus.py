@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -54,10 +54,18 @@ class BusCounters:
 class Bus:
     """This node's publisher; `run` keeps it connected, everything else returns at once.
 
-    `broker` is one in memory, which takes the place of the one at `url`.
+    `broker` is one in memory, which takes the place of the one at `url`. `on_alarm` hears of each
+    alarm that is raised or changed, by its key, and with "" of its end.
     """
 
-    def __init__(self, url: str, node: str, *, broker: BusClients | None = None):
+    def __init__(
+        self,
+        url: str,
+        node: str,
+        *,
+        broker: BusClients | None = None,
+        on_alarm: Callable[[str, str], None] = lambda *_: None,
+    ):
         self.connected = False
         self.reason = "not connected yet"
         self.counters = BusCounters()
@@ -70,6 +78,7 @@ class Bus:
         self._undescribed = True
         self._wake = asyncio.Event()
         self._broker = broker
+        self._on_alarm = on_alarm
         self._client: BusClient | None = None
         self.set_state("init")
 
@@ -90,12 +99,17 @@ class Bus:
 
     def alarm(self, key: str, text: str) -> None:
         """Raise an alarm, or change its text; it stays until it is cleared."""
-        self._put(f"homie/5/{self._node}/$alert/{topic_part(key)}", text)
+        topic = f"homie/5/{self._node}/$alert/{topic_part(key)}"
+        if self._values.get(topic) != text:
+            self._on_alarm(key, text)
+        self._put(topic, text)
 
     def clear_alarm(self, key: str) -> None:
         """Take an alarm back; harmless if there is none."""
         topic = f"homie/5/{self._node}/$alert/{topic_part(key)}"
         if topic in self._values:
+            if self._values[topic]:
+                self._on_alarm(key, "")
             self._put(topic, "")
 
     @property

@@ -7,7 +7,6 @@ docs/native-api.md has examples that run.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,8 +27,6 @@ Basis = Literal["X", "Y", "Z"]
 Kind = Literal["K", "M", "R"]
 
 CONNECT_LIMIT_S = 5.0
-_SPAN = re.compile(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*(ns|us|µs|ms|s|min|h)\s*")
-_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 class NodeError(QnodeosError):
@@ -51,10 +48,9 @@ def seconds(span: float | str) -> float:
     """A time in seconds: a number, or a text as "250 ms", "2 s", "1.5 min". Raises ValueError."""
     if isinstance(span, int | float):
         return float(span)
-    found = _SPAN.fullmatch(span)
-    if found is None:
-        raise ValueError(f"{span!r} is no time; expected a number and ns, us, ms, s, min or h")
-    return float(found[1]) * _UNITS_S[found[2]]
+    from qnodeos.config.units import read
+
+    return float(read(span, "s"))
 
 
 class Pair:

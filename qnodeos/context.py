@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from link_layer.messages import Message
 from qnodeos.bus import Bus
+from qnodeos.recording import TagRecorder
 from qnodeos.store import Store
 
 
@@ -23,3 +24,4 @@ class NodeContext:
     rng: random.Random
     store: Store
     bus: Bus
+    recorder: TagRecorder | None = None

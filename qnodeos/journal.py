@@ -100,7 +100,7 @@ class Journal:
 
 def read_journal(path: str | Path) -> Journal:
     """Everything in the journal as of now, in one consistent view; raises UserError."""
-    with _reading(Path(path)) as database:
+    with reading(Path(path)) as database:
         return Journal(
             events=tuple(
                 EventRow(time_s, kind, json.loads(data))
@@ -150,7 +150,7 @@ def events_after(
     if kinds:
         chosen = f"kind IN ({', '.join('?' * len(kinds))})"
     limit = -1 if last is None else last
-    with _reading(Path(path)) as database:
+    with reading(Path(path)) as database:
         rows = database.execute(
             f"SELECT id, time_s, kind, data FROM events WHERE id > ? AND {chosen} "
             "ORDER BY id DESC LIMIT ?",
@@ -172,7 +172,7 @@ def figures_over(
     """
     step_s = (until_s - from_s) / points
     found = []
-    with _reading(Path(path)) as database:
+    with reading(Path(path)) as database:
         for k in range(points):
             begin_s = from_s + k * step_s
             row = database.execute(
@@ -190,7 +190,7 @@ def requests_ended(path: str | Path, wanted: str, last: int) -> list[RequestRow]
 
     Raises UserError.
     """
-    with _reading(Path(path)) as database:
+    with reading(Path(path)) as database:
         rows = database.execute(
             "SELECT link, identity, kind, origin, purpose, number, minimum_fidelity, state, "
             "delivered, reason, created_s, changed_s FROM requests "
@@ -204,7 +204,7 @@ def requests_ended(path: str | Path, wanted: str, last: int) -> list[RequestRow]
 def last_results(path: str | Path, app: str) -> tuple[float, float]:
     """When an application's newest result was written, and its newest that holds a `state`, in
     seconds since 1970; 0 for none. Raises UserError."""
-    with _reading(Path(path)) as database:
+    with reading(Path(path)) as database:
         any_s, state_s = database.execute(
             "SELECT coalesce(max(time_s), 0), coalesce(max(CASE WHEN "
             "json_extract(data, '$.state') IS NOT NULL THEN time_s END), 0) "
@@ -215,7 +215,8 @@ def last_results(path: str | Path, app: str) -> tuple[float, float]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One consistent view of a journal as of now; raises UserError."""
     if not path.is_file():
         raise UserError(
             "there is no such journal",

@@ -48,6 +48,8 @@ class LinkDevice:
     ):
         self.capabilities: DeviceCapabilities | None = None
         self.stale_heralds = 0
+        self.attempts = 0
+        """Those that led to a herald of ours, the successful ones included."""
         self.pending = 0
         """Orders whose results are not here yet."""
         self._name, self._supervisor, self._clock = name, supervisor, clock
@@ -225,6 +227,7 @@ class LinkDevice:
         elif herald.slot < self._first_slot:
             self.stale_heralds += 1
         else:
+            self.attempts += herald.slot - self._first_slot + 1
             try:
                 self._heralded(herald)
             except Exception as error:

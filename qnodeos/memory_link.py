@@ -180,6 +180,7 @@ class MemoryLink:
         """How the link is, for bus and journal."""
         said: Status = {
             "ready": self.ready,
+            "attempts": self.device.attempts,
             "stale_heralds": self.device.stale_heralds,
             "deliveries_dropped": self.desk.dropped,
             **self.counters,

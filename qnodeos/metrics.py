@@ -22,6 +22,11 @@ MOST_HEADER_BYTES = 8192
 Parts = Mapping[str, Callable[[], Status]]
 
 
+def figures(node: str, parts: Parts) -> Collector:
+    """What a registry asks for the figures of a node's parts."""
+    return _Figures(node, parts)
+
+
 class _Figures(Collector):
     def __init__(self, node: str, parts: Parts):
         self._node, self._parts = node, parts
@@ -52,7 +57,7 @@ class MetricsServer:
         place = urlsplit(listen)
         self._host, self._port = place.hostname, place.port
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Figures(node, parts))
+        self._registry.register(figures(node, parts))
 
     async def run(self) -> None:
         """Serve until cancelled."""

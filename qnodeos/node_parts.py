@@ -21,6 +21,7 @@ from qnodeos.instruments import Rack
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.photonic import PhotonicLink
+from qnodeos.recording import TagRecorder
 from qnodeos.shared_device import SharedDevices
 from qnodeos.store import Store
 from qnodeos.supervising import Supervision
@@ -78,6 +79,7 @@ class NodeParts:
     rack: Rack
     supervision: Supervision
     devices: SharedDevices
+    recorder: TagRecorder | None = None
     links: dict[str, Link] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from drivers.links.memory import BytePipe, Registry
+from drivers.links.open import scheme
 from qnodeos.bus_memory import BROKER, MemoryBroker
 from qnodeos.config import NodeConfig
 from qnodeos.errors import UserError
@@ -218,7 +219,7 @@ def in_memory(config: NodeConfig, lab: LabConfig) -> NodeConfig:
     for name, table in config.instruments.items():
         there = names.get(table.resource.partition("?")[0])
         resource = table.resource if there is None else f"mem://{there}"
-        if resource not in known:
+        if resource not in known and scheme(resource) != "file":
             raise UserError(
                 "this instrument is not in the simulated lab",
                 where=f"{config.path}: instruments.{name}.resource",

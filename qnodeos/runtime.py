@@ -10,7 +10,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,11 +21,14 @@ from qnodeos.apps.channel import Channel
 from qnodeos.assembly import make_apps, make_link
 from qnodeos.bus import Bus
 from qnodeos.config import NodeConfig
+from qnodeos.config.described import described
 from qnodeos.draining import drain
 from qnodeos.errors import UserError
+from qnodeos.indicators import with_indicators
 from qnodeos.instruments import Rack
 from qnodeos.metrics import MetricsServer
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
+from qnodeos.recording import Limits, TagRecorder
 from qnodeos.reloading import reload
 from qnodeos.services import LINKS, USERS, made
 from qnodeos.shared_device import SharedDevices
@@ -107,6 +110,10 @@ class Node:
         """How the services are."""
         return self.parts.supervision
 
+    def exported(self) -> Mapping[str, Callable[[], Status]]:
+        """What /metrics tells, by part; uptime counts from now on."""
+        return with_indicators(self._figures(), self.parts, self._peers_up)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; ends with everything in its safe state.
 
@@ -120,6 +127,7 @@ class Node:
                 "start",
                 {"node": self.name, "config": str(self.config.path), "clock_s": self._clock()},
             )
+            self.store.event("configuration", described(self.config))
             await self.wire.start()
             try:
                 await self._run_services(stop)
@@ -141,13 +149,11 @@ class Node:
             self.parts.notifier.ready(f"node {self.name} serves {len(self.links)} links")
 
     async def _run_services(self, stop: asyncio.Event) -> None:
-        parts: dict[str, Callable[[], Status]] = {
-            each.name: each.status for each in (*self._links, *self._users) if each.status
-        }
+        parts = self._figures()
         status = Service("status", lambda: publish_status(self.bus, self.store, parts, self._clock))
         others = [status]
         if self.config.metrics is not None:
-            metrics = MetricsServer(self.config.metrics.listen, self.name, parts)
+            metrics = MetricsServer(self.config.metrics.listen, self.name, self.exported())
             others.append(Service("metrics", metrics.run))
         async with (
             _while(self._kept(Service("instruments", self.rack.run))),
@@ -188,6 +194,12 @@ class Node:
     def _peer_up(self, peer: str) -> bool:
         return self._peers.get(peer, (False, None))[0]
 
+    def _figures(self) -> dict[str, Callable[[], Status]]:
+        return {each.name: each.status for each in (*self._links, *self._users) if each.status}
+
+    def _peers_up(self) -> dict[str, bool]:
+        return {name: up for name, (up, _) in self._peers.items()}
+
     def _peer_changed(self, status: PeerStatus) -> None:
         """Tell links, bus and journal of a peer that came, went, or is a new process."""
         up = status.state == "up"
@@ -227,6 +239,9 @@ class Node:
         else:
             self.bus.clear_alarm(f"service-{name}")
 
+    def _alarm_changed(self, key: str, text: str) -> None:
+        self.store.event("alarm", {"key": key, "text": text})
+
     def _store_changed(self, problem: str) -> None:
         if problem:
             self.bus.alarm("journal", problem)
@@ -236,7 +251,7 @@ class Node:
     def _parts(self, config: NodeConfig, around: Surroundings, seed: int | None) -> NodeParts:
         clock, boot = self._clock, around.boot()
         rng = random.Random(secrets.randbits(64) if seed is None else seed)
-        bus = Bus(config.bus.url, self.name, broker=around.broker)
+        bus = Bus(config.bus.url, self.name, broker=around.broker, on_alarm=self._alarm_changed)
         store = Store(
             config.node.data_dir / "journal.sqlite",
             clock=clock,
@@ -275,7 +290,28 @@ class Node:
             rack=rack,
             supervision=Supervision(clock, self._service_changed),
             devices=SharedDevices(clock),
+            recorder=self._recorder(config, around.wall),
         )
+
+    def _recorder(self, config: NodeConfig, wall: Callable[[], float]) -> TagRecorder | None:
+        table = config.record
+        if not table.record:
+            return None
+        return TagRecorder(
+            table.directory or config.node.data_dir / "records",
+            clock=self._clock,
+            wall=wall,
+            node=self.name,
+            limits=Limits(table.segment_mb * 1_000_000, table.segment_s),
+            on_problem=self._recorder_changed,
+        )
+
+    def _recorder_changed(self, problem: str) -> None:
+        self.store.event("record", {"recording": not problem, "reason": problem})
+        if problem:
+            self.bus.alarm("record", problem)
+        else:
+            self.bus.clear_alarm("record")
 
 
 def _check_memory(config: NodeConfig, around: Surroundings) -> None:

@@ -13,13 +13,16 @@ from functools import partial
 from link_layer.messages import ErrorCode
 from qnodeos import local_api
 from qnodeos.api_session import METHODS
+from qnodeos.disk_guard import BYTES_PER_GB, S_PER_DAY, DiskGuard, Share
 from qnodeos.explaining import why_method
+from qnodeos.journal_keeping import JournalKeeper
 from qnodeos.loop_watch import LoopWatch
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
 from qnodeos.process import host
 from qnodeos.reload_method import reload_method
+from qnodeos.sealing import Sealer
 from qnodeos.supervising import Service
 from qnodeos.verify_calendar import VerifyCalendar
 from qnodeos.verify_methods import verify_method
@@ -33,6 +36,31 @@ def link_services(parts: NodeParts) -> Iterable[Service]:
     """One a link; the pairs and requests of one that failed are given up at both ends."""
     for name, link in parts.links.items():
         yield Service(f"link-{name}", link.run, status=link.status, failed=partial(_give_up, link))
+
+
+def record_services(parts: NodeParts) -> Iterable[Service]:
+    """What keeps the tags on disk, if that is wanted, and keeps the disk from filling up."""
+    recorder, table = parts.recorder, parts.config.record
+    if recorder is None:
+        return
+    yield Service("record", recorder.run, status=recorder.status)
+    guard = DiskGuard(
+        recorder.folder,
+        Share(
+            None if table.keep_days is None else table.keep_days * S_PER_DAY,
+            None if table.keep_gb is None else table.keep_gb * BYTES_PER_GB,
+            table.min_free_gb * BYTES_PER_GB,
+        ),
+        pause=recorder.pause,
+        resume=recorder.resume,
+        note=partial(parts.store.event, "record-removed"),
+        wall=parts.wall,
+    )
+    yield Service("disk-guard", guard.run, status=guard.status)
+    if table.seal:
+        note = partial(parts.store.event, "record-sealed")
+        sealer = Sealer(recorder.folder, note=note, executor=parts.executor)
+        yield Service("sealing", sealer.run, ends=True, status=sealer.status)
 
 
 def app_services(parts: NodeParts) -> Iterable[Service]:
@@ -59,13 +87,19 @@ def process_services(parts: NodeParts) -> Iterable[Service]:
     return host.services(parts)
 
 
+def keeping_services(parts: NodeParts) -> Iterable[Service]:
+    """What keeps the journal from growing for ever."""
+    keeper = JournalKeeper(parts.store, parts.config.journal, parts.wall)
+    yield Service("journal-keeper", keeper.run, status=keeper.status)
+
+
 def watch_services(parts: NodeParts) -> Iterable[Service]:
     """How late the event loop comes, with the sign of life for systemd."""
     watch = LoopWatch(parts.clock, parts.store, parts.bus, parts.notifier)
     yield Service("loop", watch.run, status=watch.status)
 
 
-LINKS: tuple[Factory, ...] = (link_services,)
+LINKS: tuple[Factory, ...] = (record_services, link_services)
 """What makes entanglement; runs once the instruments are supervised."""
 
 USERS: tuple[Factory, ...] = (
@@ -73,6 +107,7 @@ USERS: tuple[Factory, ...] = (
     api_services,
     process_services,
     watch_services,
+    keeping_services,
 )
 """What uses it: applications, hosts of processes, the API, verification, calibration.
 

@@ -8,11 +8,13 @@ used by one thread at a time. After a crash the journal holds all but the last f
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +33,24 @@ _AT_ONCE = 5_000
 _Entry = tuple[str, tuple[Any, ...]]
 _NOT_AN_ENTRY = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """The entry is to blame, not the disk: trying it again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldRows:
+    """What may be removed: rows of a table by the column that is their time, and a condition."""
+
+    table: str
+    time: str
+    only: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many rows went, the number of the last that was looked at, and whether more are due."""
+
+    removed: int
+    last: int
+    more: bool
 
 
 class PairRecord(Protocol):
@@ -225,6 +245,38 @@ class Store:
                     self._failed(entries, error)
                     return
                 self._succeeded(entries, refused)
+
+    async def remove(
+        self, rows: OldRows, after: int, until_s: float, at_once: int
+    ) -> Removed | None:
+        """Remove old rows from number `after` on; None where the disk does not take it."""
+        async with self._writing:
+            work = asyncio.to_thread(self._remove, rows, after, until_s, at_once)
+            write = asyncio.ensure_future(work)
+            try:
+                return await asyncio.shield(write)
+            except asyncio.CancelledError:
+                await asyncio.wait([write])  # as in `flush`
+                raise
+            except sqlite3.Error as error:
+                log.error("the journal %s cannot be tidied: %s", self.path, error)
+                return None
+
+    def _remove(self, rows: OldRows, after: int, until_s: float, at_once: int) -> Removed:
+        """In the worker thread. Rows are in the order of time, as they were written."""
+        seen = self._database.execute(
+            f"SELECT rowid, {rows.time} FROM {rows.table} WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (after, at_once),
+        ).fetchall()
+        old = list(itertools.takewhile(lambda row: row[1] < until_s, seen))
+        if not old:
+            return Removed(0, after, more=False)
+        last = old[-1][0]
+        gone = self._database.execute(
+            f"DELETE FROM {rows.table} WHERE rowid > ? AND rowid <= ? AND ({rows.only})",
+            (after, last),
+        )
+        return Removed(gone.rowcount, last, more=len(old) == at_once)
 
     async def close(self) -> None:
         """Commit the rest and close; may be called twice."""

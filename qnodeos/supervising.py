@@ -130,6 +130,10 @@ class Supervision:
                     raise
                 error = raised
             watched.condemned = None
+            if watched.task is not None and watched.task.cancelling() > 0:
+                # It was told to end and has failed, or just returned, on its way out: were it
+                # started anew, nobody would ever tell it again, and the node would not end.
+                raise asyncio.CancelledError from error
             await asyncio.sleep(self._failed(watched, error, self._clock() - began_s))
 
     def _failed(self, watched: Watched, error: BaseException, lasted_s: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
 from qnodeos.analysis import TurningAnalyzer
 from qnodeos.context import NodeContext
+from qnodeos.recording import RecordedStream
 from timing.blind import BlindStream
 from timing.tags import TagBatch
 
@@ -48,6 +49,7 @@ class TagSource:
         self._delay_ps, self._dead_time_ps = delay_ps, dead_time_ps
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._stream = context.rng.getrandbits(30) << 16
+        self._recorder = context.recorder
 
     async def run(self, take: TakeBatch) -> None:
         """Until cancelled; an instrument that fails is reported and waited for."""
@@ -72,14 +74,24 @@ class TagSource:
             resolution_ps=tagger.resolution_ps,
             rng=self._rng,
         )
-        async with aclosing(tagger.stream()) as batches:
-            async for batch in batches:
-                self._counters["tags"] += len(batch)
-                self._counters["tag_overflows"] += batch.overflow
-                self._counters["tag_losses"] += batch.lost
-                vetoed = blind.vetoed
-                blinded = blind.feed(batch)
-                self._counters["tags_vetoed"] += blind.vetoed - vetoed
-                take(self._stream, blinded, self._analyzer.epoch)
-                if not self._wanted.is_set():
-                    return
+        with self._record(tagger) as recorded:
+            async with aclosing(tagger.stream()) as batches:
+                async for batch in batches:
+                    if recorded is not None:
+                        recorded.take(batch)
+                    self._counters["tags"] += len(batch)
+                    self._counters["tag_overflows"] += batch.overflow
+                    self._counters["tag_losses"] += batch.lost
+                    vetoed = blind.vetoed
+                    blinded = blind.feed(batch)
+                    self._counters["tags_vetoed"] += blind.vetoed - vetoed
+                    take(self._stream, blinded, self._analyzer.epoch)
+                    if not self._wanted.is_set():
+                        return
+
+    def _record(self, tagger: TimeTagger) -> AbstractContextManager[RecordedStream | None]:
+        """Where the stream is recorded while that lasts; None: nowhere."""
+        if self._recorder is None:
+            return nullcontext()
+        identity = self._tagger.status.identity
+        return self._recorder.begin(self._tagger.name, tagger, identity.text if identity else "")

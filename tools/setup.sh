@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment and builds the kernels into it. Usage: tools/setup.sh demo|test
+# Makes the virtual environment and builds the kernels into it. Usage: tools/setup.sh demo|test|docs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-demo}
@@ -49,6 +49,7 @@ fi
 case $kind in
   demo) extras=demo,plot ;;
   test) extras=demo,plot,test ;;
-  *) echo "setup: '$kind' is not a kind of set-up; use demo or test" >&2; exit 2 ;;
+  docs) extras=docs ;;
+  *) echo "setup: '$kind' is not a kind of set-up; use demo, test or docs" >&2; exit 2 ;;
 esac
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"

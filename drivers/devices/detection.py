@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import ClassVar
 
 from drivers.devices.instrument import Instrument
 from timing.tags import TagBatch
@@ -14,8 +13,8 @@ from timing.tags import TagBatch
 class TimeTagger(Instrument):
     """Gives time tags on its own free-running timescale."""
 
-    resolution_ps: ClassVar[int]
-    channels: ClassVar[tuple[int, ...]]
+    resolution_ps: int
+    channels: tuple[int, ...]
 
     @abstractmethod
     def stream(self) -> AsyncGenerator[TagBatch, None]:

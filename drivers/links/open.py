@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from drivers.links.base import Link, Transport
+from drivers.links.file import FileTransport
 from drivers.links.http import HttpTransport
 from drivers.links.memory import MemoryTransport, Registry
 from drivers.links.serial import SerialSettings, SerialTransport
@@ -22,11 +24,11 @@ ACCEPTED = (
     "tcp://HOST:PORT, serial://PATH?baud=115200, zmq://HOST:PORT, zmq+pair://HOST:PORT, "
     "http://HOST:PORT/PATH, ws://HOST:PORT/PATH, snmp://HOST?community=public, "
     "TCPIP::HOST::PORT::SOCKET, ASRL/dev/PATH::INSTR, any other VISA name such as "
-    "USB0::0x1313::0x8078::P0001::INSTR, visa://NAME, vendor://SERIAL, or mem://NAME; "
+    "USB0::0x1313::0x8078::P0001::INSTR, visa://NAME, vendor://SERIAL, file://PATH, or mem://NAME; "
     "for example tcp://192.168.1.20:1998 or serial:///dev/ttyACM0?baud=115200"
 )
 
-SCHEMES = ("tcp", "serial", "zmq", "http", "ws", "snmp", "visa", "vendor", "mem")
+SCHEMES = ("tcp", "serial", "zmq", "http", "ws", "snmp", "visa", "vendor", "file", "mem")
 """The kinds of link, as a manifest names them."""
 
 _NETWORK = re.compile(
@@ -40,6 +42,7 @@ _VISA_SERIAL = re.compile(r"ASRL(?P<path>/[^\s:]+)(?:::INSTR)?", re.IGNORECASE)
 _VENDOR = re.compile(r"vendor://(?P<name>[^\s/?#]+)")
 _MEMORY = re.compile(r"mem://(?P<name>[^\s/?#]+)")
 _SERIAL = "serial://"
+_FILE = "file://"
 
 _YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -103,6 +106,8 @@ def _make_transport(
         return VisaTransport(found["any"] or found["name"], resource=resource)
     if found := _VENDOR.fullmatch(resource):
         return VendorTransport(found["name"], resource=resource)
+    if resource.startswith(_FILE) and len(resource) > len(_FILE):
+        return FileTransport(Path(resource.removeprefix(_FILE)), resource=resource)
     if found := _MEMORY.fullmatch(resource):
         if memory is None:
             raise ValueError(

@@ -36,7 +36,7 @@ UNITS = (
 )
 """How a reading that is not a plain number ends, as `power_mw`."""
 
-_LINKS = {"tcp", "serial", "visa", "zmq", "http", "ws", "snmp", "vendor"}
+_LINKS = {"tcp", "serial", "visa", "zmq", "http", "ws", "snmp", "vendor", "file"}
 _NOT_NUMBERS = (float("nan"), float("inf"), float("-inf"))
 _MOMENT_S = 0.05
 

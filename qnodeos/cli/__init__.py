@@ -12,13 +12,18 @@ import typer
 from qnodeos.cli import app as app_command
 from qnodeos.cli import config, instrument, keys, link, sim_presets, tags
 from qnodeos.cli.broker import broker
+from qnodeos.cli.check import check
 from qnodeos.cli.dashboard import dashboard
 from qnodeos.cli.demo import demo
+from qnodeos.cli.doctor import doctor
+from qnodeos.cli.init import init
 from qnodeos.cli.journal import journal
 from qnodeos.cli.rehearse import rehearse
 from qnodeos.cli.reload import reload
+from qnodeos.cli.report import report
 from qnodeos.cli.run import run
 from qnodeos.cli.status import status
+from qnodeos.cli.top import top
 from qnodeos.cli.why import why
 from qnodeos.errors import UserError, first_of
 
@@ -27,19 +32,23 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="qnodeos",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="The node operating system of a quantum network.",
 )
+app.command()(init)
+app.command()(check)
+app.command()(doctor)
 app.command()(run)
 app.command()(demo)
 app.command()(rehearse)
 app.command()(broker)
 app.command()(status)
+app.command()(top)
 app.command()(why)
 app.command()(journal)
 app.command()(dashboard)
 app.command()(reload)
+app.command()(report)
 app.add_typer(sim_presets.app, name="sim")
 app.add_typer(instrument.app, name="instrument")
 app.add_typer(tags.app, name="tags")

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qnodeos.cli.progress import bar
 from qnodeos.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qnodeos.config import NodeConfig
     from qnodeos.rehearsal import Rehearsal
     from sim_backends.faults.script import FaultConfig
@@ -19,8 +22,11 @@ if TYPE_CHECKING:
 
 def rehearse(
     folder: Annotated[
-        Path, typer.Argument(help="Folder with lab.toml and the nodes' files.")
-    ] = Path("examples/two_nodes"),
+        Path | None,
+        typer.Argument(
+            help="Folder with lab.toml and the nodes' files; default: examples/two_nodes."
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(min=1.0, max=1e7, help="How long to rehearse, in simulated seconds.")
     ] = 60.0,
@@ -36,24 +42,68 @@ def rehearse(
     fault_rate: Annotated[
         float, typer.Option(min=0.0, max=1e4, help="So many faults a minute, with --fault-seed.")
     ] = 2.0,
+    record: Annotated[
+        bool, typer.Option("--record", help="Every node records its tags, for `tags play`.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for journals, truth and report; new or empty.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Run all nodes of a folder against its lab, an hour in minutes, the same at every run.
 
     Writes every node's journal, the truth, and report.json with a digest of what was said on each
     wire: two runs of one seed give the same. Raises UserError.
     """
+    report, where = rehearsed(
+        folder,
+        seconds,
+        output,
+        seed=seed,
+        faults=faults,
+        fault_seed=fault_seed,
+        fault_rate=fault_rate,
+        change=recording if record else lambda config: config,
+        quiet=as_json,
+    )
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        print_report(report, where)
+
+
+def recording(config: NodeConfig) -> NodeConfig:
+    """The same node, which records its tags."""
+    table = config.record.model_copy(update={"record": True})
+    return config.model_copy(update={"record": table})
+
+
+def rehearsed(
+    folder: Path | None,
+    seconds: float,
+    output: Path | None,
+    *,
+    change: Callable[[NodeConfig], NodeConfig],
+    seed: int | None = None,
+    faults: Path | None = None,
+    fault_seed: int | None = None,
+    fault_rate: float = 2.0,
+    quiet: bool = False,
+) -> tuple[dict[str, Any], Path]:
+    """Rehearse the nodes as `change` makes them; the report, and where all is written.
+
+    Raises UserError.
+    """
     import asyncio
     import logging
 
-    from qnodeos.demo.layout import fresh_folder
+    from qnodeos.demo.layout import example_folder, fresh_folder
     from sim_backends.lab import LabError
     from timing.loop import run_virtual
 
     logging.getLogger("qnodeos").setLevel(logging.ERROR)
     logging.getLogger("drivers").setLevel(logging.ERROR)
+    folder = folder or example_folder()
     where = fresh_folder(output, Path("rehearsal-output"))
     try:
         lab, nodes, script = load(folder, where, seed=seed, faults=faults)
@@ -76,15 +126,23 @@ def rehearse(
             else drawn_faults(things, seed=fault_seed, per_minute=fault_rate)
         )
         async with rehearsal(
-            lab, nodes, seed=seed, tap=transcript, faults=script, drawn=drawn
+            lab,
+            [change(config) for config in nodes],
+            seed=seed,
+            tap=transcript,
+            faults=script,
+            drawn=drawn,
         ) as network:
-            await network.lasts(seconds)
+            clock = asyncio.get_running_loop().time
+            begun_s = clock()
+            with bar("rehearsing", quiet=quiet, done=lambda: (clock() - begun_s) / seconds):
+                await network.lasts(seconds)
             report = _report(network, seconds)
         return {**report, "digests": transcript.digests()}
 
     report = run_virtual(run())
     (where / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    _print(report, where)
+    return report, where
 
 
 def load(
@@ -159,7 +217,8 @@ def _report(network: Rehearsal, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print(report: dict[str, Any], where: Path) -> None:
+def print_report(report: dict[str, Any], where: Path) -> None:
+    """The figures of each link at the end of a rehearsal."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)

@@ -30,10 +30,11 @@ def run(
 
     from qnodeos.config import load_node
 
-    asyncio.run(_run(load_node(config), seed, with_parent))
+    asyncio.run(run_node(load_node(config), seed, with_parent))
 
 
-async def _run(config: NodeConfig, seed: int | None, with_parent: bool) -> None:
+async def run_node(config: NodeConfig, seed: int | None, with_parent: bool) -> None:
+    """Run a node until it is told to stop; `with_parent`: also when standard input ends."""
     import asyncio
     import logging
     import signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,18 +32,33 @@ app.command(name="serve")(sim)
 
 
 @app.command()
-def presets() -> None:
+def presets(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List the published experiments that a lab can be made of."""
     from rich.console import Console
     from rich.table import Table
 
     from sim_backends.preset_files import load_preset, preset_names
 
+    if json:
+        found = {name: load_preset(name) for name in preset_names()}
+        rows = [
+            {
+                "preset": name,
+                "what": each.title,
+                "kind": each.kind,
+                "points": [point.name for point in each.points if point.name],
+            }
+            for name, each in found.items()
+        ]
+        typer.echo(json_module.dumps(rows, indent=2, ensure_ascii=False))
+        return
     table = Table("preset", "what", "points", box=None, pad_edge=False)
     for name in preset_names():
-        found = load_preset(name)
-        points = ", ".join(point.name for point in found.points if point.name)
-        table.add_row(name, found.title, "(data only)" if found.kind == "data" else points)
+        each = load_preset(name)
+        points = ", ".join(point.name for point in each.points if point.name)
+        table.add_row(name, each.title, "(data only)" if each.kind == "data" else points)
     # Wide enough for the longest row, as names are there to be copied.
     Console(width=200, highlight=False, markup=False).print(table)
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qnodeos.cli.tags_play import play
+from qnodeos.cli.tags_record import record
 from qnodeos.cli.tags_report import (
     check_plot,
     draw,
@@ -22,6 +24,7 @@ from qnodeos.cli.tags_report import (
     print_tables,
     recording_facts,
 )
+from qnodeos.cli.tags_streams import show_streams
 from qnodeos.cli.tags_sync import sync
 from qnodeos.errors import UserError
 
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look into recorded tag files (PicoQuant T2, T3 .ptu, S-Fifteen TDC2 .ts, packed).",
+    help="Record time tags, and look into recordings (our own, PicoQuant T2, T3 .ptu, S-Fifteen "
+    "TDC2 .ts, packed).",
 )
 
+app.command()(record)
+app.command()(play)
 app.command()(sync)
 
 MOST_BINS = 1_000_000
@@ -47,7 +53,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @app.command()
 def info(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Show span, counts and rates, overflows and gaps of a recording."""
+    """Show span, counts and rates, overflows and gaps of a recording; of a folder all streams."""
+    if file.is_dir():
+        show_streams(file, as_json)
+        return
     recording = open_or_refuse(file)
     if as_json:
         print_json(recording_facts(recording))

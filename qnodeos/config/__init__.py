@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from qnodeos.config.load import load_node, schema
+from qnodeos.config.load import ConfigError, load_node, schema
 from qnodeos.config.models import (
     ApplicationsTable,
     BusTable,
     CorrelationsTable,
     InstrumentTable,
     InterlockTable,
+    JournalTable,
     LinkTable,
     MemoryLinkTable,
     MidpointTable,
@@ -18,6 +19,7 @@ from qnodeos.config.models import (
     PhotonicLinkTable,
     QueueTable,
     ScheduleTable,
+    TargetsTable,
     TeleportTable,
     VerifyTable,
     WireTable,
@@ -26,9 +28,11 @@ from qnodeos.config.models import (
 __all__ = [
     "ApplicationsTable",
     "BusTable",
+    "ConfigError",
     "CorrelationsTable",
     "InstrumentTable",
     "InterlockTable",
+    "JournalTable",
     "LinkTable",
     "MemoryLinkTable",
     "MidpointTable",
@@ -38,6 +42,7 @@ __all__ = [
     "PhotonicLinkTable",
     "QueueTable",
     "ScheduleTable",
+    "TargetsTable",
     "TeleportTable",
     "VerifyTable",
     "WireTable",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,49 @@ from qnodeos.config.lines import line_of
 from qnodeos.config.models import NodeConfig
 from qnodeos.config.problems import Problem, problems_of
 from qnodeos.config.references import reference_problems
+from qnodeos.config.units import with_units
 from qnodeos.errors import UserError
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A problem and where it is in the file: `line` from 1, 0 where it is not known."""
+
+    line: int
+    entry: str
+    problem: Problem
+
+
+class ConfigError(UserError):
+    """A node's file that cannot be used; `problems` has all of it, in the order of the file.
+
+    As text it is the first problem, and how many more there are.
+    """
+
+    def __init__(self, file: Path, text: str, problems: Sequence[Problem]):
+        self.file = file
+        self.problems = sorted(
+            (Placed(line_of(text, p.where) or 0, _dotted(p.where), p) for p in problems),
+            key=lambda placed: placed.line,
+        )
+        first, *rest = self.problems
+        do = first.problem.do
+        if rest:
+            named = ", ".join(f"{p.entry}{f' (line {p.line})' if p.line else ''}" for p in rest[:4])
+            do += f" ({len(rest)} more wrong {'entry' if len(rest) == 1 else 'entries'}: {named}"
+            do += ", ...)" if len(rest) > 4 else ")"
+        super().__init__(
+            first.problem.what,
+            where=f"{file}{f', line {first.line}' if first.line else ''}: {first.entry}",
+            found=first.problem.found,
+            expected=first.problem.expected,
+            do=do.strip(),
+        )
+
+
 def load_node(path: str | Path, *, environment: Mapping[str, str] | None = None) -> NodeConfig:
-    """The configuration in this file, with absolute paths; raises UserError.
+    """The configuration in this file, with absolute paths; raises UserError, which is a ConfigError
+    where it is about entries.
 
     `environment` fills in `${NAME}`; without it that of the process.
     """
@@ -44,13 +83,13 @@ def load_node(path: str | Path, *, environment: Mapping[str, str] | None = None)
 
     filled = substituted(raw, os.environ if environment is None else environment, unfilled)
     if problems:
-        raise _as_user_error(problems, file, text)
+        raise ConfigError(file, text, problems)
     try:
         config = NodeConfig.model_validate(filled, context={"folder": file.parent})
     except ValidationError as error:
-        raise _as_user_error(problems_of(error, filled), file, text) from None
+        raise ConfigError(file, text, problems_of(error, filled)) from None
     if problems := reference_problems(config, driver_names()):
-        raise _as_user_error(problems, file, text)
+        raise ConfigError(file, text, problems)
     config._path = file
     return config
 
@@ -59,7 +98,7 @@ def schema() -> dict[str, Any]:
     """The JSON schema of a node's file, for editors and other tools."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **NodeConfig.model_json_schema(),
+        **with_units(NodeConfig.model_json_schema()),
         "title": "qnodeos node configuration",
     }
 
@@ -114,24 +153,6 @@ def parse(text: str, file: Path) -> dict[str, Any]:
             expected="TOML (https://toml.io)",
             do="correct the line; strings need quotes, and every table appears once",
         ) from None
-
-
-def _as_user_error(problems: list[Problem], file: Path, text: str) -> UserError:
-    """The first problem in the order of the file, and how many more there are."""
-    placed = sorted(
-        ((line_of(text, problem.where) or 0, problem) for problem in problems), key=lambda p: p[0]
-    )
-    line, first = placed[0]
-    where = f"{file}{f', line {line}' if line else ''}: {_dotted(first.where)}"
-    do = first.do
-    if len(placed) > 1:
-        rest = ", ".join(f"{_dotted(p.where)}{f' (line {n})' if n else ''}" for n, p in placed[1:5])
-        more = len(placed) - 1
-        do += f" ({more} more wrong {'entry' if more == 1 else 'entries'}: {rest}"
-        do += ", ...)" if more > 4 else ")"
-    return UserError(
-        first.what, where=where, found=first.found, expected=first.expected, do=do.strip()
-    )
 
 
 def _dotted(where: Where) -> str:

@@ -1,6 +1,7 @@
 """The node's configuration file as typed, checked data.
 
-Every table refuses entries it does not know. Paths are absolute once loaded: they are given
+Every table refuses entries it does not know. Quantities may be written with their unit (`units`).
+Paths are absolute once loaded: they are given
 relative to the folder of the file.
 """
 
@@ -27,6 +28,15 @@ from qnodeos.config.places import (
     checked_broker_url,
     checked_listen,
     checked_tcp,
+)
+from qnodeos.config.units import (
+    BytesPerSecond,
+    Hours,
+    Milliseconds,
+    Picoseconds,
+    PicosecondsFloat,
+    Seconds,
+    in_named_units,
 )
 from timing.clock_class import ClockName
 
@@ -60,7 +70,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Fidelity = Annotated[float, Field(ge=0.5, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
-DelayPs = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+DelayPs = Annotated[Picoseconds, Field(ge=-1_000_000, le=1_000_000)]
+PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
 
@@ -76,7 +87,7 @@ class NodeTable(Table):
     name: Name
     id: NodeId
     data_dir: FilePath
-    drain_s: float = Field(default=5.0, ge=0.0, le=3600.0)
+    drain_s: Seconds = Field(default=5.0, ge=0.0, le=3600.0)
     """How long open requests may take to end when the node is told to stop."""
 
 
@@ -108,6 +119,41 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class JournalTable(Table):
+    """[journal]: how long the journal keeps figures of each second and pairs (`details_days`; of
+    older figures one a minute is left), and everything else (`keep_days`)."""
+
+    details_days: float = Field(default=7.0, gt=0.0, le=36_500.0)
+    keep_days: float = Field(default=365.0, gt=0.0, le=36_500.0)
+
+    @model_validator(mode="after")
+    def _details_go_first(self) -> Self:
+        if self.details_days > self.keep_days:
+            raise ValueError(
+                f"details_days: found {self.details_days:g}, expected no more than keep_days, "
+                f"{self.keep_days:g}"
+            )
+        return self
+
+
+class RecordTable(Table):
+    """[record]: every tag that passes through the node is kept on disk.
+
+    In `directory`, by default `records` in the node's data_dir, in one folder a tagger. The oldest
+    segments are removed beyond `keep_days` or `keep_gb`; nothing is recorded while the disk has
+    less than `min_free_gb`. `seal`: closed segments become HDF5.
+    """
+
+    record: bool = True
+    directory: FilePath | None = None
+    segment_mb: int = Field(default=64, ge=1, le=1024)
+    segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+    keep_days: float | None = Field(default=None, gt=0.0, le=36_500.0)
+    keep_gb: float | None = Field(default=None, gt=0.0, le=1e6)
+    min_free_gb: float = Field(default=2.0, ge=0.0, le=1e6)
+    seal: bool = False
+
+
 class ProcessesTable(Table):
     """[processes]: programs of the NetQASM SDK. `listen` beside the node's own socket, for hosts on
     other computers: whoever reaches it may use the node. `flavour` is that of the programs."""
@@ -132,6 +178,11 @@ class InstrumentTable(Table):
     arm: bool = False
     policy: Literal["reapply", "keep", "safe"] = "reapply"
     read_only: bool = False
+
+    @field_validator("options", "settings")
+    @classmethod
+    def _quantities(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return in_named_units(value)
 
     @model_validator(mode="after")
     def _nothing_to_set_where_only_looked_at(self) -> Self:
@@ -171,7 +222,7 @@ class QueueTable(Table):
     """
 
     order: Literal["priority", "fair"] = "priority"
-    ageing_s: float | None = Field(default=None, gt=0, le=86400)
+    ageing_s: Annotated[Seconds, Field(gt=0, le=86400)] | None = None
     weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] = Field(default_factory=dict)
     limit: int = Field(default=1024, ge=1, le=100_000)
 
@@ -191,9 +242,9 @@ class ScheduleTable(Table):
     a slot. Periods are counted from 1970.
     """
 
-    period_ms: float = Field(ge=0.1, le=60_000)
-    offset_ms: float = Field(default=0.0, ge=0)
-    length_ms: float = Field(gt=0)
+    period_ms: Milliseconds = Field(ge=0.1, le=60_000)
+    offset_ms: Milliseconds = Field(default=0.0, ge=0)
+    length_ms: Milliseconds = Field(gt=0)
 
     @model_validator(mode="after")
     def _part_of_the_period(self) -> Self:
@@ -226,23 +277,24 @@ class PhotonicLinkTable(Table):
     analyzer: Name
     outcome_channels: Annotated[tuple[OutcomeChannel, OutcomeChannel], Field(strict=False)]
     bell_state: BellName = "PHI_PLUS"
-    window_ps: int = Field(ge=1, le=1_000_000)
+    window_ps: Picoseconds = Field(ge=1, le=1_000_000)
     clock_noise_1s: float | None = Field(default=None, gt=0.0, le=1e-4)
     clock: ClockName | None = None
     peer_clock: ClockName | None = None
     locked_clock: ClockName | None = None
     reference: Name | None = None
     estimate_clock_noise: bool = False
-    pulse_period_ps: Annotated[float, Field(gt=0.0, le=1e9)] | Literal["estimate"] | None = None
-    basis_dwell_s: float = Field(ge=0.1, le=3600.0)
+    pulse_period_ps: PulsePeriodPs | Literal["estimate"] | None = None
+    basis_dwell_s: Seconds = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
     verify: VerifyTable | None = None
+    targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
     """How much later than light the tags of each outcome channel come: cables, electronics."""
-    dead_time_ps: int = Field(default=100_000, ge=0, le=10_000_000)
+    dead_time_ps: Picoseconds = Field(default=100_000, ge=0, le=10_000_000)
     """The longest dead time of a detector: closer tags would tell that they are of two."""
-    tag_bytes_per_s: int = Field(default=4_000_000, ge=10_000, le=1_000_000_000)
+    tag_bytes_per_s: BytesPerSecond = Field(default=4_000_000, ge=10_000, le=1_000_000_000)
     """Bandwidth for the tags sent to the peer; above it whole time slices are left out."""
 
     @model_validator(mode="after")
@@ -282,11 +334,26 @@ class VerifyTable(Table):
     is when nobody asks for pairs, or when it is overdue by a tenth.
     """
 
-    every_h: float = Field(default=24.0, ge=0.01, le=10_000.0)
+    every_h: Hours = Field(default=24.0, ge=0.01, le=10_000.0)
     pairs: Count = 900
-    tomography_every_h: float | None = Field(default=168.0, ge=0.01, le=100_000.0)
+    tomography_every_h: Annotated[Hours, Field(ge=0.01, le=100_000.0)] | None = 168.0
     tomography_pairs: Count = 9000
-    within_s: float = Field(default=600.0, gt=0.0, le=86_400.0)
+    within_s: Seconds = Field(default=600.0, gt=0.0, le=86_400.0)
+
+
+class TargetsTable(Table):
+    """[links.NAME.targets]: what is promised of the link; /metrics tells them beside what is
+    reached, for a dashboard and its alerts. Nothing else hangs on them.
+
+    `heralding_efficiency`: of a memory link heralds per attempt, of a photonic link coincidences
+    over the geometric mean of the singles (Klyshko).
+    """
+
+    pairs_per_s: float | None = Field(default=None, gt=0.0, le=1e12)
+    fidelity: Fidelity | None = None
+    heralding_efficiency: Fraction | None = None
+    lifetime_s: Annotated[Seconds, Field(gt=0.0, le=1e6)] | None = None
+    correction_p99_ms: Annotated[Milliseconds, Field(gt=0.0, le=1e6)] | None = None
 
 
 class BrightStateTable(Table):
@@ -328,6 +395,7 @@ class MemoryLinkTable(Table):
     """Half the interval of the fidelity that is aimed at."""
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
+    targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
     schedule: ScheduleTable | None = None
 
@@ -399,6 +467,8 @@ class NodeConfig(Table):
     wire: WireTable
     bus: BusTable
     metrics: MetricsTable | None = None
+    journal: JournalTable = Field(default_factory=JournalTable)
+    record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)
     interlocks: dict[Name, InterlockTable] = Field(default_factory=dict)

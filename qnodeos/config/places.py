@@ -23,7 +23,7 @@ def absolute_path(text: str, folder: Path) -> Path:
 
 
 def absolute_resource(text: str, folder: Path) -> str:
-    """An instrument's resource; a serial port given by a relative path becomes absolute."""
+    """An instrument's resource; the path of a serial port or a recording becomes absolute."""
     if text.startswith("mem://"):
         return text  # needs the simulated lab that a test puts together
     if text.startswith("serial://"):
@@ -31,6 +31,8 @@ def absolute_resource(text: str, folder: Path) -> str:
         if port and not _WINDOWS_PORT.match(port):
             port = absolute_path(port, folder).as_posix()
         text = f"serial://{port}{question}{query}"
+    if text.startswith("file://") and (path := text.removeprefix("file://")):
+        text = f"file://{absolute_path(path, folder).as_posix()}"
     try:
         make_link(text, owner="")
     except ValueError as error:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qnodeos.config import models
+from qnodeos.config.units import unit_of
 
 _SENTENCE = re.compile(
     r"^(?:(?P<field>\w+)(?: and \w+)*: )?found (?P<found>.*?), expected (?P<expected>.*)$", re.S
@@ -20,6 +21,11 @@ _LINKS: dict[str, type[BaseModel]] = {
     "photonic": models.PhotonicLinkTable,
     "memory": models.MemoryLinkTable,
     "midpoint": models.MidpointTable,
+}
+_LINK_TABLES: dict[str, type[BaseModel]] = {
+    "verify": models.VerifyTable,
+    "bright_state": models.BrightStateTable,
+    "targets": models.TargetsTable,
 }
 _APPLICATIONS: dict[str, type[BaseModel]] = {
     "teleport": models.TeleportTable,
@@ -110,11 +116,13 @@ def _problem(details: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
             expected = (
                 details["msg"].removeprefix("Input should be ").replace("dictionary", "table")
             )
+            unit = unit_of(str(where[-1]))
+            number = unit and isinstance(value, int | float) and not isinstance(value, bool)
             return Problem(
                 where,
                 "this value cannot be used",
-                found=_shown(value),
-                expected=expected[:1].lower() + expected[1:],
+                found=f"{_shown(value)} {unit}" if number else _shown(value),
+                expected=expected[:1].lower() + expected[1:] + (f" {unit}" if number else ""),
                 do="correct the entry",
             )
 
@@ -155,6 +163,8 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
             model = models.InterlockTable
         case ("links", name):
             model = _LINKS.get(raw["links"][name].get("kind", ""))
+        case ("links", _, str(part)):
+            model = _LINK_TABLES.get(part)
         case ("applications", str(name)):
             model = _APPLICATIONS.get(name)
         case (str(name),):

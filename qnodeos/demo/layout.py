@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qnodeos.errors import UserError
 from qnodeos.keys import new_keys
+from qnodeos.shipped import shipped
 
 NODES = ("alice", "bob", "station")
 
@@ -42,13 +43,13 @@ class Layout:
 
 
 def example_folder() -> Path:
-    """The two-node example of this checkout; raises UserError where there is none."""
-    folder = Path(__file__).resolve().parents[2] / "examples" / "two_nodes"
+    """The two-node example; raises UserError where there is none."""
+    folder = shipped("examples/two_nodes")
     if not (folder / "lab.toml").is_file():
         raise UserError(
             "the two-node example is not here",
             where=str(folder),
-            expected="a checkout of qnodeos, which brings it along",
+            expected="a checkout or a wheel of qnodeos, which brings it along",
             do="give its folder with --example DIR",
         )
     return folder

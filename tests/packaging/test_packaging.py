@@ -3,9 +3,14 @@
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from drivers.plugin import driver_names, load_driver
+from qnodeos.shipped import shipped
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
@@ -47,6 +52,28 @@ def test_rules_of_udev_are_whole_lines_of_matches_and_assignments() -> None:
         kinds = {match[2] for text in parts if (match := part.fullmatch(text))}
         assert "==" in kinds, f"matches every device: {rule}"
         assert kinds - {"==", "!="}, f"does nothing: {rule}"
+
+
+def test_a_wheel_takes_along_what_people_need_beside_the_program() -> None:
+    files = tomllib.loads((PACKAGING.parent / "pyproject.toml").read_text())
+    for place, patterns in files["tool"]["setuptools"]["data-files"].items():
+        name = place.removeprefix("share/qnodeos/")
+        for pattern in patterns:
+            assert list(PACKAGING.parent.glob(pattern)), pattern
+            assert pattern.startswith(f"{name}/")
+        assert shipped(name) == PACKAGING.parent / name
+    assert shipped("nothing/of/this").is_relative_to(sys.prefix)
+
+
+def test_the_rules_know_every_usb_vendor_that_a_driver_names() -> None:
+    hints = " ".join(load_driver(name).manifest.udev_hint for name in driver_names())
+    named = set(re.findall(r'idVendor}=="(\w+)"', hints))
+    assert named
+    rules = (PACKAGING / "udev" / "60-qnodeos.rules").read_text()
+    known = {
+        each for group in re.findall(r'idVendor}=="([^"]+)"', rules) for each in group.split("|")
+    }
+    assert named <= known
 
 
 @pytest.mark.parametrize(

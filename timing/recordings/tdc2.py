@@ -39,7 +39,10 @@ LEAST_DISTINCT_TIMES = 0.5
 BLOCK_EVENTS = 512
 
 Words = NDArray[np.uint32]
-SUPPORTED = "a PicoQuant T2 or T3 recording (.ptu), S-Fifteen TDC2 events (.ts, .a1) or packed tags"
+SUPPORTED = (
+    "a PicoQuant T2 or T3 recording (.ptu), S-Fifteen TDC2 events (.ts, .a1), packed tags or "
+    "recorded segments (.tags)"
+)
 
 
 def read_tdc2(path: Path, size: int) -> Recording:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qnodeos.cli.instrument.target import JsonOption, print_json
 from qnodeos.errors import UserError
 
 _LIMIT_S = 5.0
@@ -15,6 +16,7 @@ _LIMIT_S = 5.0
 def acknowledge(
     node: Annotated[Path, typer.Argument(metavar="NODE", help="The node's TOML file.")],
     name: Annotated[str, typer.Argument(metavar="INTERLOCK", help="The interlock's name.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Close a tripped interlock of a running node; its instruments get their settings again."""
     from qnodeos.acknowledging import Desk
@@ -44,4 +46,7 @@ def acknowledge(
             found=problem,
             do="remove the reason, then acknowledge again",
         )
-    typer.echo(f"interlock '{name}' is closed")
+    if as_json:
+        print_json({"interlock": name, "state": "closed"})
+    else:
+        typer.echo(f"interlock '{name}' is closed")

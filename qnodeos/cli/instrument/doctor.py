@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
+from qnodeos.checking.findings import Finding, any_wrong
 from qnodeos.cli.instrument.target import (
     DriverOption,
     JsonOption,
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 PINGS = 20
 _SLOW_MS = 200.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: is it right, what was found, what helps."""
-
-    state: Literal["ok", "note", "wrong"]
-    what: str
-    found: str
-    do: str = ""
 
 
 def doctor(
@@ -57,7 +47,7 @@ def doctor(
             typer.echo(f"{each.state:<6} {each.what}: {each.found}")
             if each.do:
                 typer.echo(f"       {each.do}")
-    if any(each.state == "wrong" for each in findings):
+    if any_wrong(findings):
         raise typer.Exit(1)
 
 
@@ -80,13 +70,13 @@ async def _examine(target: Target) -> list[Finding]:
                 "stop that program, or look at its own status",
             )
         )
-    if any(each.state == "wrong" for each in findings):
+    if any_wrong(findings):
         return findings
     return [*findings, *await _connection(target)]
 
 
 def _library(manifest: Manifest) -> list[Finding]:
-    from qnodeos.cli.instrument.finding import missing_package
+    from qnodeos.checking.packages import missing_package
 
     if not manifest.needs_package:
         return [Finding("ok", "library", "none is needed")]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def list_drivers(as_json: JsonOption = False) -> None:
     """Show the installed drivers: kind, links, what they need."""
     from drivers.plugin import driver_names, load_driver
+    from qnodeos.checking.packages import missing_package
 
     rows: list[dict[str, Any]] = []
     for name in driver_names():
@@ -193,16 +194,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)
-
-
-def missing_package(package: str) -> str:
-    """Why a driver's vendor library cannot be used; "" when it is there or none is needed."""
-    from importlib.util import find_spec
-
-    if not package:
-        return ""
-    try:
-        found = find_spec(package.partition(" ")[0]) is not None
-    except (ImportError, ValueError):
-        found = False
-    return "" if found else f"needs the package {package}, which is not installed"

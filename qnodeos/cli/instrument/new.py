@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from qnodeos.cli.instrument.target import JsonOption, print_json
 from qnodeos.errors import UserError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
@@ -20,6 +21,7 @@ def new(
     folder: Annotated[
         Path | None, typer.Option(help="Where to put it; default ./qnodeos-VENDOR-MODEL.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a package of your own for a driver; its tests pass, and then you change it."""
     texts = rendered(name)
@@ -42,6 +44,9 @@ def new(
             found=error.strerror or str(error),
             do="choose another --folder",
         ) from error
+    if as_json:
+        print_json({"folder": str(target), "files": sorted(texts)})
+        return
     typer.echo(f"{target}: {len(texts)} files\n  cd {target} && pip install -e .[test] && pytest")
 
 

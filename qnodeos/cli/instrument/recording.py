@@ -18,6 +18,7 @@ from qnodeos.cli.instrument.target import (
     find_target,
     told_as_user_errors,
 )
+from qnodeos.cli.progress import bar
 from qnodeos.errors import UserError
 
 
@@ -93,9 +94,11 @@ async def _record(target: Target, file: TextIO, seconds: float, interval_s: floa
     write_down(instrument, target.resource, file, clock)
     end_s = clock() + seconds
     async with connected(target, "record", instrument):
-        while True:
-            await instrument.ping()
-            await instrument.readings()
-            if clock() + interval_s > end_s:
-                return
-            await asyncio.sleep(interval_s)
+        with bar("recording") as told:
+            while True:
+                told(1 - (end_s - clock()) / seconds if seconds else 1.0, "")
+                await instrument.ping()
+                await instrument.readings()
+                if clock() + interval_s > end_s:
+                    return
+                await asyncio.sleep(interval_s)

@@ -1,0 +1,186 @@
+"""Each table of a node's file in sentences: what it means for this node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from drivers.plugin import Manifest, load_driver
+from qnodeos.config import (
+    InstrumentTable,
+    InterlockTable,
+    MemoryLinkTable,
+    MidpointTable,
+    NodeConfig,
+    PhotonicLinkTable,
+)
+from qnodeos.config.models import ApplicationTable
+from qnodeos.config.places import without_password
+from qnodeos.config.units import shown, shown_entry
+
+_POLICIES = {
+    "reapply": "set again whenever it comes back",
+    "keep": "set once; one that comes back keeps what it has",
+    "safe": "goes to its safe state when it comes back, until it is set by hand",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A table of the file and what it says, in plain sentences."""
+
+    table: str
+    says: str
+
+
+def meanings(config: NodeConfig) -> list[Meaning]:
+    """All tables in the order of a usual file; quantities are shown normalised."""
+    return [Meaning(table, " ".join(said)) for table, said in _tables(config)]
+
+
+def manifest_of(table: InstrumentTable) -> Manifest | None:
+    """What the driver says of itself; None where it cannot be loaded, whatever the reason."""
+    try:
+        return load_driver(table.driver).manifest
+    except Exception:
+        return None  # readiness tells why
+
+
+def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
+    node, wire = config.node, config.wire
+    yield (
+        "node",
+        [
+            f"This is {node.name}, number {node.id}. Its journal and records are in "
+            f"{node.data_dir}.",
+            f"Told to stop, it gives open requests {shown(node.drain_s, 's')} to end.",
+        ],
+    )
+    yield "wire", [f"Listens at {wire.listen} and proves itself with {wire.secret_key}."]
+    for name, peer in wire.peers.items():
+        known = f"known by the public key {peer.public_key}."
+        yield f"wire.peers.{name}", [f"Node {name}, number {peer.id}, is at {peer.address},", known]
+    yield "bus", [f"State and alarms go to {without_password(config.bus.url)}."]
+    if config.metrics is not None:
+        yield "metrics", [f"Prometheus finds /metrics at {config.metrics.listen}."]
+    if config.processes.listen is not None:
+        yield (
+            "processes",
+            [
+                f"Programs of the {config.processes.flavour} flavour on other computers reach the "
+                f"node at {config.processes.listen}, without a password."
+            ],
+        )
+    for name, instrument in config.instruments.items():
+        yield f"instruments.{name}", list(_instrument(instrument))
+    for name, interlock in config.interlocks.items():
+        yield f"interlocks.{name}", _interlock(interlock)
+    for name, link in config.links.items():
+        yield f"links.{name}", list(_link(link, config))
+    for name in type(config.applications).model_fields:
+        application = getattr(config.applications, name)
+        if application is not None:
+            yield f"applications.{name}", [_application(application)]
+
+
+def _instrument(table: InstrumentTable) -> Iterator[str]:
+    manifest = manifest_of(table)
+    kind = "An instrument" if manifest is None else _spaced(manifest.kind)
+    serial = f", known by serial number {table.serial}" if table.serial else ""
+    yield f"{kind} ({table.driver}) at {table.resource}{serial}."
+    if table.options:
+        yield f"Driver's options: {_entries(table.options)}."
+    if table.read_only:
+        yield "It is only looked at, never set."
+    if table.settings:
+        yield f"Set: {_entries(table.settings)}; {_POLICIES[table.policy]}."
+    if table.arm and manifest is not None:
+        yield f"Armed by a lease; without it {manifest.safe_state}."
+
+
+def _interlock(table: InterlockTable) -> list[str]:
+    return [
+        f"While {table.of} reads {table.when}, or reads nothing, {_and(table.makes_safe)} "
+        f"{'is' if len(table.makes_safe) == 1 else 'are'} held safe until acknowledged."
+    ]
+
+
+def _link(
+    link: PhotonicLinkTable | MemoryLinkTable | MidpointTable, c: NodeConfig
+) -> Iterator[str]:
+    match link:
+        case PhotonicLinkTable():
+            yield from _photonic(link, leads=c.node.id < c.wire.peers[link.peer].id)
+        case MemoryLinkTable():
+            yield (
+                f"Pairs with {link.peer} kept in {link.device}, heralded by {link.station}; given "
+                f"up when they have decayed to F = {link.minimum_useful_fidelity:g}."
+            )
+            yield (
+                f"At most {link.test_fraction:.0%} of the rounds test the link, for "
+                f"F ± {link.fidelity_precision:g}."
+            )
+            if link.bright_state is not None:
+                b = link.bright_state
+                yield (
+                    f"The bright-state population is chosen for each request, {b.lowest:g} to "
+                    f"{b.highest:g}."
+                )
+            yield from _verify(link)
+        case MidpointTable():
+            yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
+
+
+def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:
+    plus, minus = link.outcome_channels
+    yield (
+        f"Pairs with {link.peer} in the state {link.bell_state}, measured at once: "
+        f"{link.analyzer} turns the basis, {link.tagger} has outcome +1 on channel {plus} and "
+        f"-1 on channel {minus}."
+    )
+    role = "leads" if leads else "follows"
+    yield f"This end {role}. Tags within {shown(link.window_ps, 'ps')} are a coincidence."
+    yield (
+        f"A basis is kept for {shown(link.basis_dwell_s, 's')}; {link.test_fraction:.0%} of the "
+        "rounds that nobody asks for test the link."
+    )
+    clocks = (
+        f"noise {link.clock_noise_1s:g} at 1 s" if link.clock is None else f"class {link.clock}"
+    )
+    yield f"Clocks: {clocks}{', corrected by the data' if link.estimate_clock_noise else ''}."
+    yield from _verify(link)
+
+
+def _verify(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
+    if link.verify is not None:
+        every = shown(link.verify.every_h, "h")
+        yield f"Verified every {every} with {link.verify.pairs} pairs."
+    if link.targets is not None:
+        told = {name: value for name, value in link.targets if value is not None}
+        yield f"Promised: {_entries(told)}."
+
+
+def _application(table: ApplicationTable) -> str:
+    if table.role == "receiver":
+        return f"Takes its halves on link {table.link}."
+    return (
+        f"Asks link {table.link} for {table.pairs_per_request} pairs at a time, of at least "
+        f"F = {table.fidelity:g}."
+    )
+
+
+def _entries(table: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} = {'***' if 'password' in name else shown_entry(name, value)}"
+        for name, value in table.items()
+    )
+
+
+def _spaced(kind: str) -> str:
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
+    return words[:1].upper() + words[1:]
+
+
+def _and(names: tuple[str, ...] | list[str]) -> str:
+    return " and ".join(names)

@@ -115,7 +115,7 @@ fi
 
 cat <<TEXT
 installed $("$venv/bin/qnodeos" --version)
-  1. qnodeos init /etc/qnodeos/NAME.toml --data-dir /var/lib/qnodeos/NAME; chown -R qnodeos: /etc/qnodeos
+  1. qnodeos init /etc/qnodeos/NAME.toml --data-dir /var/lib/qnodeos/NAME; chown -R qnodeos: /etc/qnodeos/keys
   2. sudo -u qnodeos qnodeos check /etc/qnodeos/NAME.toml; sudo -u qnodeos qnodeos doctor
   3. systemctl enable --now qnodeos@NAME; journalctl -fu qnodeos@NAME shows it
 TEXT

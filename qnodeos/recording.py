@@ -22,10 +22,12 @@ from timing.tags import TagBatch
 
 log = logging.getLogger("qnodeos.recording")
 
-BYTES_A_TAG = 9
+BYTES_A_TAG, BYTES_A_BATCH = 9, 1000
+"""What waits takes so much memory, also where no tag is in it."""
+
 NS_PER_S = 1e9
 RETRY_S = 5.0
-"""So long nothing is written after the disk has failed."""
+"""So long nothing is written after the disk has failed; and without a drop a problem is over."""
 
 _Entry = tuple[SegmentWriter, StoredBatch | None]
 """What to write in which stream; None ends it."""
@@ -90,7 +92,7 @@ class TagRecorder:
         self._clock, self._limits = clock, limits or Limits()
         self._on_problem = on_problem
         self._paused = False
-        self._retry_s = float("-inf")
+        self._retry_s = self._dropped_s = float("-inf")
         self._waiting: deque[_Entry] = deque()
         self._waiting_bytes = 0
         self._open: set[SegmentWriter] = set()
@@ -143,7 +145,7 @@ class TagRecorder:
     def put(self, writer: SegmentWriter, stored: StoredBatch | None) -> None:
         """Take a batch of a stream, or None for its end; what there is no room for is dropped."""
         if stored is not None:
-            size = len(stored.batch) * BYTES_A_TAG
+            size = _bytes(stored)
             if self._waiting_bytes + size > self._limits.waiting_bytes:
                 self._drop(stored)
                 self._tell(TOO_SLOW)
@@ -179,13 +181,13 @@ class TagRecorder:
             dropped, problem = await asyncio.to_thread(self._write, entries, held)
             for _, stored in entries:
                 if stored is not None:
-                    self._waiting_bytes -= len(stored.batch) * BYTES_A_TAG
+                    self._waiting_bytes -= _bytes(stored)
             for stored in dropped:
                 self._drop(stored)
             if problem:
                 self._retry_s = self._clock() + RETRY_S
                 self._tell(problem)
-            elif not held and not self._paused:
+            elif not held and not self._paused and self._clock() - self._dropped_s >= RETRY_S:
                 self._tell("")
 
     def _write(self, entries: list[_Entry], held: bool) -> tuple[list[StoredBatch], str]:
@@ -213,6 +215,7 @@ class TagRecorder:
         return dropped, problem
 
     def _drop(self, stored: StoredBatch) -> None:
+        self._dropped_s = self._clock()
         self.dropped_batches += 1
         self.dropped_tags += len(stored.batch)
 
@@ -223,3 +226,7 @@ class TagRecorder:
         if problem:
             log.error("%s (%s)", problem, self.folder)
         self._on_problem(problem)
+
+
+def _bytes(stored: StoredBatch) -> int:
+    return BYTES_A_BATCH + BYTES_A_TAG * len(stored.batch)

@@ -60,6 +60,7 @@ from timing.offline import synchronise
 from timing.offline_measure import SyncedFiles, TakeMapped
 from timing.packed import PackedError, TagPacker, TagUnpacker, pack_tags, unpack_tags
 from timing.recordings import Recording, RecordingError, open_recording
+from timing.segments import StoredBatch, StoredStream, read_stream, streams_in
 from timing.stability import StabilityPoint, phase_of_frequency, stability
 from timing.tags import PS_PER_S, Channels, TagBatch, TimesPs
 from timing.time_steps import CombWarning, bin_on_grid, time_step_ps
@@ -95,6 +96,8 @@ __all__ = [
     "Search",
     "Semantics",
     "StabilityPoint",
+    "StoredBatch",
+    "StoredStream",
     "StreamMerge",
     "Support",
     "SyncedFiles",
@@ -123,7 +126,9 @@ __all__ = [
     "pack_tags",
     "phase_histogram",
     "phase_of_frequency",
+    "read_stream",
     "stability",
+    "streams_in",
     "swapped",
     "synchronise",
     "time_step_ps",

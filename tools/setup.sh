@@ -44,6 +44,22 @@ if [ -n "$needed" ]; then
   fi
 fi
 
+# What tests use of other programs, and are skipped without: a browser and a broker.
+if [ "$kind" = test ]; then
+  extra=""
+  command -v chromium >/dev/null 2>&1 || extra="$extra chromium"
+  command -v mosquitto >/dev/null 2>&1 || [ -x /usr/sbin/mosquitto ] || extra="$extra mosquitto"
+  if [ -n "$extra" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "setup: installing$extra"
+    # shellcheck disable=SC2086  # a list of packages
+    { apt-get update -q &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $extra; } \
+      >/dev/null 2>&1 || echo "setup: they could not be installed; tests that need them are skipped" >&2
+  elif [ -n "$extra" ]; then
+    echo "setup: without$extra the tests that need them are skipped" >&2
+  fi
+fi
+
 # A virtual environment that was left half-made has no pip.
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$venv"
 case $kind in

@@ -14,7 +14,7 @@ from qnodeos.keys import load_key_pair, load_public_key
 
 _COMPARED = {
     "photonic": ("bell_state", "window_ps"),
-    "memory": ("station", "bright_state"),
+    "memory": ("station", "bright_state", "schedule"),
 }
 
 

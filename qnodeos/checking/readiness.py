@@ -21,6 +21,7 @@ from drivers.links.open import scheme, serial_path
 from drivers.plugin import Manifest, UnknownDriver, load_driver, make_instrument
 from qnodeos.checking.findings import Finding
 from qnodeos.checking.packages import missing_package
+from qnodeos.checking.records import records_ready
 from qnodeos.checking.tables import manifest_of
 from qnodeos.config import (
     InstrumentTable,
@@ -42,7 +43,13 @@ def of_the_file(config: NodeConfig) -> list[Finding]:
 
 def of_this_machine(config: NodeConfig, *, runs: bool) -> list[Finding]:
     """Keys, ports, data directory and devices. `runs`: the node itself holds its ports."""
-    return [*_keys(config), *_ports(config, runs), *_data(config), *_devices(config)]
+    return [
+        *_keys(config),
+        *_ports(config, runs),
+        *_data(config),
+        *records_ready(config),
+        *_devices(config),
+    ]
 
 
 def _keys(config: NodeConfig) -> Iterator[Finding]:

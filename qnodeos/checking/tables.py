@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.plugin import Manifest, load_driver
+from qnodeos.checking.records import records_mean
 from qnodeos.config import (
     InstrumentTable,
     InterlockTable,
@@ -64,6 +65,16 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
     yield "bus", [f"State and alarms go to {without_password(config.bus.url)}."]
     if config.metrics is not None:
         yield "metrics", [f"Prometheus finds /metrics at {config.metrics.listen}."]
+    keeps = config.journal
+    yield (
+        "journal",
+        [
+            f"Figures of each second and pairs are kept for {keeps.details_days:g} days, "
+            f"everything else for {keeps.keep_days:g}."
+        ],
+    )
+    if config.record.record:
+        yield "record", [_record(config)]
     if config.processes.listen is not None:
         yield (
             "processes",
@@ -72,6 +83,7 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
                 f"node at {config.processes.listen}, without a password."
             ],
         )
+    yield from records_mean(config)
     for name, instrument in config.instruments.items():
         yield f"instruments.{name}", list(_instrument(instrument))
     for name, interlock in config.interlocks.items():
@@ -82,6 +94,18 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
         application = getattr(config.applications, name)
         if application is not None:
             yield f"applications.{name}", [_application(application)]
+
+
+def _record(config: NodeConfig) -> str:
+    table = config.record
+    kept = [f"{table.keep_days:g} days"] if table.keep_days else []
+    kept += [f"{table.keep_gb:g} GB"] if table.keep_gb else []
+    place = table.directory or config.node.data_dir / "records"
+    until = f", of which {' or '.join(kept)} stay" if kept else ", and nothing is ever removed"
+    return (
+        f"Every tag is kept in {place}{until}; nothing is recorded while the disk has less than "
+        f"{table.min_free_gb:g} GB."
+    )
 
 
 def _instrument(table: InstrumentTable) -> Iterator[str]:
@@ -127,7 +151,7 @@ def _link(
                     f"The bright-state population is chosen for each request, {b.lowest:g} to "
                     f"{b.highest:g}."
                 )
-            yield from _verify(link)
+            yield from _served(link)
         case MidpointTable():
             yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
 
@@ -149,10 +173,21 @@ def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:
         f"noise {link.clock_noise_1s:g} at 1 s" if link.clock is None else f"class {link.clock}"
     )
     yield f"Clocks: {clocks}{', corrected by the data' if link.estimate_clock_noise else ''}."
-    yield from _verify(link)
+    yield from _served(link)
 
 
-def _verify(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
+def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
+    served = {
+        "priority": "the one with the highest priority is served first",
+        "fair": "each purpose gets its share",
+    }
+    yield f"Of at most {link.queue.limit} requests {served[link.queue.order]}."
+    if isinstance(link, MemoryLinkTable) and link.schedule is not None:
+        slot = link.schedule
+        yield (
+            f"It attempts only for {shown(slot.length_ms, 'ms')} of each "
+            f"{shown(slot.period_ms, 'ms')}, {shown(slot.offset_ms, 'ms')} after its begin."
+        )
     if link.verify is not None:
         every = shown(link.verify.every_h, "h")
         yield f"Verified every {every} with {link.verify.pairs} pairs."

@@ -32,10 +32,14 @@ def serial_ports(dev: Path = Path("/dev")) -> Iterator[Finding]:
 
 def udev_rules(folders: tuple[Path, ...] = RULE_FOLDERS) -> Finding:
     """The rules that open USB instruments to the node, and keep ModemManager off them."""
-    for folder in folders:
-        if (folder / RULES).is_file():
-            return Finding("ok", "udev rules", str(folder / RULES))
     rules = shipped(f"packaging/udev/{RULES}")
+    for folder in folders:
+        there = folder / RULES
+        if there.is_file() and (not rules.is_file() or there.read_text() == rules.read_text()):
+            return Finding("ok", "udev rules", str(there))
+        if there.is_file():
+            do = f"sudo cp {rules} {folder}/ && sudo udevadm control --reload"
+            return Finding("note", "udev rules", f"{there} is not that of this version", do)
     do = f"sudo cp {rules} /etc/udev/rules.d/ && sudo udevadm control --reload"
     return Finding("note", "udev rules", f"{RULES} is not installed; USB instruments need it", do)
 

@@ -33,6 +33,9 @@ def bar(
         console=console,
         disable=quiet or not console.is_terminal,
         transient=True,
+        # What a command prints meanwhile belongs to its output, which may be a file.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
     with shown:
         task = shown.add_task(what, total=1.0)

@@ -55,8 +55,10 @@ def rehearse(
     Writes every node's journal, the truth, and report.json with a digest of what was said on each
     wire: two runs of one seed give the same. Raises UserError.
     """
+    from qnodeos.demo.layout import example_folder
+
     report, where = rehearsed(
-        folder,
+        folder or example_folder(),
         seconds,
         output,
         seed=seed,
@@ -79,7 +81,7 @@ def recording(config: NodeConfig) -> NodeConfig:
 
 
 def rehearsed(
-    folder: Path | None,
+    folder: Path,
     seconds: float,
     output: Path | None,
     *,
@@ -97,13 +99,12 @@ def rehearsed(
     import asyncio
     import logging
 
-    from qnodeos.demo.layout import example_folder, fresh_folder
+    from qnodeos.demo.layout import fresh_folder
     from sim_backends.lab import LabError
     from timing.loop import run_virtual
 
     logging.getLogger("qnodeos").setLevel(logging.ERROR)
     logging.getLogger("drivers").setLevel(logging.ERROR)
-    folder = folder or example_folder()
     where = fresh_folder(output, Path("rehearsal-output"))
     try:
         lab, nodes, script = load(folder, where, seed=seed, faults=faults)

@@ -31,7 +31,10 @@ from qnodeos.config.places import (
 )
 from qnodeos.config.units import (
     BytesPerSecond,
+    Days,
+    Gigabytes,
     Hours,
+    Megabytes,
     Milliseconds,
     Picoseconds,
     PicosecondsFloat,
@@ -123,8 +126,8 @@ class JournalTable(Table):
     """[journal]: how long the journal keeps figures of each second and pairs (`details_days`; of
     older figures one a minute is left), and everything else (`keep_days`)."""
 
-    details_days: float = Field(default=7.0, gt=0.0, le=36_500.0)
-    keep_days: float = Field(default=365.0, gt=0.0, le=36_500.0)
+    details_days: Days = Field(default=7.0, gt=0.0, le=36_500.0)
+    keep_days: Days = Field(default=365.0, gt=0.0, le=36_500.0)
 
     @model_validator(mode="after")
     def _details_go_first(self) -> Self:
@@ -146,11 +149,11 @@ class RecordTable(Table):
 
     record: bool = True
     directory: FilePath | None = None
-    segment_mb: int = Field(default=64, ge=1, le=1024)
-    segment_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
-    keep_days: float | None = Field(default=None, gt=0.0, le=36_500.0)
-    keep_gb: float | None = Field(default=None, gt=0.0, le=1e6)
-    min_free_gb: float = Field(default=2.0, ge=0.0, le=1e6)
+    segment_mb: Megabytes = Field(default=64, ge=1, le=1024)
+    segment_s: Seconds = Field(default=600.0, ge=1.0, le=86_400.0)
+    keep_days: Annotated[Days, Field(gt=0.0, le=36_500.0)] | None = None
+    keep_gb: Annotated[Gigabytes, Field(gt=0.0, le=1e6)] | None = None
+    min_free_gb: Gigabytes = Field(default=2.0, ge=0.0, le=1e6)
     seal: bool = False
 
 

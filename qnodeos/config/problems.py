@@ -26,6 +26,8 @@ _LINK_TABLES: dict[str, type[BaseModel]] = {
     "verify": models.VerifyTable,
     "bright_state": models.BrightStateTable,
     "targets": models.TargetsTable,
+    "queue": models.QueueTable,
+    "schedule": models.ScheduleTable,
 }
 _APPLICATIONS: dict[str, type[BaseModel]] = {
     "teleport": models.TeleportTable,

@@ -43,6 +43,7 @@ _BASES = {
     "power level": ("dBm", ""),
     "fraction": ("ppm", ""),
     "data rate": ("B/s", "k M G"),
+    "data size": ("B", "k M G T"),
 }
 UNITS: dict[str, tuple[str, Decimal]] = {
     prefix + base: (quantity, _PREFIXES[prefix])
@@ -52,11 +53,11 @@ UNITS: dict[str, tuple[str, Decimal]] = {
 """Every unit that is understood: its quantity, and its size in that quantity's base unit."""
 
 _ALSO = {"°C": "C", "degC": "C", "sec": "s", "hz": "Hz", "counts/s": "cps", "kcounts/s": "kcps"}
-_SUFFIXES = {unit.lower(): unit for unit in UNITS if unit not in ("m", "A", "d", "mHz")} | {
+_SUFFIXES = {unit.lower(): unit for unit in UNITS if unit not in ("m", "A", "d", "B", "mHz")} | {
     "bytes_per_s": "B/s"
 }
-"""The unit at the end of an entry's name, `current_ma`. No entry is in mHz, and `_a`, `_d` and `_m`
-are as likely a label as a unit."""
+"""The unit at the end of an entry's name, `current_ma`. No entry is in mHz, and `_a`, `_b`, `_d`,
+`_m` are as likely a label as a unit."""
 
 
 def unit_of(name: str) -> str:
@@ -200,5 +201,11 @@ Seconds = Annotated[float, _reader("s", whole=False), _unit("s")]
 """Seconds."""
 Hours = Annotated[float, _reader("h", whole=False), _unit("h")]
 """Hours."""
+Days = Annotated[float, _reader("d", whole=False), _unit("d")]
+"""Days."""
+Megabytes = Annotated[int, _reader("MB", whole=True), _unit("MB")]
+"""Megabytes, 10^6 bytes."""
+Gigabytes = Annotated[float, _reader("GB", whole=False), _unit("GB")]
+"""Gigabytes, 10^9 bytes."""
 BytesPerSecond = Annotated[int, _reader("B/s", whole=True), _unit("B/s")]
 """Bytes a second."""

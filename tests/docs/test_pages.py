@@ -25,6 +25,7 @@ ROOT = DOCS.parent
         ("first-pair.md", "F = 0."),
         ("first-instrument.md", "thorlabs.pm100d"),
         ("two-racks.md", "together: alice, bob agree"),
+        ("configuration.md", "node alice, can start"),
     ],
 )
 def test_what_a_page_says_can_be_done(page: str, says: str, tmp_path: Path) -> None:
@@ -56,10 +57,14 @@ def test_the_picture_is_the_one_that_its_tool_draws() -> None:
     assert (DOCS / "pictures" / "architecture.svg").read_text() == drawn
 
 
-def test_every_decision_and_page_is_in_the_navigation() -> None:
+def test_every_page_is_in_the_navigation_and_every_decision_in_its_list() -> None:
+    """A new page gets a line in mkdocs.yml, a new decision one in decisions/README.md."""
     navigation = (ROOT / "mkdocs.yml").read_text()
-    pages = [str(each.relative_to(DOCS)) for each in DOCS.rglob("*.md")]
+    pages = [each.name for each in DOCS.glob("*.md")]
     assert [page for page in pages if f" {page}\n" not in navigation] == []
+    listed = (DOCS / "decisions" / "README.md").read_text()
+    decisions = [each.name for each in (DOCS / "decisions").glob("0*.md")]
+    assert [each for each in decisions if f"]({each})" not in listed] == []
 
 
 def test_every_alert_is_in_the_troubleshooting_page() -> None:

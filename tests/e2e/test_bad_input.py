@@ -60,7 +60,7 @@ def replace(old: str, new: str) -> Edit:
         ),
         pytest.param(
             replace("window_ps = 6000", 'window_ps = "wide"'),
-            ["alice.toml", "links.photonic.window_ps", "wide", "integer"],
+            ["alice.toml", "links.photonic.window_ps", "wide", "a time"],
             id="wrong type",
         ),
         pytest.param(

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qnodeos.cli import app
+from qnodeos.config import NodeConfig
 from qnodeos.keys import new_keys
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "two_nodes"
@@ -67,6 +68,43 @@ def test_a_node_that_can_start_is_explained(tmp_path: Path):
     ):
         assert said in output
     assert "\x1b" not in output  # no colours where there is no terminal
+
+
+def test_every_table_of_a_file_is_explained(tmp_path: Path):
+    more = """
+[metrics]
+listen = "tcp://127.0.0.1:7998"
+[journal]
+keep_days = 30.0
+[record]
+keep_gb = 100.0
+[processes]
+listen = "tcp://127.0.0.1:7999"
+[interlocks.power]
+when = "power_mw > 12.0"
+of = "power_meter"
+makes_safe = ["pump"]
+[links.memory.targets]
+fidelity = 0.9
+[links.memory.verify]
+[links.memory.schedule]
+period_ms = "20 ms"
+length_ms = "5 ms"
+"""
+    file = folder(tmp_path, alice=lambda text: text + more) / "alice.toml"
+    _, output = check("--elsewhere", file)
+    named = {f"[{each}]" for each in ("node", "wire", "bus", *NodeConfig.model_fields) if each
+             not in ("instruments", "interlocks", "links", "applications")}  # fmt: skip
+    named |= {"[wire.peers.bob]", "[instruments.pump]", "[interlocks.power]", "[links.memory]"}
+    assert {table for table in named if f"  {table}\n" not in output} == set()
+    for said in (
+        "Promised: fidelity = 0.9.",
+        "It attempts only for 5 ms of each 20 ms, 0 ms after its begin.",
+        "of which 100 GB stay",
+        "everything else for 30.",
+        "While power_meter reads power_mw > 12.0, or reads nothing, pump is held safe",
+    ):
+        assert said in output
 
 
 def test_keys_that_are_not_there_are_wrong_unless_the_node_is_for_elsewhere(tmp_path: Path):

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from qnodeos.cli import app
 
 WITHOUT = {
-    "run", "broker", "dashboard", "sim serve", "instrument replay", "instrument record",  # they run
+    "run", "broker", "dashboard", "sim serve", "instrument replay", "instrument record",
+    "tags record", "tags play",  # they run
     "demo",  # writes its report to the file that --json names
     "config schema",  # is JSON
     "sim preset",  # writes files

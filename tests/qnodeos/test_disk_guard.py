@@ -192,7 +192,8 @@ async def test_closed_segments_are_sealed_in_a_process_and_open_ones_are_not(
     await sealer.look()
     names = sorted(path.name for path in (tmp_path / "tagger").iterdir())
     assert names == ["000001-0001.h5", "000002-0001.tags", "000003-0001.tags"]
-    assert (tmp_path / "tagger" / "000001-0001.h5").stat().st_mtime == 1000.0
+    sealed = (tmp_path / "tagger" / "000001-0001.h5").stat()
+    assert (sealed.st_mtime, sealed.st_mode & 0o777) == (1000.0, 0o640)
     assert [Path(each["file"]).name for each in noted] == ["000003-0001.tags"]
     assert sealer.status()["sealed"] == 1
     writer.close()

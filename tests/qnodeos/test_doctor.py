@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from qnodeos.checking import host, latency, usb
 from qnodeos.checking.findings import Finding, any_wrong
 from qnodeos.cli import app
+from qnodeos.shipped import shipped
 from timing.loop import run_virtual
 
 
@@ -87,7 +88,9 @@ def test_serial_ports_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_rules_and_ftdi_timers_are_looked_at(tmp_path: Path):
     assert usb.udev_rules((tmp_path,)).state == "note"
-    (tmp_path / usb.RULES).touch()
+    (tmp_path / usb.RULES).write_text("# of long ago\n")
+    assert "not that of this version" in usb.udev_rules((tmp_path,)).found
+    (tmp_path / usb.RULES).write_text(shipped(f"packaging/udev/{usb.RULES}").read_text())
     assert usb.udev_rules((tmp_path,)).state == "ok"
     timer = tmp_path / "ttyUSB3" / "latency_timer"
     timer.parent.mkdir()

@@ -9,11 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from drivers.links.base import Link
 from drivers.taggers.tdc1 import Tdc1
 from drivers.testing.script import ScriptedTransport
-from qnodeos.recording import BYTES_A_TAG, RETRY_S, TOO_SLOW, Limits, RecordedStream, TagRecorder
+from qnodeos.config import RecordTable
+from qnodeos.recording import (
+    BYTES_A_BATCH,
+    BYTES_A_TAG,
+    RETRY_S,
+    TOO_SLOW,
+    Limits,
+    RecordedStream,
+    TagRecorder,
+)
 from timing.loop import run_virtual
 from timing.segments import StoredBatch, read_stream, streams_in
 from timing.tags import TagBatch
@@ -76,7 +86,7 @@ def test_streams_are_kept_with_the_instants_at_which_their_batches_came(tmp_path
 
 def test_what_waits_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     async def scenario() -> Recording:
-        limits = Limits(waiting_bytes=250 * BYTES_A_TAG)
+        limits = Limits(waiting_bytes=2 * (BYTES_A_BATCH + 100 * BYTES_A_TAG))
         async with Recording(tmp_path, limits) as recording:
             stream = recording.begin()
             for k in range(4):
@@ -84,13 +94,35 @@ def test_what_waits_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) 
             assert recording.told == [TOO_SLOW]
             await asyncio.sleep(0.1)
             stream.take(batch(4))
+            await asyncio.sleep(RETRY_S)
+            assert recording.told == [TOO_SLOW]  # it does not come and go with every batch
+            stream.take(batch(5))
         return recording
 
     recording = run_virtual(scenario(), limit_s=60.0)
-    assert [(each.sequence, each.missed) for each in recording.read()] == [(0, 0), (1, 0), (4, 2)]
+    assert [(each.sequence, each.missed) for each in recording.read()] == [
+        (0, 0),
+        (1, 0),
+        (4, 2),
+        (5, 0),
+    ]
     status = recording.recorder.status()
     assert (status["dropped_batches"], status["dropped_tags"]) == (2, 200)
     assert recording.told == [TOO_SLOW, ""]
+
+
+def test_batches_without_a_tag_are_bounded_too(tmp_path: Path) -> None:
+    async def scenario() -> Recording:
+        async with Recording(tmp_path, Limits(waiting_bytes=10 * BYTES_A_BATCH)) as recording:
+            stream = recording.begin()
+            for k in range(25):
+                stream.take(batch(k, tags=0))
+            assert recording.recorder.status()["waiting_bytes"] == 10 * BYTES_A_BATCH
+        return recording
+
+    recording = run_virtual(scenario(), limit_s=60.0)
+    assert len(recording.read()) == 10
+    assert recording.recorder.status()["dropped_batches"] == 15
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
@@ -174,3 +206,13 @@ def test_after_sigkill_all_that_was_written_is_read(tmp_path: Path) -> None:
     assert all(each.missed == 0 for each in read)
     assert all(np.array_equal(each.batch.time_ps, batch(each.sequence).time_ps) for each in read)
     assert len(stream.segments) > 1
+
+
+def test_limits_are_taken_as_people_write_them() -> None:
+    table = RecordTable.model_validate(
+        {"keep_gb": "0.2 TB", "min_free_gb": "500 MB", "keep_days": "36 h", "segment_s": "10 min"}
+    )
+    assert (table.keep_gb, table.min_free_gb, table.keep_days) == (200.0, 0.5, 1.5)
+    assert table.segment_s == 600.0
+    with pytest.raises(ValidationError, match="data size"):
+        RecordTable.model_validate({"keep_gb": "2 s"})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.timing.test_segments import HEAD, batch, batches, same
-from timing.recordings import NotATagFile, open_recording
+from timing.recordings import NotATagFile, RecordingUnreadable, open_recording
 from timing.segments import SegmentError, SegmentWriter, StoredBatch, read_stream, streams_in
 from timing.segments.sealed import SealedSegment, seal
 from timing.tags import TagBatch
@@ -117,3 +117,13 @@ def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
         file["x"] = [1, 2]
     with pytest.raises(NotATagFile, match="HDF5"):
         open_recording(path)
+
+
+def test_more_than_memory_holds_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [StoredBatch(k, k, batch(k)) for k in range(3)], segment_bytes=1)
+    monkeypatch.setattr("timing.recordings.segments.MOST_TAGS", 100)
+    with pytest.raises(RecordingUnreadable, match=r"000001-0001\.tags"):
+        open_recording(tmp_path)
+    assert len(open_recording(tmp_path / "000001-0001.tags")) == 50

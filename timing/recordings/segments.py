@@ -9,7 +9,10 @@ import numpy as np
 
 from timing.recordings.errors import RecordingDamaged, RecordingUnreadable
 from timing.recordings.recording import Recording, in_time_order
-from timing.segments import Damage, SegmentError, StoredStream, read_stream, streams_in
+from timing.segments import Damage, SegmentError, StoredBatch, StoredStream, read_stream, streams_in
+
+MOST_TAGS = 200_000_000
+"""3.6 GB while they are put together."""
 
 EXPECTED = "the folder of a tagger, one stream in it as FOLDER/000001, or one segment"
 
@@ -65,7 +68,20 @@ def read_segments(path: Path, stream: StoredStream) -> Recording:
             expected="the head of a segment",
             do="remove or restore this file",
         ) from None
-    stored = list(read_stream(stream, tell))
+    stored: list[StoredBatch] = []
+    tags = 0
+    for each in read_stream(stream, tell):
+        tags += len(each.batch)
+        if tags > MOST_TAGS:
+            raise RecordingUnreadable(
+                path,
+                f"more than {MOST_TAGS:,} tags",
+                at_byte=0,
+                expected="no more than memory holds at once",
+                do=f"name one segment, such as {stream.segments[0].name}, or read it batch by "
+                "batch with qnodeos.tags.read_stream",
+            )
+        stored.append(each)
     alone = len(stream.segments) == 1 and stored and head.number > 1
     first = stored[0].sequence if alone else 0
     batches = [each.batch for each in stored]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,8 +65,7 @@ def seal(path: Path) -> Path:
     if not all(_same(one, other) for one, other in both):
         unfinished.unlink()
         raise OSError(f"{sealed} does not read back as it was written")
-    times = path.stat()
-    os.utime(unfinished, ns=(times.st_atime_ns, times.st_mtime_ns))
+    shutil.copystat(path, unfinished)  # its age counts for what is kept, its mode for who reads it
     unfinished.rename(sealed)
     path.unlink()
     return sealed

@@ -49,10 +49,13 @@ async def listening(host: str) -> list[Found]:
     """Which of the ports that instruments use a host listens on; `host` may be HOST:PORT."""
     name, _, port = host.partition(":")
     ports = {int(port): "given"} if port.isdecimal() else _known_ports()
+    numbers = sorted(ports)
+    # All at once: a firewall that says nothing costs the whole limit at every port.
+    listens = await asyncio.gather(*(_listens(name, number) for number in numbers))
     return [
-        Found(f"tcp://{name}:{number}", f"listens ({what})")
-        for number, what in sorted(ports.items())
-        if await _listens(name, number)
+        Found(f"tcp://{name}:{number}", f"listens ({ports[number]})")
+        for number, there in zip(numbers, listens, strict=True)
+        if there
     ]
 
 

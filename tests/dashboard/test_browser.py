@@ -1,0 +1,155 @@
+"""The dashboard in a real browser, on a network of real processes and a simulated lab."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.dashboard_site import Site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip(
+        "there is no Chromium; on Debian: apt-get install chromium", allow_module_level=True
+    )
+sync_api = pytest.importorskip("playwright.sync_api")
+
+SEEN_MS = 20_000
+"""Long enough for a machine that does other things; how long it takes is a benchmark's matter."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    found = Site(tmp_path_factory.mktemp("dashboard") / "net")
+    try:
+        found.up()
+        yield found
+    finally:
+        found.down()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(SEEN_MS)
+    yield page
+    page.close()
+
+
+def links_of(site: Site, page: Any) -> list[str]:
+    page.goto(site.url)
+    page.wait_for_selector("a[href^='/link/']")
+    return [each.get_attribute("href") for each in page.query_selector_all("a[href^='/link/']")]
+
+
+def test_every_page_opens_without_an_error(site: Site, page: Any) -> None:
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda r: wrong.append(r.url) if not r.url.startswith((site.url, "data:", "ws:")) else None,
+    )
+    nodes = [f"/node/{name}" for name in ("alice", "bob", "station")]
+    for path in ["/", "/alarms", "/history", *sorted(set(links_of(site, page))), *nodes]:
+        page.goto(site.url + path)
+        page.wait_for_selector("nav")
+        page.wait_for_timeout(1200)  # some turns of plots and texts
+        wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        assert not wide, f"{path} is wider than the window"
+    assert wrong == []
+
+
+def test_a_page_is_live(site: Site, page: Any) -> None:
+    photonic = next(each for each in links_of(site, page) if "photonic" in each)
+    page.goto(site.url + photonic)
+    page.wait_for_selector("canvas")
+    before = page.inner_text("body")
+    page.wait_for_function("before => document.body.innerText !== before", arg=before)
+    drawn = "() => document.querySelector('canvas').toDataURL()"
+    picture = page.evaluate(drawn)
+    page.wait_for_function(f"before => ({drawn})() !== before", arg=picture)
+
+
+def test_a_fault_in_the_lab_is_an_alarm_and_goes_with_it(site: Site, page: Any) -> None:
+    page.goto(site.url)
+    page.wait_for_selector("nav")
+    site.fault("power-cycle", "instruments.alice-tagger", for_s=4.0)
+    alarm = "[data-key='instrument/alice/tagger']"
+    page.wait_for_selector(alarm)
+    assert "alice / tagger" in page.inner_text(alarm)
+    page.wait_for_selector(alarm, state="detached")
+
+
+def test_it_survives_a_node_that_is_killed_and_comes_back(site: Site, page: Any) -> None:
+    page.goto(site.url + "/node/bob")
+    page.wait_for_selector("nav")
+    site.stop("bob", signal.SIGKILL)
+    try:
+        page.goto(site.url)
+        alarm = "[data-key='node/bob']"
+        page.wait_for_selector(alarm)
+        assert "bob" in page.inner_text(alarm)
+    finally:
+        site.start("bob")
+    page.wait_for_selector(alarm, state="detached")
+
+
+def test_a_page_survives_the_dashboard_itself(site: Site, page: Any) -> None:
+    photonic = next(each for each in links_of(site, page) if "photonic" in each)
+    page.goto(site.url + photonic)
+    page.wait_for_selector("canvas")
+    site.stop("dashboard")
+    site.start("dashboard")
+    site.reachable()
+    # The page comes back by itself, live.
+    page.wait_for_selector("canvas")
+    before = page.inner_text("body")
+    page.wait_for_function("before => document.body.innerText !== before", arg=before)
+
+
+def test_nothing_is_done_without_the_token(site: Site, page: Any) -> None:
+    page.goto(site.url)
+    page.wait_for_selector("nav")
+    site.fault("power-cycle", "instruments.bob-tagger", for_s=15.0)
+    alarm = "[data-key='instrument/bob/tagger']"
+    button = f"{alarm} button"
+    page.wait_for_selector(button)
+    for token, done in (("wrong", False), (site.token, True)):
+        page.click(button)
+        page.fill("input", token)
+        page.click("text=Do it")
+        if done:
+            page.wait_for_selector(f"{alarm}:has-text('acknowledged')")
+        else:
+            page.wait_for_selector("text=token")
+            assert "acknowledged" not in page.inner_text(alarm)
+
+
+def test_it_is_read_on_a_phone(site: Site, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    for path in ("/", "/alarms", *sorted(set(links_of(site, page)))):
+        page.goto(site.url + path)
+        page.wait_for_selector("nav")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    page.close()
+
+
+def test_what_is_not_there_says_so(site: Site, page: Any) -> None:
+    page.goto(site.url + "/link/nothing")
+    page.wait_for_selector("text=There is no link nothing here.")
+    page.click("text=To the overview")
+    page.wait_for_selector("nav")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_module
 import time
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,10 @@ def new(
 
 
 @app.command("list")
-def list_keys(node: NodeFile) -> None:
+def list_keys(
+    node: NodeFile,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Every key that the node uses or accepts: whose, fingerprint, age of its file, state."""
     from qnodeos.config import load_node
     from qnodeos.key_ring import fingerprint, old_file, peer_keys
@@ -55,9 +59,24 @@ def list_keys(node: NodeFile) -> None:
             state = f"accepted for {(key.until_s - now_s) / 3600:.1f} h more"
         lines.append((key.peer, key.public, old_file(file) if key.peer in seen else file, state))
         seen.add(key.peer)
-    for owner, public, file, state in lines:
-        age_days = (now_s - file.stat().st_mtime) / 86400
-        typer.echo(f"{owner:<12} {fingerprint(public)}  {age_days:7.1f} days  {state}  {file}")
+    told = [
+        {
+            "owner": owner,
+            "fingerprint": fingerprint(public),
+            "age_days": (now_s - file.stat().st_mtime) / 86400,
+            "state": state,
+            "file": str(file),
+        }
+        for owner, public, file, state in lines
+    ]
+    if json:
+        typer.echo(json_module.dumps(told, indent=2))
+        return
+    for each in told:
+        typer.echo(
+            f"{each['owner']:<12} {each['fingerprint']}  {each['age_days']:7.1f} days  "
+            f"{each['state']}  {each['file']}"
+        )
 
 
 @app.command()

@@ -36,8 +36,9 @@ types:
 contracts:
 	$(BIN)/lint-imports
 
+# Two at a time, a file never split: most wait for clocks and processes.
 unit:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Other people's clients against our simulated instruments; they get an environment of their own.
 test-oracles: setup-test

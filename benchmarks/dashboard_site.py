@@ -53,6 +53,11 @@ class Site:
         """The dashboard's, for control."""
         return self.token_file.read_text(encoding="utf-8").strip()
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of the processes that run, by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
     def up(self) -> None:
         """Start everything, and wait until the dashboard can be reached."""
         for name in ("broker", "lab"):

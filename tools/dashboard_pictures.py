@@ -52,7 +52,7 @@ def take(site: Site, browser: Browser) -> None:
     pages |= {"node": "/node/alice", "history": "/history"}
     for scheme in ("light", "dark"):
         for name, path in pages.items():
-            picture(site, browser, path, f"dashboard-{name}-{scheme}", scheme)
+            picture(site, browser, path, f"dashboard-{name.split('@')[0]}-{scheme}", scheme)
     picture(site, browser, "/", "dashboard-phone-dark", "dark", size="phone")
     site.fault("power-cycle", "instruments.alice-tagger", for_s=60.0)
     for scheme in ("light", "dark"):

@@ -29,7 +29,7 @@ async def keep_fresh(network: NetworkView) -> None:
             tasks.create_task(_ask(node))
         for url in {node.place.bus_url for node in network.nodes.values()}:
             if not url.startswith("mem:"):
-                tasks.create_task(_listen(url, network))
+                tasks.create_task(_listen_if_needed(url, network))
 
 
 async def _ask(node: NodeView) -> None:
@@ -59,6 +59,26 @@ async def _increments(node: NodeView, there: Node) -> None:
         fresh.heard_s = node.clock()
         node.socket, node.reachable = fresh, True
         await asyncio.sleep(ASK_EVERY_S)
+
+
+async def _listen_if_needed(url: str, network: NetworkView) -> None:
+    """The broker is heard only while a node of it does not answer on this computer: every figure
+    of every node, once a second, is most of what a dashboard would have to do."""
+    nodes = [node for node in network.nodes.values() if node.place.bus_url == url]
+    await asyncio.sleep(ASK_EVERY_S)  # those here have answered by then
+    while True:
+        if all(node.reachable for node in nodes):
+            await asyncio.sleep(ASK_EVERY_S)
+            continue
+        listening = asyncio.create_task(_listen(url, network))
+        try:
+            while not (listening.done() or all(node.reachable for node in nodes)):
+                await asyncio.wait([listening], timeout=ASK_EVERY_S)
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+        if not listening.cancelled():
+            listening.result()  # a fault of ours is not to be hidden
 
 
 async def _listen(url: str, network: NetworkView) -> None:

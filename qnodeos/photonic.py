@@ -79,7 +79,10 @@ class PhotonicLink:
             order=order_of(config.queue),
             limit=config.queue.limit,
         )
+        self.unfit = ""
+        """Why the link is not ready though the far end is there; "" when it is fit for use."""
         self._context = context
+        self._paused = ""
         self._wanted = asyncio.Event()
         self._wanted_s = 0.0
         self._kept_until_s = 0.0
@@ -140,8 +143,30 @@ class PhotonicLink:
 
     @property
     def ready(self) -> bool:
-        """A request can be made: the far end is there. Light is found out by measuring."""
+        """A request can be made: the far end is there, and calibration, if on, is in spec."""
+        return self.peer_there and not self.unfit
+
+    @property
+    def peer_there(self) -> bool:
+        """The far end is there."""
         return self._context.peer_up(self.config.peer)
+
+    @property
+    def serving(self) -> bool:
+        """A request has got some of its pairs, but not all."""
+        return any(request.delivered for request in self.desk.queue)
+
+    def pause(self, reason: str) -> None:
+        """Begin with no more requests, for this reason, until `resume`; one begun goes on."""
+        self._paused = reason
+        if isinstance(self._role, Leader):
+            self._role.paused = True
+
+    def resume(self) -> None:
+        """Serve again."""
+        self._paused = ""
+        if isinstance(self._role, Leader):
+            self._role.paused = False
 
     def keep_time(self, for_s: float, *, afresh: bool = False) -> bool:
         """Keep the clocks of both ends in step for so long, though nobody asks for pairs.
@@ -159,12 +184,15 @@ class PhotonicLink:
 
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing is known to be missing."""
-        return "" if self.ready else f"{self.config.peer} is away"
+        if not self.peer_there:
+            return f"{self.config.peer} is away"
+        return self.unfit
 
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
         clock = self._role.status().get("clock")
-        return [f"the clocks are {clock}"] if clock not in (None, "tracking") else []
+        waits = [self._paused] if self._paused and not request.delivered else []
+        return waits + ([f"the clocks are {clock}"] if clock not in (None, "tracking") else [])
 
     def _keep_in_step(self, ask: KeepTime) -> None:
         self._kept_until_s = max(self._kept_until_s, self._context.clock() + ask.for_s)

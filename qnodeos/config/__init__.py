@@ -6,6 +6,7 @@ from qnodeos.config.load import ConfigError, load_node, schema
 from qnodeos.config.models import (
     ApplicationsTable,
     BusTable,
+    CalibrationTable,
     CorrelationsTable,
     InstrumentTable,
     InterlockTable,
@@ -29,6 +30,7 @@ from qnodeos.config.models import (
 __all__ = [
     "ApplicationsTable",
     "BusTable",
+    "CalibrationTable",
     "ConfigError",
     "CorrelationsTable",
     "InstrumentTable",

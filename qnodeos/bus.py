@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
-from qnodeos.bus_memory import BusClient, MemoryBroker
+from qnodeos.bus_memory import BusClient, BusClients
 from qnodeos.config.places import without_password
 from qnodeos.errors import first_of
 
@@ -63,7 +63,7 @@ class Bus:
         url: str,
         node: str,
         *,
-        broker: MemoryBroker | None = None,
+        broker: BusClients | None = None,
         on_alarm: Callable[[str, str], None] = lambda *_: None,
     ):
         self.connected = False

@@ -51,6 +51,14 @@ class BusClient(Protocol):
         ...
 
 
+class BusClients(Protocol):
+    """Where a bus gets its connections to a broker in memory."""
+
+    def client(self, name: str, will: aiomqtt.Will | None = None) -> MemoryClient:
+        """A client, not yet connected. Raises aiomqtt.MqttError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Will:
     topic: str

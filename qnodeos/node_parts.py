@@ -10,11 +10,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from drivers.links.memory import Registry
+from drivers.safety import StartGuard
 from link_layer.messages import Message
 from qnodeos.apps import correlations, teleport
 from qnodeos.apps.channel import Channel
 from qnodeos.bus import Bus
-from qnodeos.bus_memory import MemoryBroker
+from qnodeos.bus_memory import BusClients
 from qnodeos.config import NodeConfig
 from qnodeos.instruments import Rack
 from qnodeos.memory_link import MemoryLink
@@ -44,7 +45,7 @@ class Surroundings:
     `wall`: seconds since 1970. `boot`: draws the number of this start of the node. `executor`:
     where long computing goes, by default a process when it is needed. `memory`, `exchange` and
     `broker`: the far ends of `mem://` instruments, wires and buses, in a process that holds a whole
-    network.
+    network. `guard`: how a guard is started; by default as a process.
     """
 
     wall: Callable[[], float] = time.time
@@ -52,7 +53,8 @@ class Surroundings:
     executor: Executor | None = None
     memory: Registry | None = None
     exchange: Exchange | None = None
-    broker: MemoryBroker | None = None
+    broker: BusClients | None = None
+    guard: StartGuard | None = None
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ from qnodeos.detector_guard import DetectorGuard
 from qnodeos.measured import MeasuredPairs
 from qnodeos.photonic_follower import Follower
 from qnodeos.photonic_leader import Leader
+from qnodeos.rates import SILENT_S
 from qnodeos.requests import Desk, order_of
 from qnodeos.status import Status
 from qnodeos.tagging import TagSource
@@ -92,7 +93,7 @@ class PhotonicLink:
             else None
         )
         self._wanted = asyncio.Event()
-        self._wanted_s = 0.0
+        self._wanted_s = self._woken_s = 0.0
         self._kept_until_s = 0.0
         self._analyzer = TurningAnalyzer(analyzer, context.clock)
         self._role = (
@@ -205,19 +206,33 @@ class PhotonicLink:
     def _keep_in_step(self, ask: KeepTime) -> None:
         self._kept_until_s = max(self._kept_until_s, self._context.clock() + ask.for_s)
         self._wanted_s = self._context.clock()
-        self._wanted.set()
+        self._wake()
         self.counters["clocks_asked_for"] += 1
         if ask.afresh:
             self._role.find_clock_afresh()
 
+    def _wake(self) -> None:
+        """Somebody wants tags."""
+        if not self._wanted.is_set():
+            self._woken_s = self._context.clock()
+            self._wanted.set()
+
     def status(self) -> Status:
         """How the link is, for bus and journal."""
-        return {
+        resting = not self._wanted.is_set()
+        said: Status = {
             "ready": self.ready,
-            "resting": not self._wanted.is_set(),
+            "resting": resting,
             "deliveries_dropped": self.desk.dropped,
             **self._role.status(),
         }
+        if isinstance(self._role, Leader) and not resting and said.get("clock") == "tracking":
+            # No tags come from here or from there: nothing has told the clock so.
+            since_s = max(self._role.matched_s, self._woken_s)
+            if self._context.clock() > since_s + SILENT_S:
+                said["clock"] = "holdover"
+                said.pop("coincidence_rate_cps", None)
+        return said
 
     def histogram(self) -> dict[str, Any] | None:
         """Coincidences by delay, of the end that leads; see `WatchedDelays.look`."""
@@ -276,4 +291,4 @@ class PhotonicLink:
         self._context.store.request(self.name, request)
         if not request.state.final:
             self._wanted_s = self._context.clock()
-            self._wanted.set()
+            self._wake()

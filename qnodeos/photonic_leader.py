@@ -113,7 +113,7 @@ class Leader:
         self._awaited: OrderedDict[int, AwaitedTests] = OrderedDict()
         self._next_pair = context.rng.getrandbits(30) << 32
         self._estimate: FidelityEstimate | None = None
-        self._rates = Rates()
+        self._rates = Rates(context.clock)
         self._delays = OutcomeDelays()
         self.watched = WatchedDelays(config.window_ps, context.clock)
         self.paused = False
@@ -159,6 +159,11 @@ class Leader:
                 await wanted.wait()
                 for basis in BASES:
                     await self._dwell(basis)
+
+    @property
+    def matched_s(self) -> float:
+        """When tags of both ends were last compared, on the node's own clock."""
+        return self._rates.last_s
 
     def status(self) -> Status:
         """Clock, rates and fidelity."""

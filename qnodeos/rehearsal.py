@@ -23,6 +23,7 @@ from qnodeos.bus_memory import BROKER, MemoryBroker
 from qnodeos.config import NodeConfig
 from qnodeos.errors import UserError
 from qnodeos.runtime import Node, Surroundings
+from qnodeos.sudden_end import Hold
 from qnodeos.wire_memory import DELAY_S, Exchange
 from sim_backends.bench import Bench
 from sim_backends.faults.director import Director, direct
@@ -89,6 +90,7 @@ class Rehearsal:
     tolerant: bool = False
     """Services may fail, as they are started again; else `lasts` raises what one failed with."""
     _stops: dict[str, asyncio.Event] = field(default_factory=dict)
+    _holds: dict[str, Hold] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _births: dict[str, int] = field(default_factory=dict)
 
@@ -97,20 +99,23 @@ class Rehearsal:
         self._births[name] = self._births.get(name, 0) + 1
         chance = random.Random(f"{self.seed} {name} {self._births[name]}")
         loop = asyncio.get_running_loop()
+        config = self.configs[name]
+        hold = Hold(self.registry, self.exchange, self.broker, config.wire.listen)
         node = Node(
-            self.configs[name],
+            config,
             seed=chance.getrandbits(63),
             surroundings=Surroundings(
                 wall=lambda: EPOCH_UNIX_S + loop.time(),
                 boot=lambda: chance.getrandbits(63),
                 executor=self.executor,
-                memory=self.registry,
+                memory=hold.memory,
                 exchange=self.exchange,
-                broker=self.broker,
+                broker=hold,
+                guard=hold.guard,
             ),
         )
         stop = asyncio.Event()
-        self.nodes[name], self._stops[name] = node, stop
+        self.nodes[name], self._stops[name], self._holds[name] = node, stop, hold
         self._tasks[name] = asyncio.create_task(node.run(stop), name=f"node {name}")
         return node
 
@@ -119,6 +124,15 @@ class Rehearsal:
         self._stops[name].set()
         async with asyncio.timeout(STOP_LIMIT_S):
             await self._tasks[name]
+
+    async def kill(self, name: str) -> None:
+        """End a node as SIGKILL does: nothing is said, written or put right."""
+        self.nodes[name].store.abandon()
+        self._holds[name].cut()
+        task = self._tasks.pop(name)
+        task.cancel()
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await asyncio.wait([task])
 
     async def lasts(self, seconds: float) -> None:
         """Let it live; raises at once what a node fails with."""

@@ -32,6 +32,7 @@ def reload(parts: NodeParts) -> list[str]:
             "links",
             do="undo them, or restart the node: what is open is drained first",
         )
+    parts.wire.renew_keys()
     parts.config = new
     for name, table in new.links.items():
         link = parts.links[name]

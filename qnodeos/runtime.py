@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from drivers.claims import Claims
-from drivers.guard_inside import guard_inside
 from drivers.safety import GuardProcess
 from link_layer.messages import AppMessage, Message
 from qnodeos.apps.channel import Channel
@@ -275,9 +274,7 @@ class Node:
             bus=bus,
             claims=Claims(wall=around.wall),
             memory=around.memory,
-            start_guard=(
-                GuardProcess.start if around.memory is None else guard_inside(around.memory)
-            ),
+            start_guard=around.guard or GuardProcess.start,
         )
         return NodeParts(
             name=self.name,

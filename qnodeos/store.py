@@ -99,6 +99,7 @@ class Store:
         self._problem = ""
         self._waiting: deque[_Entry] = deque()
         self._writing = asyncio.Lock()
+        self._abandoned = False
         self._database = open_journal(path)
         self._put(
             "UPDATE pairs SET state = 'discarded', reason = 'the node ended', ended_s = ? "
@@ -284,7 +285,15 @@ class Store:
         self._waiting.clear()
         self._database.close()
 
+    def abandon(self) -> None:
+        """Close the file as the end of the process would: what waits is lost, and what comes."""
+        self._abandoned = True
+        self._waiting.clear()
+        self._database.close()
+
     def _put(self, statement: str, *values: Any) -> None:
+        if self._abandoned:
+            return
         if len(self._waiting) >= _WAITING:
             self.dropped += 1
             if self.dropped == 1:

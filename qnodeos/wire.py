@@ -152,6 +152,13 @@ class Wire(Generic[M]):
         self._open = True
         self._tick()
 
+    def renew_keys(self) -> None:
+        """Read the peers' keys again; a peer that is known by none is lost at once.
+
+        Raises UserError, and then goes on with those that it has.
+        """
+        self._carrier.renew_keys()
+
     async def close(self) -> None:
         """Close all connections at once; may be called twice."""
         self._open = False
@@ -188,7 +195,7 @@ class Wire(Generic[M]):
 
     # -- connections
 
-    def _fate_of(self, name: str, fate: Fate) -> None:
+    def _fate_of(self, name: str, fate: Fate, key: str) -> None:
         """Learn from the connection why a peer is not heard."""
         peer = self._peers[name]
         match fate:
@@ -200,16 +207,22 @@ class Wire(Generic[M]):
             case "absent":
                 self._explain(peer, f"no connection to {peer.address}")
             case "refused":
-                self._explain(peer, "it refuses our key; has it our public key?")
+                self._explain(peer, f"{name} refuses our key {key}; has it our public key?")
             case "no handshake":
-                self._explain(peer, "no handshake; is its public_key here the right one?")
+                self._explain(
+                    peer, f"no handshake; is the public_key of {name} here, {key}, the right one?"
+                )
+            case "revoked":
+                text = f"no key of {name} holds here any more"
+                self._hung_up(peer, text)
+                self._explain(peer, text)
 
-    def _hung_up(self, peer: _Peer) -> None:
+    def _hung_up(self, peer: _Peer, reason: str = "its connection was closed") -> None:
         """A process that dies closes its connections: no need to wait for its silence."""
         self._drain()  # what it said last comes before its end
         if peer.state == "up":
             peer.state, peer.since_s = "lost", self._loop.time()
-            peer.reason = "its connection was closed"
+            peer.reason = reason
             self._tell(peer)
 
     # -- sending

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-Fate = Literal["connected", "closed", "absent", "refused", "no handshake"]
+Fate = Literal["connected", "closed", "absent", "refused", "no handshake", "revoked"]
 """What became of the connection to a peer.
 
 `refused`: its key gate does not know our key; `no handshake`: its public key here is wrong, or
-it is something else.
+it is something else; `revoked`: we accept no key of it any more.
 """
+
+
+OnFate = Callable[[str, Fate, str], None]
+"""Told of a peer, what became of the connection to it, and of the key that this was about."""
 
 
 class Carrier(Protocol):
@@ -24,11 +28,12 @@ class Carrier(Protocol):
         """Connections refused because their key is no peer's."""
         ...
 
-    def open(self, on_message: Callable[[], None], on_fate: Callable[[str, Fate], None]) -> None:
+    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """Listen and begin to connect; raises UserError.
 
         `on_message` is called when there is something to `take`, and may not be called again
-        before all has been taken; `on_fate` tells of a peer's connection.
+        before all has been taken; `on_fate` tells of a peer's connection, with the
+        fingerprint of the key it is about: ours where it was `refused`, the peer's else.
         """
         ...
 
@@ -38,6 +43,10 @@ class Carrier(Protocol):
 
     def take(self) -> tuple[str, list[memoryview]] | None:
         """The next message that has arrived, in its parts, and whose it is; None for none."""
+        ...
+
+    def renew_keys(self) -> None:
+        """Read the peers' keys again and drop whoever is known by none; raises UserError first."""
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from qnodeos.config import WireTable
 from qnodeos.envelope import MAX_MESSAGE_BYTES
 from qnodeos.errors import UserError
-from qnodeos.wire_carrier import Fate
+from qnodeos.wire_carrier import Fate, OnFate
 
 SCHEME = "mem://"
 DELAY_S = 0.0002
@@ -90,7 +90,7 @@ class MemoryCarrier:
         self._last_s: dict[str, float] = {}
         self._open = False
 
-    def open(self, on_message: Callable[[], None], on_fate: Callable[[str, Fate], None]) -> None:
+    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_fate = on_message, on_fate
@@ -116,6 +116,9 @@ class MemoryCarrier:
     def take(self) -> tuple[str, list[memoryview]] | None:
         """See Carrier."""
         return self._arrived.popleft() if self._arrived else None
+
+    def renew_keys(self) -> None:
+        """See Carrier: there are none."""
 
     def close(self) -> None:
         """See Carrier."""
@@ -154,4 +157,4 @@ class MemoryCarrier:
 
     def _tell(self, peer: str, fate: Fate) -> None:
         if self._open:
-            self._on_fate(peer, fate)
+            self._on_fate(peer, fate, "")

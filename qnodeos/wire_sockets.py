@@ -13,8 +13,9 @@ from zmq.utils.monitor import parse_monitor_message
 from qnodeos.config import WireTable
 from qnodeos.envelope import MAX_MESSAGE_BYTES
 from qnodeos.errors import UserError
-from qnodeos.keys import KeyPair, load_key_pair, load_public_key
-from qnodeos.wire_carrier import Fate
+from qnodeos.key_ring import KeyRing, PeerKey, fingerprint, peer_keys
+from qnodeos.keys import KeyPair, load_key_pair
+from qnodeos.wire_carrier import Fate, OnFate
 from qnodeos.zap import DOMAIN, KeyGate
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -36,6 +37,7 @@ class _Reach:
     """The way to one peer."""
 
     address: str
+    key: bytes
     dealer: Socket
     monitor: Socket
     retry: asyncio.TimerHandle | None = None
@@ -51,26 +53,25 @@ class SocketCarrier:
         self._router: Socket | None = None
         self._gate: KeyGate | None = None
         self._reach: dict[str, _Reach] = {}
+        self._strangers = 0
 
     @property
     def strangers(self) -> int:
         """See Carrier."""
-        return self._gate.strangers if self._gate else 0
+        return self._strangers + (self._gate.strangers if self._gate else 0)
 
-    def open(self, on_message: Callable[[], None], on_fate: Callable[[str, Fate], None]) -> None:
+    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
         self._loop = asyncio.get_running_loop()
         self._on_fate = on_fate
-        own, keys = self._keys()
+        self._own, keys = self._keys()
+        self._ring = KeyRing(keys)
         self._context = zmq.Context()
         try:
-            self._gate = KeyGate(self._context, {key: name for name, key in keys.items()})
-            self._router = listening(self._context, own, self._config.listen, self._name)
-            for name, peer in self._config.peers.items():
-                sockets = reaching(self._context, own, peer.address, keys[name])
-                self._reach[name] = _Reach(peer.address, *sockets)
-                self._loop.add_reader(sockets[1].fileno(), self._watch, name)
-                self._watch(name)
+            self._gate = KeyGate(self._context, self._ring)
+            self._router = listening(self._context, self._own, self._config.listen, self._name)
+            for name in self._config.peers:
+                self._connect(name)
         except BaseException:
             self.close()
             raise
@@ -91,22 +92,21 @@ class SocketCarrier:
         """See Carrier."""
         if self._router is None:
             return None
-        try:
-            frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return None
-        return str(frames[-1].get("User-Id")), [frame.buffer for frame in frames[1:]]
+        while True:
+            try:
+                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return None
+            # ZeroMQ cannot end one peer's connection: a key that holds no longer is met here.
+            name = self._ring.owner(str(frames[-1].get("User-Id")).encode())
+            if name is not None:
+                return name, [frame.buffer for frame in frames[1:]]
+            self._strangers += 1
 
     def close(self) -> None:
         """See Carrier."""
-        for reach in self._reach.values():
-            if reach.retry:
-                reach.retry.cancel()
-            self._loop.remove_reader(reach.monitor.fileno())
-            reach.dealer.disable_monitor()
-            reach.monitor.close(linger=0)
-            reach.dealer.close(linger=0)
-        self._reach.clear()
+        for name in tuple(self._reach):
+            self._disconnect(name)
         if self._router:
             self._loop.remove_reader(self._router.fileno())
             self._router.close(linger=0)
@@ -118,23 +118,59 @@ class SocketCarrier:
             self._context.term()
             self._context = None
 
-    def _keys(self) -> tuple[KeyPair, dict[str, bytes]]:
-        """Our keys and everybody's public one; raises UserError."""
+    def renew_keys(self) -> None:
+        """See Carrier. Our own key changes only with a restart."""
+        _, keys = self._keys()
+        self._ring = KeyRing(keys)
+        if self._gate is not None:
+            self._gate.ring = self._ring
+        for name in self._config.peers:
+            may = self._ring.of(name)
+            reach = self._reach.get(name)
+            if reach is not None and reach.key not in may:
+                self._disconnect(name)
+                self._on_fate(name, "closed", fingerprint(reach.key))
+            if name not in self._reach:
+                self._connect(name)
+
+    def _connect(self, name: str) -> None:
+        """Reach a peer by its present key, if it has one that holds."""
+        may, address = self._ring.of(name), self._config.peers[name].address
+        if not may:
+            self._on_fate(name, "revoked", "")
+        if not may or self._context is None:
+            return
+        sockets = reaching(self._context, self._own, address, may[0])
+        self._reach[name] = _Reach(address, may[0], *sockets)
+        self._loop.add_reader(sockets[1].fileno(), self._watch, name)
+        self._watch(name)
+
+    def _disconnect(self, name: str) -> None:
+        reach = self._reach.pop(name)
+        if reach.retry:
+            reach.retry.cancel()
+        self._loop.remove_reader(reach.monitor.fileno())
+        reach.dealer.disable_monitor()
+        reach.monitor.close(linger=0)
+        reach.dealer.close(linger=0)
+
+    def _keys(self) -> tuple[KeyPair, list[PeerKey]]:
+        """Our keys and those of all peers; raises UserError."""
         own = load_key_pair(self._config.secret_key)
         names: dict[bytes, str] = {own.public: self._name}
-        for name, peer in self._config.peers.items():
-            key = load_public_key(peer.public_key)
-            if key in names:
+        keys = peer_keys(self._config)
+        for key in keys:
+            if key.public in names:
+                file = self._config.peers[key.peer].public_key
                 raise UserError(
                     "two nodes have the same key",
-                    where=f"{peer.public_key} (wire.peers.{name}.public_key)",
-                    found=f"the key of {names[key]}",
+                    where=f"{file} (wire.peers.{key.peer}.public_key)",
+                    found=f"the key of {names[key.public]}",
                     expected="a key of its own for every node",
-                    do=f"make keys for {name} with `qnodeos keys new {name}`",
+                    do=f"make keys for {key.peer} with `qnodeos keys new {key.peer}`",
                 )
-            names[key] = name
-        del names[own.public]
-        return own, {name: key for key, name in names.items()}
+            names[key.public] = key.peer
+        return own, keys
 
     def _watch(self, name: str) -> None:
         """Learn from the connection why a peer is not heard."""
@@ -144,11 +180,12 @@ class SocketCarrier:
             except zmq.Again:
                 return
             fate = _FATES.get(event, "no handshake")
-            self._on_fate(name, fate)
+            about = self._own.public if fate == "refused" else reach.key
+            self._on_fate(name, fate, fingerprint(about))
             if fate in ("refused", "no handshake"):
-                self._connect_again(reach)
+                self._connect_again(name, reach)
 
-    def _connect_again(self, reach: _Reach) -> None:
+    def _connect_again(self, name: str, reach: _Reach) -> None:
         # libzmq gives a connection up for good when its handshake is refused; the far end's
         # operator may correct the keys and restart only his node.
         def again() -> None:
@@ -156,6 +193,11 @@ class SocketCarrier:
             if not reach.dealer.closed:
                 with suppress(zmq.ZMQError):  # the old connection may have removed itself
                     reach.dealer.disconnect(reach.address)
+                # Between two keys of a peer it is not known which one it has by now: in turn.
+                may = self._ring.of(name)
+                if may:
+                    turn = may.index(reach.key) + 1 if reach.key in may else 0
+                    reach.key = reach.dealer.curve_serverkey = may[turn % len(may)]
                 reach.dealer.connect(reach.address)
 
         if reach.retry is None:

@@ -1,17 +1,18 @@
 """Admits only known CURVE keys to this process's ZeroMQ sockets, and names their owner (RFC 27).
 
-The name a message carries as its User-Id comes from here, from the key that the connection proved,
-and never from the message.
+The User-Id that a message carries comes from here: it is the key that the connection proved, and
+never what the message says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 import zmq
 from zmq.utils import z85
+
+from qnodeos.key_ring import KeyRing, fingerprint
 
 log = logging.getLogger("qnodeos.wire")
 
@@ -22,10 +23,11 @@ _MAX_NAMED_STRANGERS = 100
 class KeyGate:
     """Answers libzmq's authentication requests of one context, on the running loop."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], names: Mapping[bytes, str]):
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], ring: KeyRing):
         self.strangers = 0
         """Connections refused because their key is not configured."""
-        self._names = {z85.decode(public): name for public, name in names.items()}
+        self.ring = ring
+        """Whom to admit; may be exchanged."""
         self._told: set[tuple[str, bytes]] = set()
         self._socket = context.socket(zmq.REP)
         self._socket.linger = 0
@@ -52,9 +54,9 @@ class KeyGate:
             return [b"1.0", b"", b"500", b"short request", b"", b""]
         version, number, domain, address, _identity, mechanism, *credentials = request
         if mechanism == b"CURVE" and domain == DOMAIN and len(credentials) == 1:
-            name = self._names.get(credentials[0])
-            if name is not None:
-                return [version, number, b"200", b"OK", name.encode(), b""]
+            public = z85.encode(credentials[0])
+            if self.ring.owner(public) is not None:
+                return [version, number, b"200", b"OK", public, b""]
         self.strangers += 1
         self._tell(address.decode(errors="replace"), credentials)
         return [version, number, b"400", b"key not known here", b"", b""]
@@ -65,5 +67,14 @@ class KeyGate:
         if (address, key) in self._told or len(self._told) >= _MAX_NAMED_STRANGERS:
             return
         self._told.add((address, key))
-        shown = z85.encode(key).decode() if len(key) == 32 else "none"
-        log.warning("refused a connection from %s: its public key %s is no peer's", address, shown)
+        shown = "none"
+        if len(key) == 32:
+            public = z85.encode(key)
+            shown = f"{fingerprint(public)} ({public.decode()})"
+        expected = ", ".join(f"{peer} {mark}" for peer, mark in self.ring.fingerprints())
+        log.warning(
+            "refused a connection from %s: its public key %s is no peer's; the peers' are: %s",
+            address,
+            shown,
+            expected,
+        )

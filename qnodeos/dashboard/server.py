@@ -25,6 +25,8 @@ from qnodeos.dashboard.troubles import troubles
 from qnodeos.dashboard.view import NetworkView
 
 LOOK_FOR_TROUBLE_S = 0.25
+LOOK_S = 0.05
+LISTENS_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def serve(places: Places, serving: Serving) -> None:
     async def start() -> None:
         tasks.append(asyncio.create_task(keep_fresh(network)))
         tasks.append(asyncio.create_task(_keep_alarms(network, alarms)))
-        print(f"http://{serving.host}:{serving.port}/", flush=True)
+        tasks.append(asyncio.create_task(_tell_where(serving)))
 
     def stop() -> None:
         for task in tasks:
@@ -75,6 +77,21 @@ async def _keep_alarms(network: NetworkView, alarms: Alarms) -> None:
     while True:
         alarms.take(troubles(network))
         await asyncio.sleep(LOOK_FOR_TROUBLE_S)
+
+
+async def _tell_where(serving: Serving) -> None:
+    """Print the address once it answers: this starts before the server listens."""
+    host = "127.0.0.1" if serving.host == "0.0.0.0" else serving.host
+    while True:
+        try:
+            async with asyncio.timeout(LISTENS_WITHIN_S):
+                _, writer = await asyncio.open_connection(host, serving.port)
+        except OSError:
+            await asyncio.sleep(LOOK_S)
+        else:
+            writer.close()
+            print(f"http://{serving.host}:{serving.port}/", flush=True)
+            return
 
 
 def _pages(board: Board) -> None:

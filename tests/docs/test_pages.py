@@ -61,7 +61,7 @@ def test_every_page_is_in_the_navigation_and_every_decision_in_its_list() -> Non
     """A new page gets a line in mkdocs.yml, a new decision one in decisions/README.md."""
     navigation = (ROOT / "mkdocs.yml").read_text()
     pages = [each.name for each in DOCS.glob("*.md")]
-    assert [page for page in pages if f" {page}\n" not in navigation] == []
+    assert [page for page in pages if navigation.count(f" {page}\n") != 1] == []
     listed = (DOCS / "decisions" / "README.md").read_text()
     decisions = [each.name for each in (DOCS / "decisions").glob("0*.md")]
     assert [each for each in decisions if f"]({each})" not in listed] == []

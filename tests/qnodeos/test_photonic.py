@@ -208,6 +208,30 @@ async def test_an_interrupted_tagger_starts_a_new_timescale(
 
 @pytest.mark.parametrize("which", ["alice", "bob"])
 @on_virtual_time
+async def test_without_tags_no_old_figure_is_told_as_new(
+    network: Any, tmp_path: Path, which: str
+) -> None:
+    async with network(tmp_path, photonic=True, test_fraction=0.3) as net:
+        Taker(net, "bob")
+        link = net.photonic("alice")
+        asking = asyncio.create_task(
+            pairs_of(net.ask("alice", number=10**6, minimum_fidelity=0.9, within_s=1e3))
+        )
+        await until(lambda: link.counters["delivered"] > 500, 30)
+        assert link.status()["clock"] == "tracking"
+        assert link.status()["coincidences_cps"] > 0
+        net.plugs.unplug(f"{which}-tagger")
+        await asyncio.sleep(3.0)
+        assert link.status()["clock"] == "holdover"
+        assert "coincidences_cps" not in link.status()
+        net.plugs.plug(f"{which}-tagger")
+        await until(lambda: link.status()["clock"] == "tracking", 30)
+        assert link.status()["coincidences_cps"] > 0
+        asking.cancel()
+
+
+@pytest.mark.parametrize("which", ["alice", "bob"])
+@on_virtual_time
 async def test_an_analyzer_that_comes_back_and_homes_spoils_nothing(
     network: Any, collect: Any, tmp_path: Path, which: str
 ) -> None:

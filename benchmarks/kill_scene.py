@@ -1,0 +1,208 @@
+"""One busy run in virtual time in which a node is killed at a random instant and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.kill_audit import BASES, ClientLog, Kill, Use, audit
+from benchmarks.sim_nodes import NAMES, write_nodes
+
+ENDS = ("alice", "bob")
+FULL_S = 0.8
+"""Simulated time of full work in which the kill falls, and after the restart."""
+
+QUIET_S = 3.0
+"""Long enough for everything to come to its end."""
+
+LAB = """
+[lab]
+seed = {seed}
+[memories.alice]
+qubits = 5
+t1_s = 1e6
+t2_s = 1e3
+[memories.bob]
+qubits = 5
+t1_s = 1e6
+t2_s = 1e3
+[midpoints.station]
+ends = ["alice", "bob"]
+attempt_period_us = 50.0
+efficiency = {{ alice = 0.2, bob = 0.2 }}
+visibility = 1.0
+[instruments]
+alice = {{ type = "quantum-device", of = "memories.alice", port = 1, serial = "QM-A" }}
+bob = {{ type = "quantum-device", of = "memories.bob", port = 2, serial = "QM-B" }}
+station = {{ type = "quantum-device", of = "midpoints.station", port = 3, serial = "BSM-1" }}
+"""
+"""Ideal pairs, so that outcomes prove which halves belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one run: the breaches, and how many pairs both clients measured."""
+
+    breaches: list[str]
+    before: int
+    after: int
+
+
+def run_one(seed: int, folder: Path) -> Outcome:
+    """Kill one node of three once, at an instant and for a time that the seed decides."""
+    from timing.loop import run_virtual
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_nodes(folder, LAB.format(seed=seed))
+    return run_virtual(_scene(seed, folder), limit_s=300)
+
+
+async def _scene(seed: int, folder: Path) -> Outcome:
+    from qnodeos.config import load_node
+    from qnodeos.journal import read_journal
+    from qnodeos.rehearsal import EPOCH_UNIX_S, rehearsal
+    from sim_backends.lab import load_lab
+
+    rng = random.Random(f"kill {seed}")
+    clock = asyncio.get_running_loop().time
+    nodes = [load_node(folder / f"{name}.toml") for name in NAMES]
+    nodes = [
+        each.model_copy(
+            update={
+                "node": each.node.model_copy(update={"data_dir": folder / each.node.name}),
+                "links": {
+                    name: table.model_copy(update={"minimum_useful_fidelity": 0.9999})
+                    if each.node.name in ENDS
+                    else table
+                    for name, table in each.links.items()
+                },
+            }
+        )
+        for each in nodes
+    ]
+    logs = {end: ClientLog() for end in ENDS}
+    async with rehearsal(load_lab(folder / "lab.toml"), nodes, seed=seed) as network:
+        over = asyncio.Event()
+        clients = {end: _clients(network, end, logs[end], rng, over) for end in ENDS}
+        await _served(network)
+        await network.lasts(rng.uniform(0.0, FULL_S))
+        victim = rng.choice(("alice", "bob", "alice", "bob", "station"))
+        kill = Kill(victim, EPOCH_UNIX_S + clock())
+        for task in clients.pop(victim, []):
+            task.cancel()
+        if victim in ENDS:  # what its client had asked for ended with the connection
+            log = logs[victim]
+            log.ends["connection closed"] += log.asked - log.ends.total()
+        await network.kill(victim)
+        await network.lasts(rng.choice((0.01, 0.3, 2.0)))
+        network.start(victim)
+        if victim in ENDS:
+            clients[victim] = _clients(network, victim, logs[victim], rng, over)
+        await _served(network)
+        restarted_s = EPOCH_UNIX_S + clock()
+        await network.lasts(FULL_S)
+        over.set()
+        await network.lasts(QUIET_S)
+        for task in (task for tasks in clients.values() for task in tasks):
+            task.cancel()
+        breaches = [text for end in ENDS for text in await _left_over(network, end)]
+    journals = {end: read_journal(folder / end / "journal.sqlite") for end in ENDS}
+    both = {use.sequence for use in logs["alice"].uses} & {use.sequence for use in logs["bob"].uses}
+    when = [use.used_s for use in logs["alice"].uses if use.sequence in both]
+    before = sum(used_s < kill.at_s for used_s in when)
+    after = sum(used_s > restarted_s for used_s in when)
+    if after == 0:
+        breaches.append(f"no pair was served after {victim} had been started again")
+    return Outcome(breaches + audit(journals, logs, [kill]), before, after)
+
+
+def _clients(
+    network: Any, end: str, log: ClientLog, rng: random.Random, over: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """What the programs of one end do for as long as their node lives."""
+    node = network.nodes[end]
+    other = ENDS[1 - ENDS.index(end)]
+    link = node.links["memory"]
+    mine = random.Random(rng.getrandbits(64))
+    taken = link.desk.accept(f"from {other}")
+    work = (_ask(link, end, log, mine, over), _use(aiter(taken), log, mine))
+    return [asyncio.create_task(each) for each in work]
+
+
+async def _ask(
+    link: Any, end: str, log: ClientLog, rng: random.Random, over: asyncio.Event
+) -> None:
+    from qnodeos.requests import RequestEnded
+
+    while not over.is_set():
+        log.asked += 1
+        try:
+            pairs = link.desk.ask(
+                kind="K",
+                number=rng.randint(1, 8),
+                minimum_fidelity=0.6,
+                within_s=rng.choice((0.1, 0.5, 1.0)),
+                purpose=f"from {end}",
+            )
+            await _use(aiter(pairs), log, rng)
+            log.ends["done"] += 1
+        except RequestEnded as ended:
+            log.ends[ended.error.name] += 1
+            await asyncio.sleep(0.02)
+
+
+async def _use(pairs: AsyncIterator[Any], log: ClientLog, rng: random.Random) -> None:
+    """Measure most of what comes, dawdle over some, give some up."""
+    from drivers.errors import InstrumentProblem
+    from qnodeos.memory import PairExpired
+    from qnodeos.rehearsal import EPOCH_UNIX_S
+
+    clock = asyncio.get_running_loop().time
+    async for pair in pairs:
+        try:
+            if rng.random() < 0.04:
+                await asyncio.sleep(rng.uniform(0, 0.4))
+            if rng.random() < 0.04:
+                await pair.release()
+                continue
+            used_s = clock()
+            outcome = await pair.measure(BASES[pair.sequence % 3])
+        except (PairExpired, InstrumentProblem):
+            continue
+        log.uses.append(
+            Use(
+                pair.sequence,
+                pair.slot,
+                pair.bell_state.name,
+                outcome,
+                EPOCH_UNIX_S + pair.heralded_s,
+                EPOCH_UNIX_S + pair.deadline_s,
+                EPOCH_UNIX_S + used_s,
+            )
+        )
+
+
+async def _served(network: Any) -> None:
+    """Until both ends of the link serve; at most 10 s."""
+    for _ in range(200):
+        if all(network.nodes[end].links["memory"].ready for end in ENDS):
+            return
+        await network.lasts(0.05)
+
+
+async def _left_over(network: Any, end: str) -> list[str]:
+    """What is still held or open once nobody asks for anything; what the journal refused."""
+    node = network.nodes[end]
+    link = node.links["memory"]
+    held = (await link.device.device.readings())["held_qubits"]
+    found = [
+        (link.memory.capacity - link.memory.free, "qubits are in the books"),
+        (held, "qubits are held by the device"),
+        (len(link.desk.queue), "requests are open"),
+        (node.store.refused, "entries were refused by the journal"),
+    ]
+    return [f"{end}: {number:g} {what} after all is over" for number, what in found if number]

@@ -35,6 +35,7 @@ from link_layer.queue import Request
 from qnodeos.analysis import TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
+from qnodeos.detector_guard import DetectorGuard
 from qnodeos.measured import MeasuredPairs
 from qnodeos.photonic_follower import Follower
 from qnodeos.photonic_leader import Leader
@@ -42,6 +43,7 @@ from qnodeos.rates import SILENT_S
 from qnodeos.requests import Desk, order_of
 from qnodeos.status import Status
 from qnodeos.tagging import TagSource
+from timing.tags import TagBatch
 
 REST_AFTER_S = 5.0
 """The link rests when no request has been open for this long."""
@@ -80,7 +82,16 @@ class PhotonicLink:
             order=order_of(config.queue),
             limit=config.queue.limit,
         )
+        self.unfit = ""
+        """Why the link is not ready though the far end is there; "" when it is fit for use."""
         self._context = context
+        self._paused = ""
+        self._blinded = ""
+        self._guard = (
+            DetectorGuard(config.guard, config.outcome_channels, self._detectors_changed)
+            if config.guard
+            else None
+        )
         self._wanted = asyncio.Event()
         self._wanted_s = self._woken_s = 0.0
         self._kept_until_s = 0.0
@@ -141,8 +152,30 @@ class PhotonicLink:
 
     @property
     def ready(self) -> bool:
-        """A request can be made: the far end is there. Light is found out by measuring."""
+        """A request can be made: the far end is there, and guard and calibration do not object."""
+        return self.peer_there and not self.unfit and not self._blinded
+
+    @property
+    def peer_there(self) -> bool:
+        """The far end is there."""
         return self._context.peer_up(self.config.peer)
+
+    @property
+    def serving(self) -> bool:
+        """A request has got some of its pairs, but not all."""
+        return any(request.delivered for request in self.desk.queue)
+
+    def pause(self, reason: str) -> None:
+        """Begin with no more requests, for this reason, until `resume`; one begun goes on."""
+        self._paused = reason
+        if isinstance(self._role, Leader):
+            self._role.paused = True
+
+    def resume(self) -> None:
+        """Serve again."""
+        self._paused = ""
+        if isinstance(self._role, Leader):
+            self._role.paused = False
 
     def keep_time(self, for_s: float, *, afresh: bool = False) -> bool:
         """Keep the clocks of both ends in step for so long, though nobody asks for pairs.
@@ -160,12 +193,15 @@ class PhotonicLink:
 
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing is known to be missing."""
-        return "" if self.ready else f"{self.config.peer} is away"
+        if not self.peer_there:
+            return f"{self.config.peer} is away"
+        return self._blinded or self.unfit
 
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
         clock = self._role.status().get("clock")
-        return [f"the clocks are {clock}"] if clock not in (None, "tracking") else []
+        waits = [self._paused] if self._paused and not request.delivered else []
+        return waits + ([f"the clocks are {clock}"] if clock not in (None, "tracking") else [])
 
     def _keep_in_step(self, ask: KeepTime) -> None:
         self._kept_until_s = max(self._kept_until_s, self._context.clock() + ask.for_s)
@@ -205,7 +241,7 @@ class PhotonicLink:
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._source.run(self._role.tags))
+            tasks.create_task(self._source.run(self._tags))
             tasks.create_task(self._role.run(self._wanted))
             tasks.create_task(self._keep_time())
 
@@ -214,10 +250,29 @@ class PhotonicLink:
         while True:
             await asyncio.sleep(TICK_S)
             self.desk.expire()
-            if len(self.desk.queue) or self._context.clock() < self._kept_until_s:
+            # A blinded detector has to be watched on to see when that ends.
+            if len(self.desk.queue) or self._blinded or self._context.clock() < self._kept_until_s:
                 self._wanted_s = self._context.clock()
             elif self._context.clock() > self._wanted_s + REST_AFTER_S:
                 self._wanted.clear()
+
+    def _tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
+        if self._guard is not None:
+            self._guard.add(batch)
+        self._role.tags(stream, batch, epoch)
+
+    def _detectors_changed(self, trouble: str) -> None:
+        """What a blinded detector counts is the intruder's: no pair is made of it."""
+        alarm, since = f"guard-{self.name}", bool(self._blinded)
+        self._blinded = trouble
+        if not trouble:
+            self._context.bus.clear_alarm(alarm)
+            self._context.store.event("guard", {"link": self.name, "trouble": ""})
+            return
+        self._context.bus.alarm(alarm, f"{trouble}: blinded, or off")
+        self.desk.end_all(ErrorCode.OTHER, trouble)
+        if not since:
+            self._context.store.event("guard", {"link": self.name, "trouble": trouble})
 
     def _tell_peer(self, message: Message) -> bool:
         return self._context.send(self.config.peer, message)

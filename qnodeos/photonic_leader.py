@@ -116,6 +116,8 @@ class Leader:
         self._rates = Rates(context.clock)
         self._delays = OutcomeDelays()
         self.watched = WatchedDelays(config.window_ps, context.clock)
+        self.paused = False
+        """No request is begun; the one that has got pairs already is served to its end."""
 
     def tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         """Take a batch of our own tagger."""
@@ -247,7 +249,9 @@ class Leader:
 
     def _served(self) -> Request | None:
         """The request that pairs go to now: none before the fidelity is known to suffice."""
-        request = self._desk.queue.next()
+        queue = self._desk.queue
+        begun = (each for each in queue if each.delivered)
+        request = next(begun, None) if self.paused else queue.next()
         if request is None or self._estimate is None:
             return None
         return request if self._estimate.value >= request.create.minimum_fidelity else None

@@ -13,6 +13,7 @@ from functools import partial
 from link_layer.messages import ErrorCode
 from qnodeos import local_api
 from qnodeos.api_session import METHODS
+from qnodeos.calibration_methods import calibration_methods, calibrators
 from qnodeos.disk_guard import BYTES_PER_GB, S_PER_DAY, DiskGuard, Share
 from qnodeos.explaining import why_method
 from qnodeos.journal_keeping import JournalKeeper
@@ -77,7 +78,11 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
         calendar = VerifyCalendar(parts, verifier)
         if calendar.links:
             yield Service("verify-calendar", calendar.run, status=calendar.status)
-    methods = METHODS | {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
+    calibrated = calibrators(parts)
+    for name, calibrator in calibrated.items():
+        yield Service(f"calibration-{name}", calibrator.run, status=calibrator.status)
+    methods = METHODS | calibration_methods(calibrated)
+    methods |= {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
     methods |= watch_methods(parts) | {"why": why_method(parts)}
     yield from local_api.services(parts, methods)
 

@@ -191,6 +191,11 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
     if link.verify is not None:
         every = shown(link.verify.every_h, "h")
         yield f"Verified every {every} with {link.verify.pairs} pairs."
+    if isinstance(link, PhotonicLinkTable) and link.calibration and link.calibration.on:
+        every = shown(link.calibration.synchronisation_valid_s, "s")
+        yield f"The leading end keeps it calibrated, its clocks every {every}."
+    if isinstance(link, PhotonicLinkTable) and link.guard is not None:
+        yield f"Its detectors are watched for blinding, each {shown(link.guard.window_s, 's')}."
     if link.targets is not None:
         told = {name: value for name, value in link.targets if value is not None}
         yield f"Promised: {_entries(told)}."

@@ -89,6 +89,46 @@ def history(
     Console().print(table)
 
 
+@app.command()
+def calibration(node: NodeFile, link: LinkName, json: Json = False) -> None:
+    """The calibrations of a photonic link: state, age, when each is due, its last figure."""
+    from qnodeos.cli.asking import ask
+
+    _show_calibration(link, ask(node, "link.calibration", quiet=json, link=link), json)
+
+
+@app.command()
+def calibrate(
+    node: NodeFile,
+    link: LinkName,
+    task: Annotated[str, typer.Option(help="This one only, e.g. delay; by default all.")] = "",
+    json: Json = False,
+) -> None:
+    """Calibrate a photonic link now, between two requests."""
+    from qnodeos.cli.asking import ask
+
+    what = f"calibrating {link}"
+    found = ask(node, "link.calibrate", what=what, quiet=json, link=link, task=task)
+    _show_calibration(link, found, json)
+
+
+def _show_calibration(link: str, rows: list[dict[str, Any]], json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if json:
+        typer.echo(json_module.dumps(rows))
+        return
+    table = Table(title=f"calibration of link {link}")
+    for column in ("task", "state", "age s", "due in s", "value", "reason"):
+        table.add_column(column, justify="right" if column.endswith("s") else "left")
+    for row in rows:
+        value = "-" if row["value"] is None else f"{row['value']:.4g} {row['unit']}"
+        ages = ["-" if row[each] is None else f"{row[each]:.0f}" for each in ("age_s", "due_s")]
+        table.add_row(row["task"], row["state"], *ages, value, row["reason"])
+    Console().print(table)
+
+
 def journal_of(node: Path) -> Path:
     """The journal of a node that is given by its TOML file or data directory."""
     from qnodeos.config import load_node

@@ -6,7 +6,9 @@ from qnodeos.config.load import ConfigError, load_node, schema
 from qnodeos.config.models import (
     ApplicationsTable,
     BusTable,
+    CalibrationTable,
     CorrelationsTable,
+    GuardTable,
     InstrumentTable,
     InterlockTable,
     JournalTable,
@@ -29,8 +31,10 @@ from qnodeos.config.models import (
 __all__ = [
     "ApplicationsTable",
     "BusTable",
+    "CalibrationTable",
     "ConfigError",
     "CorrelationsTable",
+    "GuardTable",
     "InstrumentTable",
     "InterlockTable",
     "JournalTable",

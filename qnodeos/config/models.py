@@ -74,6 +74,8 @@ Fidelity = Annotated[float, Field(ge=0.5, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
 DelayPs = Annotated[Picoseconds, Field(ge=-1_000_000, le=1_000_000)]
+DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
+ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
 PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
@@ -291,6 +293,8 @@ class PhotonicLinkTable(Table):
     basis_dwell_s: Seconds = Field(ge=0.1, le=3600.0)
     test_fraction: Fraction
     verify: VerifyTable | None = None
+    calibration: CalibrationTable | None = None
+    guard: GuardTable | None = None
     targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
     outcome_delays_ps: Annotated[tuple[DelayPs, DelayPs], Field(strict=False)] = (0, 0)
@@ -342,6 +346,62 @@ class VerifyTable(Table):
     tomography_every_h: Annotated[Hours, Field(ge=0.01, le=100_000.0)] | None = 168.0
     tomography_pairs: Count = 9000
     within_s: Seconds = Field(default=600.0, gt=0.0, le=86_400.0)
+
+
+class CalibrationTable(Table):
+    """[links.NAME.calibration]: the leading end keeps a photonic link in spec: how long a good
+    result of each task is valid, and what is in spec.
+
+    Due tasks wait for a moment without requests, at the latest until `hard_limit_factor` times
+    their validity. `most_uncertainty` of the clocks and `most_delay` of the peak are shares of half
+    the window.
+    """
+
+    on: bool = True
+    hard_limit_factor: float = Field(default=1.5, ge=1.0, le=100.0)
+    retry_s: Annotated[Seconds, Field(gt=0, le=86_400)] = 60.0
+    synchronisation_valid_s: ValidS = 600.0
+    delay_valid_s: ValidS = 3600.0
+    window_valid_s: ValidS = 3600.0
+    pump_valid_s: ValidS = 3600.0
+    polarization_valid_s: ValidS = 3600.0
+    most_uncertainty: float = Field(default=0.5, gt=0.0, le=1.0)
+    most_delay: float = Field(default=0.2, gt=0.0, le=1.0)
+    least_in_window: float = Field(default=0.8, gt=0.0, le=1.0)
+    most_accidental: float = Field(default=0.2, gt=0.0, lt=1.0)
+    most_qber: float = Field(default=0.11, gt=0.0, lt=0.5)
+
+
+class GuardTable(Table):
+    """[links.NAME.guard]: this end's detectors are watched for signs of blinding.
+
+    `dark_cps`: what the detector of each outcome channel surely counts in the dark; `most_cps`:
+    what none may exceed. Both are tested on windows of `window_s`, with fewer false alarms than
+    `false_alarms_per_year`.
+    """
+
+    dark_cps: Annotated[tuple[DarkCps, DarkCps], Field(strict=False)]
+    most_cps: float = Field(default=1e8, gt=0.0, le=1e12)
+    window_s: Seconds = Field(default=1.0, ge=0.1, le=600.0)
+    false_alarms_per_year: float = Field(default=0.01, gt=0.0, le=1e4)
+
+    @model_validator(mode="after")
+    def _can_tell(self) -> Self:
+        from link_layer.guard import RateGuard
+
+        for dark_cps in self.dark_cps:
+            guard = RateGuard(
+                dark_cps,
+                self.most_cps,
+                window_s=self.window_s,
+                false_alarms_per_year=self.false_alarms_per_year,
+            )
+            if not guard.can_tell:
+                raise ValueError(
+                    f"window_s: found {self.window_s:g}, expected more: {dark_cps:g} dark counts "
+                    "a second may be absent for so long by chance"
+                )
+        return self
 
 
 class TargetsTable(Table):

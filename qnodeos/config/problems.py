@@ -24,6 +24,8 @@ _LINKS: dict[str, type[BaseModel]] = {
 }
 _LINK_TABLES: dict[str, type[BaseModel]] = {
     "verify": models.VerifyTable,
+    "calibration": models.CalibrationTable,
+    "guard": models.GuardTable,
     "bright_state": models.BrightStateTable,
     "targets": models.TargetsTable,
     "queue": models.QueueTable,

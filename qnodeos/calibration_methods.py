@@ -1,0 +1,56 @@
+"""Calibration as a service of a node and as methods of the local socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qnodeos.api_session import Methods, Progressing, Session
+from qnodeos.calibrating import Calibrator
+from qnodeos.errors import UserError
+from qnodeos.node_parts import NodeParts
+from qnodeos.photonic import PhotonicLink
+
+LIMIT_S = 600.0
+
+
+def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
+    """Of the photonic links that this end leads and that have the table switched on, by name."""
+    return {
+        name: Calibrator(link, table, parts.store, parts.clock)
+        for name, link in parts.links.items()
+        if isinstance(link, PhotonicLink)
+        and link.leads
+        and (table := link.config.calibration) is not None
+        and table.on
+    }
+
+
+def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:
+    """`link.calibration(link)`: the tasks; `link.calibrate(link, task)`: runs one, "" for all."""
+
+    def of(session: Session, link: str) -> Calibrator:
+        if link not in calibrated:
+            raise UserError(
+                f"link '{link}' is not calibrated by this node",
+                where=f"node {session.parts.name}",
+                expected=", ".join(calibrated) or "none here",
+                do="a photonic link with [links.NAME.calibration] is, by the end of the lower id",
+            )
+        return calibrated[link]
+
+    async def calibration(session: Session, progress: Progressing, /, *, link: str) -> Any:
+        return of(session, link).rows()
+
+    async def calibrate(
+        session: Session, progress: Progressing, /, *, link: str, task: str = ""
+    ) -> Any:
+        try:
+            return await of(session, link).calibrate(task, LIMIT_S)
+        except TimeoutError as late:
+            raise UserError(
+                f"calibration of link '{link}' has not ended in {LIMIT_S:g} s",
+                do="see `qnodeos link calibration`: what a task depends on may be out of spec",
+            ) from late
+
+    return {"link.calibration": calibration, "link.calibrate": calibrate}

@@ -29,24 +29,23 @@ def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
 def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:
     """`link.calibration(link)`: the tasks; `link.calibrate(link, task)`: runs one, "" for all."""
 
-    def of(session: Session, link: str) -> Calibrator:
+    def of(link: str) -> Calibrator:
         if link not in calibrated:
             raise UserError(
                 f"link '{link}' is not calibrated by this node",
-                where=f"node {session.parts.name}",
                 expected=", ".join(calibrated) or "none here",
                 do="a photonic link with [links.NAME.calibration] is, by the end of the lower id",
             )
         return calibrated[link]
 
     async def calibration(session: Session, progress: Progressing, /, *, link: str) -> Any:
-        return of(session, link).rows()
+        return of(link).rows()
 
     async def calibrate(
         session: Session, progress: Progressing, /, *, link: str, task: str = ""
     ) -> Any:
         try:
-            return await of(session, link).calibrate(task, LIMIT_S)
+            return await of(link).calibrate(task, LIMIT_S)
         except TimeoutError as late:
             raise UserError(
                 f"calibration of link '{link}' has not ended in {LIMIT_S:g} s",

@@ -31,6 +31,23 @@ MEMORY: dict[str, tuple[str, ...]] = {
 }
 
 
+def calibration_card(told: dict[str, str]) -> Html:
+    """The tasks of a link's calibration graph, dependencies first; nothing where it has none."""
+    names = [key.removesuffix("_state") for key in told if key.endswith("_state")]
+    if not names:
+        return joined(())
+    rows = []
+    for name in names:
+        state, value = told[f"{name}_state"], number(told, f"{name}_value")
+        last = MISSING if value is None else f"{value:.4g} {told.get(f'{name}_unit', '')}"
+        due_s = number(told, f"{name}_due_s")
+        due = MISSING if due_s is None else "now" if due_s <= 0 else f"in {span(due_s)}"
+        good = {"in spec": "good", "out of spec": "bad"}.get(state, "warn")
+        rows.append((name, chip(state, good), last, due))
+    head = ("Task", "State", "Last value", "To be checked")
+    return tag("div", tag("h2", "Calibration"), table(head, rows, empty=""), class_="card")
+
+
 class LinkPage:
     """The page of one link."""
 
@@ -50,6 +67,7 @@ class LinkPage:
             "title": self._title(),
             "numbers": tag("div", self._quality(figures), self._clock(figures), class_="grid"),
             "plots": tag("div", *self._plots(), class_="grid"),
+            "calibration": calibration_card(self._board.network.calibration(self._link)),
             "requests": tag("div", tag("h2", "Open requests"), self._requests(), class_="card"),
         }
 

@@ -109,6 +109,16 @@ class NetworkView:
         """There was time to hear of every node that is there."""
         return self.clock() >= self.since_s + SETTLED_S
 
+    def calibration(self, link: LinkPlace) -> dict[str, str]:
+        """What the end that calibrates a link says of it; nothing where none does."""
+        for name in link.ends:
+            node = self.nodes.get(name)
+            if node is not None and not node.silent:
+                told = node.group(f"calibration-{link.name}")
+                if told:
+                    return told
+        return {}
+
     def figures(self, link: LinkPlace) -> dict[str, str]:
         """What the ends say of a link; the leading end's word counts, silent nodes have none."""
         found: dict[str, str] = {}

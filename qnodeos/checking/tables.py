@@ -65,6 +65,8 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
     yield "bus", [f"State and alarms go to {without_password(config.bus.url)}."]
     if config.metrics is not None:
         yield "metrics", [f"Prometheus finds /metrics at {config.metrics.listen}."]
+    form = "one JSON object a line" if config.log.format == "json" else "lines for people"
+    yield "log", [f"Prints {form}, from level {config.log.level} up."]
     keeps = config.journal
     yield (
         "journal",

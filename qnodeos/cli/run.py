@@ -42,10 +42,11 @@ async def run_node(config: NodeConfig, seed: int | None, with_parent: bool) -> N
     from qnodeos.cli.long_running import keep_pauses_short
     from qnodeos.cli.parent import stop_with_parent
     from qnodeos.errors import UserError
+    from qnodeos.logs import log_as
     from qnodeos.runtime import Node
 
     log = logging.getLogger("qnodeos")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level="INFO")
+    log_as(config.log, config.node.name)
     stop, leave = asyncio.Event(), asyncio.Event()
     node = Node(config, seed=seed)
     loop = asyncio.get_running_loop()

@@ -124,6 +124,14 @@ class MetricsTable(Table):
     listen: ListenAddress
 
 
+class LogTable(Table):
+    """[log]: what a running node prints: lines for people, or one JSON object a line for a
+    collector of logs, from this level up."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class JournalTable(Table):
     """[journal]: how long the journal keeps figures of each second and pairs (`details_days`; of
     older figures one a minute is left), and everything else (`keep_days`)."""
@@ -531,6 +539,7 @@ class NodeConfig(Table):
     bus: BusTable
     metrics: MetricsTable | None = None
     journal: JournalTable = Field(default_factory=JournalTable)
+    log: LogTable = Field(default_factory=LogTable)
     record: RecordTable = Field(default_factory=lambda: RecordTable(record=False))
     processes: ProcessesTable = Field(default_factory=ProcessesTable)
     instruments: dict[Name, InstrumentTable] = Field(default_factory=dict)

@@ -63,7 +63,9 @@ async def nodes(tmp_path: Path) -> AsyncIterator[dict[str, Path]]:
         yield folders
     finally:
         if demo.returncode is None:
-            demo.send_signal(signal.SIGINT)
+            # A shell's background job, and all it starts, ignores SIGINT.
+            ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            demo.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
         async with asyncio.timeout(30):
             await demo.wait()
         log.close()

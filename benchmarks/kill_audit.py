@@ -1,7 +1,7 @@
 """An auditor of a network in which nodes were killed: it believes the papers only.
 
-It reads the journals that the nodes have left and the logs that their clients wrote, who live in
-processes of their own and survive; it calls nothing of the node. `audit` gives every breach of what
+It reads the journals that the nodes have left and what their clients noted, which outlives the
+node that was killed; it calls nothing of the node. `audit` gives every breach of what
 was promised in a sentence; none is what is wanted.
 """
 

@@ -1,6 +1,6 @@
 """A node that is killed at a random instant of a busy run, audited from the papers it leaves.
 
-`python -m benchmarks kill` does the same 200 times, and with real processes.
+`python -m benchmarks kill` does the same 200 times, in virtual time too.
 """
 
 from pathlib import Path

@@ -109,8 +109,11 @@ class Top(App[None]):
             await asyncio.gather(self._listening, return_exceptions=True)
 
     def draw(self) -> None:
-        """Show what is known now, unless the picture is held."""
-        if self._held:
+        """Show what is known now, unless the picture is held or the screen is being taken down.
+
+        The timer still runs while the tables go one by one.
+        """
+        if self._held or not self.is_running:
             return
         found = sheets(self._network, looked(self._network, self._sights))
         shown = ON_TAB[self.query_one(TabbedContent).active or "overview"]

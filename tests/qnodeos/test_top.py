@@ -157,6 +157,17 @@ async def test_keys_lead_to_the_tabs(network: NetworkView, key: str, tab: str, h
         assert empty.display == (has == 0)
 
 
+async def test_a_screen_that_is_gone_is_not_drawn(network: NetworkView):
+    screen = Top(network, silence)
+    async with screen.run_test() as pilot:
+        await pilot.pause()
+        shown = screen.query_one("#table-nodes", DataTable).row_count
+    network.nodes.clear()
+    screen.draw()  # as the timer does between the last table and its own end
+    assert shown == 3
+    assert screen.sub_title.startswith("3 nodes")
+
+
 async def test_help_comes_and_goes(network: NetworkView):
     screen = Top(network, silence)
     async with screen.run_test() as pilot:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from qnodeos.config.links import (
+    CalibrationTable,
+    GuardTable,
+    LinkTable,
+    MemoryLinkTable,
+    MidpointTable,
+    PhotonicLinkTable,
+    QueueTable,
+    ScheduleTable,
+    TargetsTable,
+    VerifyTable,
+)
 from qnodeos.config.load import ConfigError, load_node, schema
 from qnodeos.config.models import (
     ApplicationsTable,
     BusTable,
-    CalibrationTable,
     CorrelationsTable,
-    GuardTable,
     InstrumentTable,
     InterlockTable,
     JournalTable,
-    LinkTable,
     LogTable,
-    MemoryLinkTable,
-    MidpointTable,
     NodeConfig,
     NodeTable,
     PeerTable,
-    PhotonicLinkTable,
-    QueueTable,
     RecordTable,
-    ScheduleTable,
-    TargetsTable,
     TeleportTable,
-    VerifyTable,
     WireTable,
 )
 

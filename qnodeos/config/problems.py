@@ -11,25 +11,25 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from qnodeos.config import models
+from qnodeos.config import links, models
 from qnodeos.config.units import unit_of
 
 _SENTENCE = re.compile(
     r"^(?:(?P<field>\w+)(?: and \w+)*: )?found (?P<found>.*?), expected (?P<expected>.*)$", re.S
 )
 _LINKS: dict[str, type[BaseModel]] = {
-    "photonic": models.PhotonicLinkTable,
-    "memory": models.MemoryLinkTable,
-    "midpoint": models.MidpointTable,
+    "photonic": links.PhotonicLinkTable,
+    "memory": links.MemoryLinkTable,
+    "midpoint": links.MidpointTable,
 }
 _LINK_TABLES: dict[str, type[BaseModel]] = {
-    "verify": models.VerifyTable,
-    "calibration": models.CalibrationTable,
-    "guard": models.GuardTable,
-    "bright_state": models.BrightStateTable,
-    "targets": models.TargetsTable,
-    "queue": models.QueueTable,
-    "schedule": models.ScheduleTable,
+    "verify": links.VerifyTable,
+    "calibration": links.CalibrationTable,
+    "guard": links.GuardTable,
+    "bright_state": links.BrightStateTable,
+    "targets": links.TargetsTable,
+    "queue": links.QueueTable,
+    "schedule": links.ScheduleTable,
 }
 _APPLICATIONS: dict[str, type[BaseModel]] = {
     "teleport": models.TeleportTable,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from qnodeos.config.models import MemoryLinkTable, MidpointTable, NodeConfig, PhotonicLinkTable
+from qnodeos.config.links import MemoryLinkTable, MidpointTable, PhotonicLinkTable
+from qnodeos.config.models import NodeConfig
 from qnodeos.config.problems import Problem, did_you_mean
 
 _LINK_OF_APPLICATION = {"teleport": "memory", "correlations": "photonic"}

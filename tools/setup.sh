@@ -44,11 +44,13 @@ if [ -n "$needed" ]; then
   fi
 fi
 
-# What tests use of other programs, and are skipped without: a browser and a broker.
+# What tests use of other programs, and are skipped without: a browser, a broker, and the tool that
+# reads our Prometheus alerts.
 if [ "$kind" = test ]; then
   extra=""
   command -v chromium >/dev/null 2>&1 || extra="$extra chromium"
   command -v mosquitto >/dev/null 2>&1 || [ -x /usr/sbin/mosquitto ] || extra="$extra mosquitto"
+  command -v promtool >/dev/null 2>&1 || extra="$extra prometheus"
   if [ -n "$extra" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "setup: installing$extra"
     # shellcheck disable=SC2086  # a list of packages

@@ -21,13 +21,30 @@ NOTICE_S = 2.0
 """A surviving end may use halves of a dead node for so long: until silence tells it."""
 
 
+Key = tuple[str, int]
+"""Link and sequence: the identity of a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A pair that a client was given."""
+
+    link: str
+    sequence: int
+    slot: int
+    bell_state: str
+
+    @property
+    def key(self) -> Key:
+        """Its identity."""
+        return self.link, self.sequence
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A pair that a client has measured: begun at `used_s`, seconds since 1970."""
 
-    sequence: int
-    slot: int
-    bell_state: str
+    pair: Told
     outcome: int
     heralded_s: float
     deadline_s: float
@@ -38,6 +55,7 @@ class Use:
 class ClientLog:
     """What the client of one end saw; `ends`: of each request, how it was told to be over."""
 
+    told: list[Told] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     asked: int = 0
     ends: Counter[str] = field(default_factory=Counter)
@@ -80,12 +98,17 @@ def _pairs(
     end: str, journal: Journal, log: ClientLog, kills: list[Kill], *, ends: set[str]
 ) -> list[str]:
     found = [
-        f"{end}: pair {sequence} was delivered {times} times"
-        for sequence, times in Counter(use.sequence for use in log.uses).items()
+        f"{end}: pair {sequence} was {what} {times} times"
+        for what, keys in (
+            ("delivered", (pair.key for pair in log.told)),
+            ("used", (use.pair.key for use in log.uses)),
+        )
+        for (_, sequence), times in Counter(keys).items()
         if times > 1
     ]
     found += [
-        f"{end}: pair {use.sequence} was used {use.used_s - use.deadline_s:g} s past its deadline"
+        f"{end}: pair {use.pair.sequence} was used {use.used_s - use.deadline_s:g} s past its "
+        "deadline"
         for use in log.uses
         if use.used_s > use.deadline_s
     ]
@@ -95,7 +118,7 @@ def _pairs(
     for kill in kills:
         limit_s = kill.at_s + (0 if kill.node == end else NOTICE_S)
         found += [
-            f"{end}: pair {use.sequence}, older than the end of {kill.node}, was used "
+            f"{end}: pair {use.pair.sequence}, older than the end of {kill.node}, was used "
             f"{use.used_s - kill.at_s:g} s after it"
             for use in log.uses
             if kill.node in ends and use.heralded_s < kill.at_s and use.used_s > limit_s
@@ -107,24 +130,25 @@ def _agreement(
     one: str, other: str, journals: Mapping[str, Journal], logs: Mapping[str, ClientLog]
 ) -> list[str]:
     found = []
-    here = {pair.sequence: pair for pair in journals[one].pairs}
+    here = {(pair.link, pair.sequence): pair for pair in journals[one].pairs}
     for pair in journals[other].pairs:
-        same = here.get(pair.sequence)
+        same = here.get((pair.link, pair.sequence))
         if same is not None and (same.slot, same.bell_state, same.request) != (
             pair.slot,
             pair.bell_state,
             pair.request,
         ):
             found.append(f"pair {pair.sequence} is not the same in both journals")
-    uses = {use.sequence: use for use in logs[one].uses}
+    told = {pair.key: pair for pair in logs[one].told}
+    for each in logs[other].told:
+        if told.get(each.key, each) != each:
+            found.append(f"the clients were given pair {each.sequence} differently")
+    uses = {use.pair.key: use for use in logs[one].uses}
     for use in logs[other].uses:
-        twin = uses.get(use.sequence)
-        if twin is None:
-            continue
-        if (twin.slot, twin.bell_state) != (use.slot, use.bell_state):
-            found.append(f"the clients were given pair {use.sequence} differently")
-        if (twin.outcome == use.outcome) is (BASES[use.sequence % 3] == "Y"):
-            found.append(f"pair {use.sequence}: outcomes contradict Phi+")
+        twin = uses.get(use.pair.key)
+        odd = BASES[use.pair.sequence % 3] == "Y"
+        if twin is not None and (twin.outcome == use.outcome) is odd:
+            found.append(f"pair {use.pair.sequence}: outcomes contradict Phi+")
     return found
 
 

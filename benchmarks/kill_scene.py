@@ -9,27 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kill_audit import BASES, ClientLog, Kill, Use, audit
+from benchmarks.kill_audit import ClientLog, Kill, audit
+from benchmarks.kill_client import CLOSED, Programs
 from benchmarks.sim_nodes import NAMES, write_nodes
 
 ENDS = ("alice", "bob")
 FULL_S = 0.8
 """Simulated time of full work in which the kill falls, and after the restart."""
 
-QUIET_S = 3.0
+QUIET_S = 8.0
 """Long enough for everything to come to its end."""
 
 LAB = """
 [lab]
 seed = {seed}
 [memories.alice]
-qubits = 5
+qubits = 9
 t1_s = 1e6
-t2_s = 1e3
+t2_s = 4e4
 [memories.bob]
-qubits = 5
+qubits = 9
 t1_s = 1e6
-t2_s = 1e3
+t2_s = 4e4
 [midpoints.station]
 ends = ["alice", "bob"]
 attempt_period_us = 50.0
@@ -41,6 +42,10 @@ bob = {{ type = "quantum-device", of = "memories.bob", port = 2, serial = "QM-B"
 station = {{ type = "quantum-device", of = "midpoints.station", port = 3, serial = "BSM-1" }}
 """
 """Ideal pairs, so that outcomes prove which halves belong together."""
+
+USEFUL_FIDELITY = 0.9999
+"""With these memories a pair is of use for 3.9 s: longer than a death goes unnoticed, shorter than
+some programs hold on to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ async def _scene(seed: int, folder: Path) -> Outcome:
             update={
                 "node": each.node.model_copy(update={"data_dir": folder / each.node.name}),
                 "links": {
-                    name: table.model_copy(update={"minimum_useful_fidelity": 0.9999})
+                    name: table.model_copy(update={"minimum_useful_fidelity": USEFUL_FIDELITY})
                     if each.node.name in ENDS
                     else table
                     for name, table in each.links.items()
@@ -87,32 +92,31 @@ async def _scene(seed: int, folder: Path) -> Outcome:
     logs = {end: ClientLog() for end in ENDS}
     async with rehearsal(load_lab(folder / "lab.toml"), nodes, seed=seed) as network:
         over = asyncio.Event()
-        clients = {end: _clients(network, end, logs[end], rng, over) for end in ENDS}
+        clients = {end: _client(network, end, logs[end], rng, over) for end in ENDS}
         await _served(network)
         await network.lasts(rng.uniform(0.0, FULL_S))
         victim = rng.choice(("alice", "bob", "alice", "bob", "station"))
         kill = Kill(victim, EPOCH_UNIX_S + clock())
-        for task in clients.pop(victim, []):
-            task.cancel()
-        if victim in ENDS:  # what its client had asked for ended with the connection
+        if victim in ENDS:  # what its client had asked for ends with the connection
+            clients.pop(victim).cancel()
             log = logs[victim]
-            log.ends["connection closed"] += log.asked - log.ends.total()
+            log.ends[CLOSED] += log.asked - log.ends.total()
         await network.kill(victim)
         await network.lasts(rng.choice((0.01, 0.3, 2.0)))
         network.start(victim)
         if victim in ENDS:
-            clients[victim] = _clients(network, victim, logs[victim], rng, over)
+            clients[victim] = _client(network, victim, logs[victim], rng, over)
         await _served(network)
         restarted_s = EPOCH_UNIX_S + clock()
         await network.lasts(FULL_S)
         over.set()
         await network.lasts(QUIET_S)
-        for task in (task for tasks in clients.values() for task in tasks):
-            task.cancel()
+        for client in clients.values():
+            client.cancel()
         breaches = [text for end in ENDS for text in await _left_over(network, end)]
     journals = {end: read_journal(folder / end / "journal.sqlite") for end in ENDS}
-    both = {use.sequence for use in logs["alice"].uses} & {use.sequence for use in logs["bob"].uses}
-    when = [use.used_s for use in logs["alice"].uses if use.sequence in both]
+    both = {use.pair.key for use in logs["bob"].uses}
+    when = [use.used_s for use in logs["alice"].uses if use.pair.key in both]
     before = sum(used_s < kill.at_s for used_s in when)
     after = sum(used_s > restarted_s for used_s in when)
     if after == 0:
@@ -120,70 +124,36 @@ async def _scene(seed: int, folder: Path) -> Outcome:
     return Outcome(breaches + audit(journals, logs, [kill]), before, after)
 
 
-def _clients(
+def _client(
     network: Any, end: str, log: ClientLog, rng: random.Random, over: asyncio.Event
-) -> list[asyncio.Task[None]]:
-    """What the programs of one end do for as long as their node lives."""
-    node = network.nodes[end]
-    other = ENDS[1 - ENDS.index(end)]
-    link = node.links["memory"]
-    mine = random.Random(rng.getrandbits(64))
-    taken = link.desk.accept(f"from {other}")
-    work = (_ask(link, end, log, mine, over), _use(aiter(taken), log, mine))
-    return [asyncio.create_task(each) for each in work]
-
-
-async def _ask(
-    link: Any, end: str, log: ClientLog, rng: random.Random, over: asyncio.Event
-) -> None:
-    from qnodeos.requests import RequestEnded
-
-    while not over.is_set():
-        log.asked += 1
-        try:
-            pairs = link.desk.ask(
-                kind="K",
-                number=rng.randint(1, 8),
-                minimum_fidelity=0.6,
-                within_s=rng.choice((0.1, 0.5, 1.0)),
-                purpose=f"from {end}",
-            )
-            await _use(aiter(pairs), log, rng)
-            log.ends["done"] += 1
-        except RequestEnded as ended:
-            log.ends[ended.error.name] += 1
-            await asyncio.sleep(0.02)
-
-
-async def _use(pairs: AsyncIterator[Any], log: ClientLog, rng: random.Random) -> None:
-    """Measure most of what comes, dawdle over some, give some up."""
-    from drivers.errors import InstrumentProblem
-    from qnodeos.memory import PairExpired
+) -> asyncio.Task[None]:
+    """The programs of one end, which live as long as their node."""
     from qnodeos.rehearsal import EPOCH_UNIX_S
 
     clock = asyncio.get_running_loop().time
-    async for pair in pairs:
-        try:
-            if rng.random() < 0.04:
-                await asyncio.sleep(rng.uniform(0, 0.4))
-            if rng.random() < 0.04:
-                await pair.release()
-                continue
-            used_s = clock()
-            outcome = await pair.measure(BASES[pair.sequence % 3])
-        except (PairExpired, InstrumentProblem):
-            continue
-        log.uses.append(
-            Use(
-                pair.sequence,
-                pair.slot,
-                pair.bell_state.name,
-                outcome,
-                EPOCH_UNIX_S + pair.heralded_s,
-                EPOCH_UNIX_S + pair.deadline_s,
-                EPOCH_UNIX_S + used_s,
-            )
-        )
+    other = ENDS[1 - ENDS.index(end)]
+    desk = network.nodes[end].links["memory"].desk
+
+    async def ask(number: int, within_s: float) -> AsyncIterator[Any]:
+        async for pair in desk.ask(
+            kind="K",
+            number=number,
+            minimum_fidelity=0.6,
+            within_s=within_s,
+            purpose=f"from {end}",
+        ):
+            yield pair
+
+    programs = Programs(
+        log,
+        random.Random(rng.getrandbits(64)),
+        ask=ask,
+        taken=aiter(desk.accept(f"from {other}")),
+        times=lambda pair: (EPOCH_UNIX_S + pair.heralded_s, EPOCH_UNIX_S + pair.deadline_s),
+        wall=lambda: EPOCH_UNIX_S + clock(),
+        over=over,
+    )
+    return asyncio.create_task(programs.run(), name=f"programs of {end}")
 
 
 async def _served(network: Any) -> None:

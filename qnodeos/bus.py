@@ -1,8 +1,8 @@
-"""State and alarms on MQTT, retained, in the shape of the Homie 5 convention.
+"""State and alarms on MQTT, retained, in the shape of the Homie 5 convention (`homie`).
 
     homie/5/NODE/$state               init, ready, disconnected; `lost` as last will
-    homie/5/NODE/$description         JSON: what there is
-    homie/5/NODE/GROUP/PROPERTY       one value
+    homie/5/NODE/$description         JSON: what there is; told while $state is init
+    homie/5/NODE/GROUP/PROPERTY       one value, as long as there is one
     homie/5/NODE/$alert/KEY           one alarm, until it is cleared
 
 Nothing waits for the broker: values are kept, the latest of each topic, until it can take them.
@@ -11,13 +11,11 @@ Nothing waits for the broker: values are kept, the latest of each topic, until i
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -25,11 +23,11 @@ import aiomqtt
 from qnodeos.bus_memory import BusClient, BusClients
 from qnodeos.config.places import without_password
 from qnodeos.errors import first_of
+from qnodeos.homie import NO_VALUE, Value, datatype, description, topic_part, value_text
 
 log = logging.getLogger("qnodeos.bus")
 
 DeviceState = Literal["init", "ready", "disconnected", "sleeping"]
-Value = float | int | bool | str | dict[str, Any] | list[Any]
 
 KEEPALIVE_S = 5
 CONNECT_LIMIT_S = 5.0
@@ -70,6 +68,8 @@ class Bus:
         self.reason = "not connected yet"
         self.counters = BusCounters()
         self._url, self._node = url, node
+        self._state_topic = f"homie/5/{node}/$state"
+        self._description_topic = f"homie/5/{node}/$description"
         self._values: dict[str, str] = {}
         self._changed: dict[str, int] = {}
         self._changes = 0
@@ -85,17 +85,22 @@ class Bus:
     def publish(self, group: str, name: str, value: Value) -> None:
         """Tell a value; it replaces one that has not been sent yet. `_` becomes `-` in topics."""
         group, name = topic_part(group), topic_part(name)
-        datatype = _datatype(value)
-        topic = f"homie/5/{self._node}/{group}/{name}"
-        if not self._put(topic, value_text(value)):
+        if not self._put(self._topic(group, name), value_text(value)):
             return
-        if self._described.setdefault(group, {}).get(name) != datatype:
-            self._described[group][name] = datatype
+        kind = datatype(value)
+        if self._described.setdefault(group, {}).get(name) != kind:
+            self._described[group][name] = kind
             self._undescribed = True
+
+    def withdraw(self, group: str, name: str) -> None:
+        """A value is known no more: it is not left standing as if it were new."""
+        topic = self._topic(topic_part(group), topic_part(name))
+        if topic in self._values:
+            self._put(topic, NO_VALUE)
 
     def set_state(self, state: DeviceState) -> None:
         """Tell the state of the whole node."""
-        self._put(f"homie/5/{self._node}/$state", state)
+        self._put(self._state_topic, state)
 
     def alarm(self, key: str, text: str) -> None:
         """Raise an alarm, or change its text; it stays until it is cleared."""
@@ -125,7 +130,8 @@ class Bus:
     def changes(self, after: int = 0) -> tuple[int, dict[str, str]]:
         """What was told after a number that came with an earlier answer, by `GROUP/PROPERTY`.
 
-        With it the number to ask with next. Alarms are apart: one that is gone is in no books.
+        As it stands on the bus: see `homie`. With it the number to ask with next. Alarms are apart:
+        one that is gone is in no books.
         """
         begin = f"homie/5/{self._node}/"
         found = {
@@ -178,9 +184,14 @@ class Bus:
 
     async def _publish(self, client: BusClient) -> None:
         if self._undescribed:
-            self._describe()
+            self._undescribed = False
+            self._put(self._description_topic, description(self._node, self._described))
+        if self._description_topic in self._fresh:
+            # A description changes only in this state, which ends when all of it has been told.
+            await client.publish(self._state_topic, "init", qos=1, retain=True)
+            self._fresh.setdefault(self._state_topic)
         while self._fresh:
-            topic = next(iter(self._fresh))
+            topic = self._next_topic()
             text = self._values[topic]
             del self._fresh[topic]
             try:
@@ -191,6 +202,15 @@ class Bus:
             self.counters.published += 1
             if not text and self._values.get(topic) == "" and "/$alert/" in topic:
                 del self._values[topic], self._changed[topic]
+
+    def _next_topic(self) -> str:
+        """The state comes last."""
+        topics = iter(self._fresh)
+        topic = next(topics)
+        return next(topics, topic) if topic == self._state_topic else topic
+
+    def _topic(self, group: str, name: str) -> str:
+        return f"homie/5/{self._node}/{group}/{name}"
 
     def _put(self, topic: str, text: str) -> bool:
         if topic not in self._values and len(self._values) >= _TOPICS:
@@ -209,26 +229,8 @@ class Bus:
         self._wake.set()
         return True
 
-    def _describe(self) -> None:
-        self._undescribed = False
-        groups = {
-            group: {"properties": {name: {"datatype": kind} for name, kind in names.items()}}
-            for group, names in self._described.items()
-        }
-        self._put(
-            f"homie/5/{self._node}/$description",
-            json.dumps(
-                {
-                    "homie": "5.0",
-                    "version": sum(len(names) for names in self._described.values()),
-                    "name": self._node,
-                    "nodes": groups,
-                }
-            ),
-        )
-
     def _new_client(self) -> BusClient:
-        will = aiomqtt.Will(f"homie/5/{self._node}/$state", "lost", qos=1, retain=True)
+        will = aiomqtt.Will(self._state_topic, "lost", qos=1, retain=True)
         if self._broker is not None:
             return self._broker.client(self._node, will)
         return _client(self._url, will)
@@ -249,7 +251,10 @@ async def watch(url: str, *topics: str) -> AsyncIterator[tuple[str, str]]:
 
 
 async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bool]]:
-    """As `watch`, with whether it is what the broker has retained, from whenever that was."""
+    """As `watch`, with whether it is what the broker has retained, from whenever that was.
+
+    Values are as they stand on the bus: see `homie`.
+    """
     failures = 0
     while True:
         try:
@@ -266,30 +271,9 @@ async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bo
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
 
 
-def topic_part(name: str) -> str:
-    """A name as Homie allows it in a topic: small letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-") or "-"
-
-
-def value_text(value: Value) -> str:
-    """A value as Homie writes it: true and false, plain numbers, text, JSON."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)):
-        return repr(value)
-    return json.dumps(value)
-
-
 async def _until_disconnected(client: BusClient) -> None:
     async for _ in client.messages:  # nothing is subscribed; this raises when the broker is gone
         pass
-
-
-def _datatype(value: Value) -> str:
-    kinds = {bool: "boolean", int: "integer", float: "float", str: "string"}
-    return kinds.get(type(value), "json")
 
 
 def _client(url: str, will: aiomqtt.Will | None = None) -> aiomqtt.Client:

@@ -49,6 +49,7 @@ class Rack:
         self._store, self._bus = store, bus
         self._lease = ArmingLease(clock)
         self._told: dict[str, tuple[str, str]] = {}
+        self._read: dict[str, set[str]] = {}
         self._guarded: list[GuardEntry] = []
         self.supervisors = {
             name: self._supervise(name, table, rng) for name, table in config.instruments.items()
@@ -163,7 +164,10 @@ class Rack:
         group = f"instrument-{status.name}"
         self._bus.publish(group, "state", status.state)
         for reading, value in status.readings.items():
-            self._bus.publish(group, reading.replace("_", "-"), value)
+            self._bus.publish(group, reading, value)
+        for gone in self._read.get(status.name, set()) - status.readings.keys():
+            self._bus.withdraw(group, gone)
+        self._read[status.name] = set(status.readings)
         if self._told.get(status.name) == (status.state, status.reason):
             return
         self._told[status.name] = (status.state, status.reason)

@@ -16,12 +16,19 @@ Status = dict[str, float | int | str | bool]
 async def publish_status(
     bus: Bus, store: Store, parts: Mapping[str, Callable[[], Status]], clock: Callable[[], float]
 ) -> None:
-    """Publish the status of every part under its name; journal it at every second turn."""
+    """Publish the status of every part under its name; journal it at every second turn.
+
+    What a part says no more is withdrawn.
+    """
     turn = 0
+    said: dict[str, set[str]] = {}
     while True:
         turn += 1
         for name, part in parts.items():
             status = part()
+            for gone in said.get(name, set()) - status.keys():
+                bus.withdraw(name, gone)
+            said[name] = set(status)
             for figure, value in status.items():
                 bus.publish(name, figure, value)
             if turn % 2 == 0:

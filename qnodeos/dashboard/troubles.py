@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from qnodeos.bus import topic_part
 from qnodeos.dashboard.markup import span, with_error
 from qnodeos.dashboard.places import LinkPlace
 from qnodeos.dashboard.view import NetworkView, NodeView, number
+from qnodeos.homie import topic_part
 
 Severity = Literal["alarm", "warning"]
 

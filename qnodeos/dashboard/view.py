@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qnodeos.bus import topic_part
 from qnodeos.dashboard.places import LinkPlace, NodePlace, Places
+from qnodeos.homie import NO_VALUE, text_of, topic_part
 
 SILENT_S = 1.5
 """A node speaks twice a second; after this long its figures are old."""
@@ -36,7 +36,11 @@ class Told:
             else:
                 self.alarms.pop(name, None)
         elif not group.startswith("$") and name:
-            self.values.setdefault(group, {})[name.replace("-", "_")] = text
+            values, name = self.values.setdefault(group, {}), name.replace("-", "_")
+            if text == NO_VALUE:
+                values.pop(name, None)
+            else:
+                values[name] = text_of(text)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from qnodeos.homie import text_of
+
 STATE_STYLE = {
     "online": "green",
     "up": "green",
@@ -62,7 +64,7 @@ class Progress:
             self._heard[parts[0], ""]["state"] = value
         elif len(parts) == 3:
             # Homie allows no underscore in topics.
-            self._heard[parts[0], parts[1]][parts[2].replace("-", "_")] = value
+            self._heard[parts[0], parts[1]][parts[2].replace("-", "_")] = text_of(value)
 
     def show(self) -> None:
         """Draw what is known now."""

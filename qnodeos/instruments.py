@@ -165,7 +165,7 @@ class Rack:
         self._bus.publish(group, "state", status.state)
         for reading, value in status.readings.items():
             self._bus.publish(group, reading, value)
-        for gone in self._read.get(status.name, set()) - status.readings.keys():
+        for gone in sorted(self._read.get(status.name, set()) - status.readings.keys()):
             self._bus.withdraw(group, gone)
         self._read[status.name] = set(status.readings)
         if self._told.get(status.name) == (status.state, status.reason):

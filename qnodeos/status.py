@@ -26,7 +26,7 @@ async def publish_status(
         turn += 1
         for name, part in parts.items():
             status = part()
-            for gone in said.get(name, set()) - status.keys():
+            for gone in sorted(said.get(name, set()) - status.keys()):
                 bus.withdraw(name, gone)
             said[name] = set(status)
             for figure, value in status.items():

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from link_layer.egp_plan import EndPort, Half
+from link_layer.heralding import Mismatch, MismatchKind
 from link_layer.messages import Attempt, PairDropped, PairDroppedSeen, PairHeld
 
 REPEAT_S = 0.03
@@ -172,12 +173,12 @@ class Agreement:
                 self._port.to_peer(message)
 
     def _meet(self, half: Half, word: PairHeld, now_s: float) -> None:
-        difference = _difference(half, word)
-        if difference:
-            self._counters["mismatches"] += 1
-            self._give_up(half, difference, now_s)
+        mismatch = _mismatch(half, word)
+        if mismatch is not None:
+            mismatch.counted(self._counters)
+            self._give_up(half, str(mismatch), now_s)
             if word.sequence != half.heralded.sequence:
-                self.drop(word.sequence, difference, now_s)
+                self.drop(word.sequence, str(mismatch), now_s)
             return
         said = half.said
         self._forget(half)
@@ -220,19 +221,29 @@ def _asking(said: PairHeld) -> PairHeld:
     )
 
 
-def _difference(half: Half, word: PairHeld) -> str:
-    """How the far end's word contradicts ours; "" if it does not."""
+def _mismatch(half: Half, word: PairHeld) -> Mismatch | None:
+    """How the far end's word contradicts ours; None if it does not."""
     mine = half.heralded
-    if (mine.sequence, mine.slot, mine.bell_state) != (word.sequence, word.slot, word.bell_state):
-        return (
+    kind: MismatchKind | None = None
+    if mine.sequence != word.sequence:
+        kind = "sequence"
+    elif mine.slot != word.slot:
+        kind = "time"
+    elif mine.bell_state != word.bell_state:
+        kind = "state"
+    if kind is not None:
+        return Mismatch(
+            kind,
             f"the station says {_named(mine.sequence, mine.slot, mine.bell_state.name)}, "
-            f"the far end {_named(word.sequence, word.slot, word.bell_state.name)}"
+            f"the far end {_named(word.sequence, word.slot, word.bell_state.name)}",
         )
     if half.plan.test is not word.test:
-        return "one end took this pair for a test round, the other did not"
+        return Mismatch("queue", "one end took this pair for a test round, the other did not")
     if word.test and word.basis != half.plan.basis:
-        return f"a test round in {half.plan.basis} here, in {word.basis} at the far end"
-    return ""
+        return Mismatch(
+            "queue", f"a test round in {half.plan.basis} here, in {word.basis} at the far end"
+        )
+    return None
 
 
 def _named(sequence: int, slot: int, bell_state: str) -> str:

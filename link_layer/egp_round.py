@@ -121,7 +121,7 @@ class Rounds:
         try:
             witness()
         except Mismatch as mismatch:
-            self._counters["mismatches"] += 1
+            mismatch.counted(self._counters)
             self.end(str(mismatch), now_s)
             return
         heralded = round_.held

@@ -7,13 +7,28 @@ The far end is the third witness; `link_layer.egp_agreement` hears it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 from link_layer.messages import Heralded
 
+MismatchKind = Literal["time", "sequence", "state", "queue"]
+"""What the witnesses disagree on: the slot, the station's count, the Bell state, or what the round
+was for."""
+
 
 class Mismatch(Exception):
-    """The witnesses contradict each other."""
+    """The witnesses contradict each other; `kind` says on what."""
+
+    def __init__(self, kind: MismatchKind, text: str):
+        self.kind: MismatchKind = kind
+        super().__init__(text)
+
+    def counted(self, counters: Counter[str]) -> None:
+        """Count it: all of them, and those of its kind."""
+        counters["mismatches"] += 1
+        counters[f"mismatches_{self.kind}"] += 1
 
 
 @dataclass(slots=True)
@@ -33,7 +48,7 @@ class Round:
     def station(self, heralded: Heralded) -> None:
         """The station's announcement; raises Mismatch."""
         if self.heralded is not None and self.heralded != heralded:
-            raise Mismatch("the station heralds two pairs in one round")
+            raise Mismatch("sequence", "the station heralds two pairs in one round")
         self.heralded = heralded
         self._check()
 
@@ -46,6 +61,7 @@ class Round:
         station = self.heralded
         if station is not None and self.device_slot not in (None, station.slot):
             raise Mismatch(
+                "time",
                 f"this end's device stopped in slot {self.device_slot}, "
-                f"the station heralds slot {station.slot}"
+                f"the station heralds slot {station.slot}",
             )

@@ -26,13 +26,15 @@ def test_a_contradiction_is_found_by_the_last_one(device_first: bool) -> None:
     words = [lambda: current.device(1001), lambda: current.station(HERALDED)]
     first, second = words if device_first else reversed(words)
     first()
-    with pytest.raises(Mismatch, match="slot 1001"):
+    with pytest.raises(Mismatch, match="slot 1001") as found:
         second()
+    assert found.value.kind == "time"
 
 
 def test_a_station_that_heralds_twice_is_not_believed() -> None:
     current = Round(7, 1)
     current.station(HERALDED)
     current.station(HERALDED)  # a repetition is no second herald
-    with pytest.raises(Mismatch, match="two pairs"):
+    with pytest.raises(Mismatch, match="two pairs") as found:
         current.station(Heralded("memory", 7, 42, 1000, BellState.PSI_MINUS))
+    assert found.value.kind == "sequence"

@@ -203,7 +203,7 @@ def _nkt_basik(context: Context) -> Sockets:
 
 
 def _oz_epc(context: Context) -> Sockets:
-    return {"pty": OzEpc().connect}
+    return {"pty": OzEpc(context.of, advance=context.advance).connect}
 
 
 def _oz_dd100(context: Context) -> Sockets:
@@ -275,7 +275,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
         _dlcpro, {"port": "tcp"}, of=("lasers",), also_by={"monitor_port": "tcp"}
     ),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
-    "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}),
+    "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}, of=("squeezers",)),
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
     "polatis": InstrumentType(_polatis, {"port": "tcp"}),
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),

@@ -20,7 +20,7 @@ __all__ = ["CHANGEABLE", "ChangeError", "change", "power_off", "shown", "value_o
 CHANGEABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "lasers": ("threshold_ma", "slope_mw_per_ma"),
     "sources": ("pairs_per_s_per_mw", "bell_state", "fidelity"),
-    "channels": ("loss_db", "loss_db_per_km", "length_km", "classical_cps"),
+    "channels": ("loss_db", "loss_db_per_km", "length_km", "classical_cps", "rotation_deg"),
     "detectors": (
         "efficiency",
         "dark_cps",
@@ -108,6 +108,9 @@ def power_off(world: World, of: str) -> None:
         bank = world.detectors[name]
         bank.enabled = False
         bank.bias_ua = [0.0] * bank.channels
+    elif section == "squeezers":
+        squeezers = world.squeezers[name]
+        squeezers.drives_mv[:] = [0] * len(squeezers.drives_mv)
     elif section == "taggers":
         world.taggers[name].stop()
     elif section == "memories":

@@ -9,6 +9,7 @@ import numpy as np
 
 from sim_backends.drifts import RandomWalk, SphereWalk, rotation
 from sim_backends.lab import ChannelConfig
+from sim_backends.squeezers import Squeezers
 from sim_backends.states import ComplexArray
 
 __all__ = ["FibreChannel"]
@@ -18,10 +19,19 @@ _PS: Final = 10**12
 
 
 class FibreChannel:
-    """A fibre with its losses, those of coupling and of frequency conversion included."""
+    """A fibre with its losses, those of coupling and of frequency conversion included.
 
-    def __init__(self, config: ChannelConfig, rng: np.random.Generator) -> None:
+    `squeezers` stand at its far end.
+    """
+
+    def __init__(
+        self,
+        config: ChannelConfig,
+        rng: np.random.Generator,
+        squeezers: Squeezers | None = None,
+    ) -> None:
         self._config = config
+        self._squeezers = squeezers
         self._walk = RandomWalk(config.delay_walk_ps, rng)
         self._turning = SphereWalk(
             rotation(config.rotation_axis, math.radians(config.rotation_deg)),
@@ -30,7 +40,9 @@ class FibreChannel:
         )
 
     def configure(self, config: ChannelConfig) -> None:
-        """Have other losses, or another length, from now on."""
+        """Have other losses, another length, or polarization turned further, from now on."""
+        further_deg = config.rotation_deg - self._config.rotation_deg
+        self._turning.turn(rotation(config.rotation_axis, math.radians(further_deg)))
         self._config = config
 
     @property
@@ -60,12 +72,18 @@ class FibreChannel:
 
     def unitary(self, lab_ps: int) -> ComplexArray:
         """How polarization is turned on the way at a lab time, (2, 2) on (H, V)."""
-        return self._turning.at(lab_ps / _PS)
+        fibre = self._turning.at(lab_ps / _PS)
+        return fibre if self._squeezers is None else self._squeezers.unitary() @ fibre
 
     @property
     def turns(self) -> bool:
-        """Whether polarization is turned at all."""
-        return self._config.rotation_deg != 0.0 or self._config.polarization_walk_deg > 0.0
+        """Whether polarization may be turned at all."""
+        config = self._config
+        return (
+            self._squeezers is not None
+            or config.rotation_deg != 0.0
+            or config.polarization_walk_deg > 0.0
+        )
 
     @property
     def _fibre(self) -> float:

@@ -50,6 +50,10 @@ class SphereWalk:
         self._step = 0
         self._unitary = start
 
+    def turn(self, further: ComplexArray) -> None:
+        """Somebody touches the fibre: from now on it turns by this, too."""
+        self._unitary = further @ self._unitary
+
     def at(self, time_s: float) -> ComplexArray:
         """The rotation at a time in seconds from the start, a (2, 2) unitary on (H, V)."""
         if self._sigma > 0.0:

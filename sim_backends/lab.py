@@ -21,6 +21,7 @@ from sim_backends.lab_parts import (
     Positive,
     Probability,
     PulsesConfig,
+    SqueezersConfig,
     Table,
 )
 from sim_backends.scpi_yaml import load_box
@@ -380,6 +381,7 @@ class LabConfig(Table):
     sources: dict[str, SourceConfig] = Field(default_factory=dict)
     emitters: dict[str, EmitterConfig] = Field(default_factory=dict)
     channels: dict[str, ChannelConfig] = Field(default_factory=dict)
+    squeezers: dict[str, SqueezersConfig] = Field(default_factory=dict)
     analyzers: dict[str, AnalyzerConfig] = Field(default_factory=dict)
     detectors: dict[str, DetectorConfig] = Field(default_factory=dict)
     taggers: dict[str, TaggerConfig] = Field(default_factory=dict)
@@ -450,6 +452,8 @@ def _check_references(config: LabConfig, path: Path) -> None:
                     f"detectors.{end}.channels",
                     "found 1; expected at least 2, transmitted and reflected, behind an analyzer",
                 )
+    for name in config.squeezers:
+        known(f"squeezers.{name}", name, "channels")
     for name, emitter in config.emitters.items():
         known(f"emitters.{name}.pump", emitter.pump, "lasers")
         for section in ("channels", "analyzers", "detectors"):

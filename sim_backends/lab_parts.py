@@ -17,6 +17,7 @@ __all__ = [
     "Positive",
     "Probability",
     "PulsesConfig",
+    "SqueezersConfig",
     "Table",
 ]
 
@@ -49,6 +50,16 @@ class ConversionConfig(Table):
 
     efficiency: Probability
     noise_cps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+
+
+class SqueezersConfig(Table):
+    """Four squeezers behind the fibre of the same name, before its analyzer.
+
+    `turn_mv` is the drive of each that makes a full turn, `bias_deg` what it turns without any.
+    """
+
+    turn_mv: tuple[Positive, Positive, Positive, Positive] = (4000.0, 4000.0, 4000.0, 4000.0)
+    bias_deg: tuple[AnyNumber, AnyNumber, AnyNumber, AnyNumber] = (0.0, 0.0, 0.0, 0.0)
 
 
 class PhotonConfig(Table):

@@ -21,6 +21,7 @@ from sim_backends.pairs import PairBook
 from sim_backends.register import QubitRegister
 from sim_backends.seeds import generator
 from sim_backends.sources import PairSource
+from sim_backends.squeezers import Squeezers
 from sim_backends.taggers import TaggerModel
 from sim_backends.truth import TruthLog
 
@@ -47,6 +48,7 @@ class World:
     lasers: dict[str, LaserModel]
     detectors: dict[str, DetectorBank]
     analyzers: dict[str, WaveplatePair]
+    squeezers: dict[str, Squeezers]
     taggers: dict[str, TaggerModel]
     memories: dict[str, MemoryDevice]
     midpoints: dict[str, MidpointModel]
@@ -73,8 +75,11 @@ class World:
             name: DetectorBank(item, generator(self._seed, f"detectors.{name}"))
             for name, item in config.detectors.items()
         }
+        self.squeezers = {name: Squeezers(item) for name, item in config.squeezers.items()}
         self._fibres = {
-            name: FibreChannel(item, generator(self._seed, f"channels.{name}"))
+            name: FibreChannel(
+                item, generator(self._seed, f"channels.{name}"), self.squeezers.get(name)
+            )
             for name, item in config.channels.items()
         }
         self._sources = {name: self._source(name) for name in config.sources}

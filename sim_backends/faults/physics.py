@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ def _factor(size: float, level: float) -> float:
 _BENT: Final[Mapping[tuple[str, str], Mapping[str, _Bent]]] = {
     ("channels", "cut"): {
         "loss_db": lambda value, size, level: min(200.0, value + size * level),
+    },
+    ("channels", "turned"): {
+        "rotation_deg": lambda value, size, level: math.fmod(value + size * level, 360.0),
     },
     ("detectors", "darks"): {
         "dark_cps": lambda value, size, level: min(1e6, value * _factor(size, level)),

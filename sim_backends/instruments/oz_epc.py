@@ -7,13 +7,16 @@ Unverified: that `Error!` comes without `Done`, and the answers to `VH`, `VL`, `
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from sim_backends.mount import Channel, take_lines
 from sim_backends.replies import Paced
+from sim_backends.squeezers import Squeezers
 
 __all__ = ["OzEpc"]
 
+_CHANNELS: Final = 4
 _LIMIT_MV: Final = 5000
 _COMMAND: Final = re.compile(
     r"(?P<name>VF\?|V\?|M\?|F\?|WF\?|MAC|MDC|WF[12]|ENVF[01]|SAVE)"
@@ -25,18 +28,27 @@ _COMMAND: Final = re.compile(
 class OzEpc:
     """The controller; with `echo` it repeats what it is sent before it answers.
 
-    `voltages_mv` is what is on the squeezers in DC mode.
+    `voltages_mv` is what is on the squeezers in DC mode. `advance` brings the world up to now
+    before anything is changed in it.
     """
 
-    def __init__(self, *, echo: bool = False, latency_s: float = 0.03) -> None:
-        self.voltages_mv = [0, 0, 0, 0]
+    def __init__(
+        self,
+        squeezers: Squeezers | None = None,
+        *,
+        advance: Callable[[], None] = lambda: None,
+        echo: bool = False,
+        latency_s: float = 0.03,
+    ) -> None:
+        self.voltages_mv = [0] * _CHANNELS if squeezers is None else squeezers.drives_mv
         self.echo = echo
+        self._advance = advance
         self._latency_s = latency_s
         self._mode = "DC"
         self._frequencies_hz = [7, 17, 37, 71]
         self._sine = True
         self._mixed = False
-        self._alternating = [False] * 4
+        self._alternating = [False] * _CHANNELS
 
     def connect(self, channel: Channel) -> _Session:
         """A client has opened the port."""
@@ -53,6 +65,7 @@ class OzEpc:
             channel, value = int(found["channel"]), int(found["value"])
             if abs(value) > _LIMIT_MV:
                 return None
+            self._advance()
             self.voltages_mv[channel - 1] = value
             return f"Set CH{channel} DC Voltage at: {value}mV"
         if found["set"] == "F":
@@ -68,6 +81,7 @@ class OzEpc:
         if found["fixed"]:
             channel = int(found["fixed_channel"])
             value = {"H": _LIMIT_MV, "L": -_LIMIT_MV, "Z": 0}[found["fixed"][1]]
+            self._advance()
             self.voltages_mv[channel - 1] = value
             return f"Set CH{channel} DC Voltage at: {value}mV"
         return self._named(found["name"])

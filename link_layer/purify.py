@@ -202,11 +202,22 @@ class Recipe:
     fidelity: float
     setting: int = 0
 
+    @property
+    def raw_per_pair(self) -> float:
+        """Pairs that go in for each that comes out."""
+        return 2 / self.probability
+
 
 def ways(method: PurifyMethod | None = None) -> list[tuple[PurifyMethod, Basis]]:
     """All methods with the axes they may check, or those of one method."""
     dejmps: list[tuple[PurifyMethod, Basis]] = [("dejmps", axis) for axis in TURNS]
     return [each for each in (*dejmps, ("epl", "Z")) if method in (None, each[0])]
+
+
+def gates_for(method: PurifyMethod | None) -> tuple[str, ...]:
+    """Gates that a device needs at either end for a method, or for whichever is best."""
+    turns = {gate for _, axis in ways(method) for ends in TURNS[axis] for gate in ends}
+    return ("CNOT", *sorted(turns))
 
 
 def chosen(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from link_layer.messages import Create, ErrorCode
+from link_layer.queue_load import Arrivals, Load, Loads, load_of
 from link_layer.queue_order import Order, PriorityOrder, Rank
 
 SEQUENCES_KEPT = 65_536
@@ -42,8 +43,8 @@ class RequestState(enum.Enum):
 class Request:
     """One request as this end knows it; instants are seconds on the node's own clock.
 
-    `place` is its number in the leading end's queue, 0 until that is known; `cycles_per_pair` the
-    attempts that a pair is expected to take.
+    `place` is its number in the leading end's queue, 0 until that is known; `raw_per_pair` the
+    heralded pairs that one of its own is expected to take.
     """
 
     create: Create
@@ -54,7 +55,7 @@ class Request:
     error: ErrorCode | None = None
     text: str = ""
     place: int = 0
-    cycles_per_pair: float = 1.0
+    raw_per_pair: float = 1.0
     sequences: dict[int, None] = field(default_factory=dict)
 
     @property
@@ -113,6 +114,7 @@ class RequestQueue:
         self._open: dict[int, Request] = {}
         self._ended: dict[int, tuple[ErrorCode | None, str]] = {}
         self._expiring: list[tuple[float, int]] = []
+        self._loads, self._arrivals = Loads(), Arrivals()
         self._places = 0
         self._begun: int | None = None
 
@@ -123,7 +125,7 @@ class RequestQueue:
         return iter(list(self._open.values()))
 
     def add(
-        self, create: Create, *, origin: str, now_s: float, cycles_per_pair: float = 1.0
+        self, create: Create, *, origin: str, now_s: float, raw_per_pair: float = 1.0
     ) -> Request | None:
         """Add a proposal; None if this id is known already (a repeated message).
 
@@ -133,14 +135,13 @@ class RequestQueue:
             return None
         if len(self._open) >= self.limit:
             raise QueueFull(f"{self.limit} requests are waiting already")
-        request = Request(
-            create, origin, now_s, place=create.place, cycles_per_pair=cycles_per_pair
-        )
+        request = Request(create, origin, now_s, place=create.place, raw_per_pair=raw_per_pair)
         if self.leads:
             self._places += 1
             request.place = self._places
         self._open[request.id] = request
         heapq.heappush(self._expiring, (request.expires_s, request.id))
+        self._loads.add(create.priority, load_of(request.missing, raw_per_pair))
         return request
 
     def get(self, request_id: int) -> Request | None:
@@ -168,6 +169,8 @@ class RequestQueue:
         request.state = RequestState.ACTIVE
         request.place = request.place or place
         self._order.enter(request)
+        asked = load_of(request.create.number, request.raw_per_pair)
+        self._arrivals.add(request.create.priority, asked, request.created_s)
         return request
 
     def next(
@@ -198,12 +201,21 @@ class RequestQueue:
             first = set() if self._begun == request_id else set(self._order.ahead(request_id))
         return sorted((self._open[each] for each in first), key=lambda request: request.rank)
 
+    def load(self, priority: int) -> Load:
+        """The work that waits of this priority or a higher one."""
+        return self._loads.of(priority)
+
+    def taken(self, priority: int, now_s: float) -> tuple[float, float]:
+        """Heralded pairs a second that requests of a higher priority have asked for of late, and
+        how many at a time."""
+        return self._arrivals.above(priority, now_s)
+
     def deliver(
-        self, request_id: int, sequence: int, *, count: int = 1, cycles: float | None = None
+        self, request_id: int, sequence: int, *, count: int = 1, raw: float | None = None
     ) -> bool:
         """Count a pair, or `count` of them, towards a request; False if it cannot take them.
 
-        `cycles`: the attempts they took, if that is known better than from the expectation.
+        `raw`: the heralded pairs they took, if that is known better than from the expectation.
         """
         request = self._open.get(request_id)
         if request is None or request.state is not RequestState.ACTIVE or request.missing <= 0:
@@ -213,10 +225,10 @@ class RequestQueue:
         request.sequences[sequence] = None
         if len(request.sequences) > SEQUENCES_KEPT:
             del request.sequences[next(iter(request.sequences))]
-        request.delivered += count
+        self._count(request, count)
         if request.undivided:
             self._begun = request_id
-        self._order.charge(request_id, count, cycles)
+        self._order.charge(request_id, count, raw)
         return True
 
     def withdraw(self, request_id: int, sequence: int) -> bool:
@@ -225,8 +237,15 @@ class RequestQueue:
         if request is None or sequence not in request.sequences or not request.delivered:
             return False
         # The number stays among those seen: the void pair must not come back by a late message.
-        request.delivered -= 1
+        self._count(request, -1)
         return True
+
+    def _count(self, request: Request, pairs: int) -> None:
+        """So many more were delivered, perhaps more than were asked."""
+        before = max(0, request.missing)
+        request.delivered += pairs
+        change = load_of(max(0, request.missing) - before, request.raw_per_pair, requests=0)
+        self._loads.add(request.create.priority, change)
 
     def end(
         self, request_id: int, error: ErrorCode | None = None, text: str = ""
@@ -236,6 +255,8 @@ class RequestQueue:
         if request is None:
             return None
         self._order.leave(request_id)
+        gone = load_of(-max(0, request.missing), request.raw_per_pair, requests=-1)
+        self._loads.add(request.create.priority, gone)
         if len(self._expiring) > 2 * len(self._open) + 16:
             self._expiring = [entry for entry in self._expiring if entry[1] in self._open]
             heapq.heapify(self._expiring)

@@ -29,7 +29,7 @@ class Waiting(Protocol):
     @property
     def purpose(self) -> str: ...  # noqa: D102
     @property
-    def cycles_per_pair(self) -> float: ...  # noqa: D102
+    def raw_per_pair(self) -> float: ...  # noqa: D102
 
 
 Fit = Callable[[int], bool]
@@ -51,8 +51,8 @@ class Order(Protocol):
         """The first request that is fit."""
         ...
 
-    def charge(self, request_id: int, pairs: float, cycles: float | None) -> None:
-        """Pairs were made for a request: in so many attempts, or as many as were expected."""
+    def charge(self, request_id: int, pairs: float, raw: float | None) -> None:
+        """Pairs were made for a request, of so many heralded ones, or as many as were expected."""
         ...
 
     def ahead(self, request_id: int) -> list[int]:
@@ -129,7 +129,7 @@ class PriorityOrder(RankHeap):
             first += request.created_s / self._ageing_s
         return first, place, request_id
 
-    def charge(self, request_id: int, pairs: float, cycles: float | None) -> None:
+    def charge(self, request_id: int, pairs: float, raw: float | None) -> None:
         """Nothing is owed: rank alone decides."""
 
 
@@ -152,11 +152,11 @@ class FairOrder:
     """Each purpose gets its weighted share of the attempts while it wants them.
 
     Self-clocked fair queueing (Golestani 1994, INFOCOM, "A self-clocked fair queueing scheme for
-    broadband applications"), with a pair as the packet and the attempts it costs as its length. The
-    next pair of purpose p has the virtual finish time S_p + cycles/w_p, where S_p is that of its
-    last pair, or the present virtual time V if p did not wait and that is later; V is the finish
-    time of the last pair chosen. The smallest goes first. Of two purposes that both always wait,
-    work/weight never differs by more than the largest pair/weight of the one plus that of the
+    broadband applications"), with a pair as the packet and the heralded pairs it takes as its
+    length. The next pair of purpose p has the virtual finish time S_p + raw/w_p, where S_p is that
+    of its last pair, or the present virtual time V if p did not wait and that is later; V is the
+    finish time of the last pair chosen. The smallest goes first. Of two purposes that both always
+    wait, work/weight never differs by more than the largest pair/weight of the one plus that of the
     other. Priority orders the requests of one purpose. A purpose without a weight has weight 1.
 
     Who could not be served when it was its turn (no memory) has lost the turn, not saved it. What
@@ -215,13 +215,13 @@ class FairOrder:
             heapq.heappush(self._heap, entry)
         return found
 
-    def charge(self, request_id: int, pairs: float, cycles: float | None) -> None:
+    def charge(self, request_id: int, pairs: float, raw: float | None) -> None:
         """The purpose has had this much of the link."""
         request = self._requests.get(request_id)
         if request is None:
             return
         flow = self._flows[request.purpose]
-        spent = pairs * request.cycles_per_pair if cycles is None else cycles
+        spent = pairs * request.raw_per_pair if raw is None else raw
         flow.finish += spent / flow.weight
         self._entered(request.purpose, flow)
 
@@ -244,7 +244,7 @@ class FairOrder:
         flow.version = next(self._versions)
         head = flow.waiting.first(lambda _: True)
         if head is not None:
-            flow.tag = flow.finish + self._requests[head].cycles_per_pair / flow.weight
+            flow.tag = flow.finish + self._requests[head].raw_per_pair / flow.weight
             heapq.heappush(self._heap, (flow.tag, flow.version, purpose))
             if len(self._heap) > 4 * len(self._flows) + 16:
                 self._heap = [

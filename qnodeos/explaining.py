@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from link_layer.queue import Request, RequestState
+from link_layer.queue_load import NOTHING, load_of
+from link_layer.served_rate import needed_s
 from qnodeos.api_session import Method, Progressing, Session
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
@@ -44,8 +46,9 @@ def explained(link: MemoryLink | PhotonicLink, request: Request, now_s: float) -
         waits.insert(0, missing)
     if not link.leads:
         waits.append(f"{link.config.peer} leads this link and decides what comes next")
-    pairs_per_s = link.served.pairs_per_s(now_s) if isinstance(link, MemoryLink) else None
-    before = sum(each.missing for each in ahead)
+    rate = link.admission.rate(create.priority) if isinstance(link, MemoryLink) else None
+    before = sum((load_of(each.missing, each.raw_per_pair) for each in ahead), NOTHING)
+    load = before + load_of(request.missing, request.raw_per_pair)
     return {
         "link": link.name,
         "request": str(request.id),
@@ -62,9 +65,13 @@ def explained(link: MemoryLink | PhotonicLink, request: Request, now_s: float) -
         "waits": waits,
         "ahead": [_before(each) for each in ahead[:SHOWN]],
         "requests_ahead": len(ahead),
-        "pairs_ahead": before,
-        "pairs_per_s": pairs_per_s,
-        "expected_s": (before + request.missing) / pairs_per_s if pairs_per_s else None,
+        "pairs_ahead": before.pairs,
+        "raw_pairs_ahead": before.raw,
+        "raw_per_pair": request.raw_per_pair,
+        "pairs_per_s": rate.pairs_per_s if rate else None,
+        "taken_per_s": rate.taken_per_s if rate else None,
+        "expected_s": load.raw / rate.left_per_s if rate and rate.left_per_s > 0 else None,
+        "promised_s": needed_s(load, rate) if rate and rate.left_per_s > 0 else None,
     }
 
 

@@ -29,25 +29,25 @@ from link_layer.messages import (
     Finish,
     FinishSeen,
     LinkHello,
-    Measuring,
     Message,
     PairHeld,
     Refuse,
 )
 from link_layer.purify import Recipe
 from link_layer.queue import Request
-from link_layer.served_rate import ServedRate, too_late, too_wide
+from link_layer.served_rate import ServedRate
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
 from qnodeos.keeping import PairKeeper
+from qnodeos.link_admission import KEEP_FREE_QUBITS, Admission
 from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
 from qnodeos.link_slots import LinkSlots
 from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
-from qnodeos.purifying import HELD_TOGETHER, Purifier
+from qnodeos.purifying import Purifier
 from qnodeos.requests import Desk, order_of
 from qnodeos.shared_device import Claim, SharedDevice
 from qnodeos.status import Status
@@ -57,9 +57,6 @@ TICK_S = 0.05
 """How often deadlines are looked at; an application never gets a late pair, whatever this is."""
 
 GREETING_S = 0.2
-
-KEEP_FREE_QUBITS = 1
-"""Storage qubits that the network leaves to applications, which need one to teleport from."""
 
 
 class MemoryLink:
@@ -120,7 +117,8 @@ class MemoryLink:
             send=self._tell_peer,
             clock=context.clock,
             rng=context.rng,
-            admit=self._admit,
+            admit=lambda create: self.admission.refusal(create),
+            raw_per_pair=lambda create: self.purifier.raw_per_pair(create),
             changed=self._request_changed,
             unused=_give_up,
             leads=self.leads,
@@ -154,6 +152,16 @@ class MemoryLink:
             deliver=self._deliveries.hand_over,
             pace=lambda: self.served.pairs_per_s(context.clock()),
             counters=self.counters,
+        )
+        self.admission = Admission(
+            name,
+            clock=context.clock,
+            queue=self.desk.queue,
+            served=self.served,
+            quality=self.quality,
+            purifier=self.purifier,
+            memory=lambda: self.memory,
+            missing=self.missing,
         )
         self._machine = LinkEnd(
             name,
@@ -399,49 +407,6 @@ class MemoryLink:
 
     # Requests.
 
-    def _admit(self, create: Create) -> tuple[ErrorCode, str] | None:
-        for measuring in (create.near, create.far):
-            if measuring is not None and not _measurable(measuring):
-                return (
-                    ErrorCode.UNSUPPORTED,
-                    f"link {self.name} measures in Z, X and Y; its devices turn by no other angle",
-                )
-        if not self.ready:
-            return (ErrorCode.NO_RESOURCES, f"link {self.name} is not ready: {self.missing()}")
-        text = self._not_as_good(create)
-        if text:
-            return (ErrorCode.UNSUPPORTED, text)
-        return self._out_of_reach(create)
-
-    def _not_as_good(self, create: Create) -> str:
-        """Why the link's pairs cannot have the fidelity that is asked; "" if they can."""
-        recipe, wanted = self.purifier.choice(create), create.minimum_fidelity
-        if isinstance(recipe, str):
-            return f"link {self.name}: {recipe}"
-        highest = self.quality.highest
-        if recipe is None and wanted > highest:
-            return f"fidelity {wanted:.3f} is asked, link {self.name} gives {highest:.3f} at most"
-        return ""
-
-    def _out_of_reach(self, create: Create) -> tuple[ErrorCode, str] | None:
-        """The request would outlast its time, or more pairs than there is room for."""
-        pairs_per_s = self.served.pairs_per_s(self._context.clock())
-        recipe = self.purifier.choice(create)
-        if isinstance(recipe, Recipe) and pairs_per_s is not None:
-            pairs_per_s *= recipe.probability / 2
-        room = self.memory.capacity - KEEP_FREE_QUBITS if self.memory is not None else 0
-        together = create.kind == "K" and (not create.consecutive or create.window_s is not None)
-        if isinstance(recipe, Recipe) and room < HELD_TOGETHER:
-            text = f"purification holds {HELD_TOGETHER} pairs at once, memory has room for {room}"
-            return (ErrorCode.NO_RESOURCES, f"link {self.name}: {text}")
-        text = too_wide(create.number, create.window_s, together, room, pairs_per_s)
-        if text:
-            return (ErrorCode.NO_RESOURCES, f"link {self.name}: {text}")
-        text = too_late(
-            create.number, create.max_time_s, create.priority, self.desk.queue, pairs_per_s
-        )
-        return (ErrorCode.NO_TIME, f"link {self.name}: {text}") if text else None
-
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
         said = [self._machine.paused] if self._machine.paused else []
@@ -512,7 +477,7 @@ class MemoryLink:
             self.counters["test_rounds"],
         )
         for request in self.desk.queue:
-            text = self._not_as_good(request.create)
+            text = self.admission.not_as_good(request.create)
             if text:
                 self.desk.end(request.id, ErrorCode.UNSUPPORTED, text)
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
@@ -531,8 +496,3 @@ def _give_up(item: Any) -> None:
     """A pair that nobody will collect."""
     if isinstance(item, Pair):
         item.give_up("nobody is left to collect it")
-
-
-def _measurable(measuring: Measuring) -> bool:
-    """A device of the open device protocol can measure so."""
-    return set(measuring.bases) <= {"X", "Y", "Z"} and not any(measuring.turned_rad)

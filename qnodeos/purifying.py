@@ -14,7 +14,7 @@ from link_layer.egp_plan import Half
 from link_layer.feu import Goodness
 from link_layer.feu_model import ladder
 from link_layer.messages import Create, Distil, Message, PairHeld, PurifyMethod
-from link_layer.purify import Errors, PairState, Recipe, TiltCount, chosen, purified
+from link_layer.purify import Errors, PairState, Recipe, TiltCount, chosen, gates_for, purified
 from link_layer.queue import Request, RequestQueue
 from link_layer.states import Coherence, flips, pauli_to_phi_plus
 from qnodeos.keeping import PairKeeper
@@ -74,6 +74,11 @@ class Purifier:
             self._choices[key] = self._choose(create)
         return self._choices[key]
 
+    def raw_per_pair(self, create: Create) -> float:
+        """Heralded pairs that each pair of a request takes."""
+        recipe = self.choice(create)
+        return recipe.raw_per_pair if isinstance(recipe, Recipe) else 1.0
+
     def bright_population(self, recipe: Recipe) -> float | None:
         """With which raw pairs for a recipe are made; None where the link has no choice."""
         return self._settings[recipe.setting] if self._quality.settable else None
@@ -91,6 +96,9 @@ class Purifier:
         speed = settings if self._quality.settable else np.ones(1)
         method = _method(create)
         recipe = chosen(raw, aged, self._errors, wanted, method, speed)
+        lacking = self._lacking(method)
+        if lacking and isinstance(recipe, Recipe):
+            recipe = f"the device cannot purify: it has no {', '.join(lacking)}"
         if method is not None:
             return recipe
         good = np.atleast_1d(raw.fidelity) >= wanted
@@ -99,6 +107,11 @@ class Purifier:
             return None if direct or wanted <= self._quality.highest else recipe
         made = recipe.probability / 2 * float(speed[recipe.setting])
         return recipe if made > direct else None
+
+    def _lacking(self, method: PurifyMethod | None) -> list[str]:
+        """Gates of a method that this end's device has not got."""
+        near = self._quality.near
+        return [gate for gate in gates_for(method) if near is not None and gate not in near.gates]
 
     def _raw(self, settings: NDArray[np.float64]) -> PairState:
         """What is expected of fresh pairs, one number for each setting."""

@@ -105,7 +105,8 @@ class Inbox(Generic[Item]):
 class Desk(Generic[Item]):
     """Requests of one link at one end.
 
-    `admit` looks at a proposal at either end and returns None, or the reason to refuse it.
+    `admit` looks at a proposal at either end and returns None, or the reason to refuse it, and
+    `raw_per_pair` says how many heralded pairs each of its own is expected to take.
     `order` is that of service at the leading end, by default strict priority, and `limit` how many
     requests may wait. `changed` is called whenever a request became active or ended, `unused` with
     each item that nobody will collect: held back for a request that ended, or left in an inbox that
@@ -123,6 +124,7 @@ class Desk(Generic[Item]):
         rng: random.Random,
         admit: Callable[[Create], tuple[ErrorCode, str] | None],
         changed: Callable[[Request], None],
+        raw_per_pair: Callable[[Create], float] = lambda _: 1.0,
         unused: Callable[[Item], None] | None = None,
         leads: bool = True,
         order: Order | None = None,
@@ -136,6 +138,7 @@ class Desk(Generic[Item]):
         self._me, self._peer = me, peer
         self._send, self._clock, self._rng = send, clock, rng
         self._admit, self._changed = admit, changed
+        self._raw_per_pair = raw_per_pair
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
         self.closed = ""
@@ -196,7 +199,7 @@ class Desk(Generic[Item]):
         if problem is not None:
             raise RequestEnded(*problem)
         try:
-            request = self.queue.add(create, origin=self._me, now_s=self._clock())
+            request = self._enter(create, self._me)
         except QueueFull as full:
             raise RequestEnded(ErrorCode.NO_RESOURCES, str(full)) from full
         if request is None:
@@ -257,9 +260,8 @@ class Desk(Generic[Item]):
         if request is None:
             return False
         inbox = self._inbox_of(request)
-        if inbox is None or not self.queue.deliver(request_id, sequence):
+        if inbox is None or not self.queue.deliver(request_id, sequence, count=count):
             return False
-        request.delivered += count - 1
         create = request.create
         if create.consecutive and create.window_s is None:
             taken = inbox.put(item)
@@ -359,6 +361,10 @@ class Desk(Generic[Item]):
                 self._unseen[request_id] = finish, times + 1, now_s + REPEAT_S * 2**times
                 self._send(finish)
 
+    def _enter(self, create: Create, origin: str) -> Request | None:
+        raw_per_pair = self._raw_per_pair(create)
+        return self.queue.add(create, origin=origin, now_s=self._clock(), raw_per_pair=raw_per_pair)
+
     def _closed(self) -> tuple[ErrorCode, str] | None:
         return (ErrorCode.REJECTED, self.closed) if self.closed else None
 
@@ -390,7 +396,7 @@ class Desk(Generic[Item]):
             problem = (ErrorCode.REJECTED, f"no application takes purpose '{create.purpose}'")
         if problem is None:
             try:
-                self.queue.add(create, origin=self._peer, now_s=self._clock())
+                self._enter(create, self._peer)
             except QueueFull as full:
                 problem = (ErrorCode.NO_RESOURCES, str(full))
         if problem is not None:

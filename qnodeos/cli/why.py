@@ -70,8 +70,13 @@ def lines(said: dict[str, Any]) -> list[str]:
         told.append(f"  and {said['requests_ahead'] - 5} more before it")
     if said["expected_s"] is not None:
         enough = "" if said["expected_s"] <= said["left_s"] else ": more than it has left"
+        made = said["raw_per_pair"]
+        taken = said["taken_per_s"]
         told.append(
-            f"  expected in {said['expected_s']:.3g} s at {said['pairs_per_s']:.3g} pairs/s{enough}"
+            f"  expected in {said['expected_s']:.3g} s, almost surely in {said['promised_s']:.3g} "
+            f"s, at {said['pairs_per_s']:.3g} heralded pairs/s"
+            f"{f', {made:.3g} for each of its own' if made > 1 else ''}"
+            f"{f', {taken:.3g}/s of them for higher priorities' if taken else ''}{enough}"
         )
     return told
 

@@ -218,7 +218,7 @@ def test_what_the_queue_holds_is_bounded_by_what_waits() -> None:
         queue.activate(n)
         if n >= 4:
             assert queue.next() is not None
-            queue.deliver(n - 4, n, cycles=50.0)
+            queue.deliver(n - 4, n, raw=50.0)
             queue.end(n - 4)
     objects = [queue, queue._order]
     for thing in objects:

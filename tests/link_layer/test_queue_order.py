@@ -26,7 +26,7 @@ def ask(
     atomic: bool = False,
 ) -> None:
     create = Create("link", request, "K", number, 0.8, 1e9, purpose, priority, atomic=atomic)
-    queue.add(create, origin="alice", now_s=0.0, cycles_per_pair=cycles)
+    queue.add(create, origin="alice", now_s=0.0, raw_per_pair=cycles)
     queue.activate(request)
 
 

@@ -149,3 +149,43 @@ def test_a_memory_of_one_free_qubit_cannot_purify_and_says_so(tmp_path: Path) ->
 
     text = run_virtual(scenario(), limit_s=100)
     assert "purification holds 2 pairs at once, memory has room for 1" in text
+
+
+@pytest.mark.parametrize(
+    ("poor", "gates", "purify", "says"),
+    [
+        ("bob", "XZYH", "dejmps", "the device cannot purify: it has no CNOT, S, SDG"),
+        ("alice", "XYZ", "epl", "the device cannot purify: it has no CNOT"),
+        ("alice", "XYZ", "auto", "the device cannot purify: it has no CNOT, H, S, SDG"),
+    ],
+)
+def test_a_device_without_the_gates_cannot_purify_and_says_so(
+    tmp_path: Path, poor: str, gates: str, purify: str, says: str
+) -> None:
+    write(tmp_path, station=SINGLE_CLICK)
+
+    async def scenario() -> str:
+        nodes = [load_node(tmp_path / f"{name}.toml") for name in NAMES]
+        lab = load_lab(tmp_path / "lab.toml")
+        async with rehearsal(lab, nodes, delay_s=1e-5, start=False) as network:
+            network.bench.world.memories[poor].gates = tuple(gates)
+            for name in NAMES:
+                network.start(name)
+            alice, bob = await ends(network)
+            bob.desk.accept("test")
+            with pytest.raises(RequestEnded) as ended:
+                async for _ in alice.desk.ask(
+                    kind="K",
+                    number=1,
+                    minimum_fidelity=0.84,
+                    within_s=9,
+                    purpose="test",
+                    purify=purify,
+                ):
+                    pass
+            assert ended.value.error is ErrorCode.UNSUPPORTED
+            return ended.value.text
+
+    text = run_virtual(scenario(), limit_s=100)
+    assert says in text
+    assert text.startswith("bob refuses: " if poor == "bob" else "link memory: ")

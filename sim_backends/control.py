@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sim_backends.changing import ChangeError, shown
 from sim_backends.faults.director import Director
-from sim_backends.faults.kinds import KINDS
+from sim_backends.faults.kinds import KINDS, PLACES, FaultKind, words_of
 from sim_backends.faults.script import FaultConfig, Things
 from sim_backends.lab_file import problem_of
 from sim_backends.world import World
@@ -63,10 +63,29 @@ class Control:
                 raise ControlError(f"there is no {what!r}; there are {', '.join(known)}")
             values = {section: {name: values[section][name]} if name else values[section]}
         acting = [
-            {"n": number, "fault": fault.kind, "of": fault.of}
-            for number, fault in self._director.numbered.items()
+            {
+                "n": number,
+                "fault": each.fault.kind,
+                "of": each.fault.of,
+                "size": each.fault.full_size if each.fault.what.unit else None,
+                "unit": each.fault.what.unit,
+                "began_s": each.began_s,
+                "for_s": each.fault.for_s,
+            }
+            for number, each in self._director.numbered.items()
         ]
         return {"t_s": self._world.time_s(), **values, "faults": acting}
+
+    def breakable(self) -> dict[str, Any]:
+        """What can go wrong: by section the names of its things, and the kinds of their faults."""
+        return {
+            section: {
+                "names": sorted(self._things[section]),
+                "kinds": {kind: _told(KINDS[section, kind]) for kind in words_of(section)},
+            }
+            for section in PLACES
+            if self._things.get(section)
+        }
 
     def set(self, path: str, value: Any, *, by: str) -> dict[str, Any]:
         """Change one value from now on."""
@@ -141,6 +160,11 @@ def _fault_of(words: list[str]) -> dict[str, Any]:
     if rest:
         raise ControlError(f"found {' '.join(rest)!r} too much; as: fault fibre alice cut 20 5 s")
     return table
+
+
+def _told(kind: FaultKind) -> dict[str, Any]:
+    fields = ("what", "unit", "size", "least", "most", "once")
+    return {field: getattr(kind, field) for field in fields}
 
 
 def _number(text: str) -> float:

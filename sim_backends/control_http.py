@@ -1,6 +1,7 @@
 """A running lab over HTTP, in JSON, for programs on the same machine.
 
     GET  /world           what stands in the lab, and the faults that act
+    GET  /faults          what can go wrong with what
     POST /set             {"path": "sources.crystal.fidelity", "value": 0.9}
     POST /fault           {"kind": "cut", "of": "channels.alice", "for_s": 5.0}
     POST /end             {"n": 1}
@@ -91,13 +92,15 @@ class ControlPort:
             return _reply(404, {"error": f"{method} {path}; there are {', '.join(_KNOWN)}"})
 
 
-_KNOWN: Final = ("GET /world", "POST /set", "POST /fault", "POST /end")
+_KNOWN: Final = ("GET /world", "GET /faults", "POST /set", "POST /fault", "POST /end")
 
 
 def _done(control: Control, method: str, path: str, body: bytes) -> dict[str, Any]:
     """Carry out a request. Raises ControlError, and LookupError for one that does not exist."""
     if (method, path) == ("GET", "/world"):
         return control.show()
+    if (method, path) == ("GET", "/faults"):
+        return control.breakable()
     if f"{method} {path}" not in _KNOWN:
         raise LookupError
     try:

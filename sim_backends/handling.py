@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
+import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +26,8 @@ from sim_backends.seeds import generator
 
 __all__ = ["Handling", "control_address"]
 
+log = logging.getLogger("sim_backends")
+
 
 def control_address(text: str) -> tuple[str, int]:
     """Host and port of HOST:PORT. Raises ValueError with one sentence."""
@@ -37,7 +42,7 @@ class Handling:
     """As chosen on the command line; `say` prints what a console answers.
 
     `control` is where to listen, loopback only unless `control_anywhere`; whoever knows `token` may
-    change the lab.
+    change the lab. `control_file` tells programs of this user both, while the lab runs.
     """
 
     faults: Path | None = None
@@ -48,10 +53,12 @@ class Handling:
     control: tuple[str, int] | None = None
     control_anywhere: bool = False
     token: str = ""
+    control_file: Path | None = None
     _script: Sequence[FaultConfig] = ()
     _network: NetworkFaults | None = None
     _proxies: dict[str, NetworkProxy] = field(default_factory=dict)
     _port: ControlPort | None = None
+    _told: bool = False
     _director: Director | None = None
     _reading: asyncio.Task[None] | None = None
 
@@ -81,6 +88,7 @@ class Handling:
             await proxy.start()
         if self._port is not None:
             await self._port.start(control)
+            self._tell_where(self._port.url)
         self._director.start()
         if self.console:
             self._reading = asyncio.create_task(read_console(control, say=self.say), name="console")
@@ -96,10 +104,27 @@ class Handling:
             await asyncio.gather(self._reading, return_exceptions=True)
         if self._port is not None:
             await self._port.stop()
+            if self.control_file is not None and self._told:
+                self.control_file.unlink(missing_ok=True)
         for proxy in self._proxies.values():
             await proxy.stop()
         if self._director is not None:
             self._director.close()
+
+    def _tell_where(self, url: str) -> None:
+        """Write address and token down, for this user alone."""
+        if self.control_file is None:
+            return
+        fresh = self.control_file.with_name(self.control_file.name + ".new")
+        try:
+            fresh.unlink(missing_ok=True)
+            opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(opened, "w", encoding="utf-8") as file:
+                json.dump({"url": url, "token": self.token}, file)
+            fresh.replace(self.control_file)
+            self._told = True
+        except OSError as error:
+            log.warning("%s: where control is cannot be told: %s", self.control_file, error)
 
     def _checked(self, host: str, port: int) -> tuple[str, int]:
         try:

@@ -25,6 +25,7 @@ PICTURES = ROOT / "docs" / "pictures"
 WARM_UP_S = 60.0
 LOOKED_AT_MS = 6000
 COLOURS = 48
+FULL = ("dashboard-link", "dashboard-lab")
 SIZES = {"": (1180, 820), "phone": (390, 780)}
 
 
@@ -49,11 +50,13 @@ def take(site: Site, browser: Browser) -> None:
     """All pages; the last with something wrong."""
     links = {name: f"/link/{name}" for name in link_names(site, browser)}
     pages = {"overview": "/", **{f"link-{name}": path for name, path in links.items()}}
-    pages |= {"node": "/node/alice", "history": "/history"}
+    pages |= {"node": "/node/alice", "history": "/history", "lab": "/lab"}
+    site.fault("darks", "detectors.bob", size=3.0)  # for the lab's page to show; harmless
     for scheme in ("light", "dark"):
         for name, path in pages.items():
             picture(site, browser, path, f"dashboard-{name.split('@')[0]}-{scheme}", scheme)
     picture(site, browser, "/", "dashboard-phone-dark", "dark", size="phone")
+    picture(site, browser, "/lab", "dashboard-phone-lab-light", "light", size="phone")
     site.fault("power-cycle", "instruments.alice-tagger", for_s=60.0)
     for scheme in ("light", "dark"):
         picture(site, browser, "/alarms", f"dashboard-alarms-{scheme}", scheme)
@@ -82,7 +85,7 @@ def picture(
     page.wait_for_selector("nav")
     page.wait_for_timeout(LOOKED_AT_MS)
     file = PICTURES / f"{name}.png"
-    page.screenshot(path=str(file), full_page=name.startswith("dashboard-link"))
+    page.screenshot(path=str(file), full_page=name.startswith(FULL))
     page.close()
     with Image.open(file) as taken:
         taken.convert("RGB").quantize(COLOURS).save(file, optimize=True)

@@ -22,16 +22,25 @@ def dashboard(
             help="Allow control to who has the token in this file (made where there is none)."
         ),
     ] = None,
+    lab: Annotated[
+        str | None,
+        typer.Option(
+            help="A simulated lab that takes changes: its lab file, or the URL of its control with "
+            "the token in QNODEOS_SIM_TOKEN; default: lab.toml beside the nodes' files."
+        ),
+    ] = None,
 ) -> None:
     """Show nodes and links in a browser; read-only without --token-file.
 
     Nodes on this computer are asked over their local sockets, the others heard over their broker.
     """
+    import os
+
     from qnodeos.errors import UserError
 
     try:
         from qnodeos.dashboard.control import read_token
-        from qnodeos.dashboard.places import find_places
+        from qnodeos.dashboard.places import find_lab, find_places
         from qnodeos.dashboard.server import Serving, serve
     except ModuleNotFoundError as error:
         raise UserError(
@@ -44,4 +53,5 @@ def dashboard(
     places = find_places(nodes)
     token = "" if token_file is None else read_token(token_file)
     state_file = next(iter(places.nodes.values())).data_dir / "dashboard.json"
-    serve(places, Serving(host, port, token, state_file))
+    sim_token = os.environ.get("QNODEOS_SIM_TOKEN", "")
+    serve(places, Serving(host, port, token, state_file, find_lab(places, lab, sim_token)))

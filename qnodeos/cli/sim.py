@@ -42,7 +42,8 @@ def sim(
     """Serve the simulated instruments of a lab file until Ctrl-C or SIGTERM.
 
     Prints where each instrument is reached, then `ready`. Whoever has the token may use --control:
-    that of the environment's QNODEOS_SIM_TOKEN, or the one that is printed. Raises UserError.
+    that of the environment's QNODEOS_SIM_TOKEN, or the one that is printed; LAB.control tells
+    programs of this user, as `qnodeos dashboard`, both. Raises UserError.
     """
     import asyncio
     import os
@@ -77,6 +78,7 @@ def sim(
         control=where,
         control_anywhere=control_anywhere,
         token=token,
+        control_file=lab.with_suffix(".control"),
     )
 
     def ready(lines: list[str]) -> None:

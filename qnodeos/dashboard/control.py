@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qnodeos.acknowledging import Desk
@@ -18,20 +19,53 @@ GUESS_PAUSE_S = 1.0
 INTERLOCK_LIMIT_S = 3.0
 
 
-class Control:
-    """`token` "": nothing may be done."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Something to fill in before an act; with `choices`, one of these, each with its words."""
 
-    def __init__(self, network: NetworkView, alarms: Alarms, token: str):
+    name: str
+    label: str
+    value: str
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an operator is asked before something is done."""
+
+    text: str
+    of: str
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that may be done, to what it is told of; `do` gets the answers by field."""
+
+    question: Callable[[str], Question]
+    do: Callable[[str, Mapping[str, str]], Awaitable[str]]
+
+
+class Control:
+    """`token` "": nothing may be done. `more`: acts beside those on nodes and alarms."""
+
+    def __init__(
+        self,
+        network: NetworkView,
+        alarms: Alarms,
+        token: str,
+        more: Mapping[str, Act] | None = None,
+    ):
         self._network, self._alarms, self._token = network, alarms, token
         self._guess = asyncio.Lock()
-        self._acts: dict[str, tuple[str, Callable[[str], Awaitable[str]]]] = {
-            "acknowledge": ("Acknowledge this alarm", self._acknowledge),
-            "interlock": (
-                "Acknowledge this interlock, so that emission may return",
-                self._interlock,
+        self._acts: dict[str, Act] = {
+            "acknowledge": _plain("Acknowledge this alarm", self._acknowledge),
+            "interlock": _plain(
+                "Acknowledge this interlock, so that emission may return", self._interlock
             ),
-            "reload": ("Have this node read its configuration again", self._reload),
-            "cancel": ("Cancel this request at both ends", self._cancel),
+            "reload": _plain("Have this node read its configuration again", self._reload),
+            "cancel": _plain("Cancel this request at both ends", self._cancel),
+            **(more or {}),
         }
 
     @property
@@ -39,9 +73,9 @@ class Control:
         """Anything may be done at all."""
         return bool(self._token)
 
-    def asks(self, act: str) -> str:
-        """What the operator is asked before it is done; "" for what is not known."""
-        return self._acts[act][0] if self.there and act in self._acts else ""
+    def asks(self, act: str, of: str) -> Question | None:
+        """What the operator is asked before it is done; None for what is not known."""
+        return self._acts[act].question(of) if self.there and act in self._acts else None
 
     async def allowed(self, token: str) -> bool:
         """The token is right; guesses are slowed down."""
@@ -53,10 +87,10 @@ class Control:
             await asyncio.sleep(GUESS_PAUSE_S)
         return False
 
-    async def do(self, act: str, of: str) -> str:
+    async def do(self, act: str, of: str, answers: Mapping[str, str]) -> str:
         """Do it; what came of it. Whoever calls this has asked `allowed`. Raises QnodeosError."""
         try:
-            return await self._acts[act][1](of)
+            return await self._acts[act].do(of, answers)
         except (KeyError, ValueError) as error:
             raise UserError(f"there is no '{of}' here", do="load the page again") from error
 
@@ -83,6 +117,11 @@ class Control:
         node, link, request = of.split("/")
         await ask_node(self._network.nodes[node], "request.cancel", link=link, request=request)
         return "cancelled"
+
+
+def _plain(text: str, do: Callable[[str], Awaitable[str]]) -> Act:
+    """An act with nothing to fill in."""
+    return Act(lambda of: Question(text, of), lambda of, answers: do(of))
 
 
 def read_token(file: Path) -> str:

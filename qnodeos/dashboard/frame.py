@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nicegui import background_tasks, ui
 
 from qnodeos.dashboard.alarms import Alarm, Alarms
-from qnodeos.dashboard.control import Control
+from qnodeos.dashboard.control import Control, Question
+from qnodeos.dashboard.lab import Lab
 from qnodeos.dashboard.live import Live, add_assets
 from qnodeos.dashboard.markup import Html, chip, joined, span, tag
 from qnodeos.dashboard.sights import Sights
@@ -31,6 +32,7 @@ class Board:
     alarms: Alarms
     sights: Sights
     control: Control
+    lab: Lab
 
 
 class Page(Protocol):
@@ -47,6 +49,8 @@ class Page(Protocol):
 
 
 PAGES = (("/", "Overview"), ("/alarms", "Alarms"), ("/history", "History"))
+LAB = ("/lab", "Simulated lab")
+"""Only where there is one."""
 
 
 def show(page: Page, board: Board) -> None:
@@ -63,9 +67,15 @@ def show(page: Page, board: Board) -> None:
         token = told
 
     def on_act(act: str, of: str) -> None:
-        question = board.control.asks(act)
-        if question:
-            _ask(question, of, token, lambda told: _do(board, act, of, told, keep))
+        question = board.control.asks(act, of)
+        if question is not None:
+
+            async def do(told: str, answers: Mapping[str, str]) -> None:
+                if await _allowed(board, told):
+                    keep(told)
+                    await _do(board, act, of, answers)
+
+            _ask(question, token, do)
 
     def keep(told: str) -> None:
         nonlocal token
@@ -117,7 +127,7 @@ def _alarm(alarm: Alarm, board: Board) -> Html:
 
 def _nav(page: Page, board: Board) -> Html:
     links = []
-    for path, name in PAGES:
+    for path, name in (*PAGES, *([LAB] if board.lab.attached else [])):
         count: object = ""
         if path == "/alarms" and board.alarms.open:
             count = tag("span", chip(str(board.alarms.open), "bad"), class_="count")
@@ -132,16 +142,29 @@ def _nav(page: Page, board: Board) -> Html:
     )
 
 
-def _ask(question: str, of: str, token: str, do: Callable[[str], Awaitable[None]]) -> None:
-    """A dialog: what will be done, the token if it is not known, yes or no."""
-    with ui.dialog() as dialog, ui.card():
-        ui.label(f"{question}?").classes("text-weight-medium")
-        ui.label(of).classes("soft")
+Doing = Callable[[str, Mapping[str, str]], Awaitable[None]]
+
+
+def _ask(question: Question, token: str, do: Doing) -> None:
+    """A dialog: what will be done, what is to be filled in, the token, yes or no."""
+    with ui.dialog() as dialog, ui.card().classes("asking"):
+        ui.label(f"{question.text}?").classes("text-weight-medium")
+        ui.label(question.of).classes("soft")
+        filled: dict[str, ui.input | ui.select] = {}
+        for field in question.fields:
+            if field.choices:
+                widget: ui.input | ui.select = ui.select(
+                    dict(field.choices), label=field.label, value=field.value
+                )
+            else:
+                widget = ui.input(field.label, value=field.value)
+            filled[field.name] = widget.props("outlined dense")
         typed = ui.input("Token", value=token, password=True).props("outlined dense")
 
         def yes() -> None:
             dialog.close()
-            background_tasks.create(_within(dialog, do, typed.value or ""), name="act")
+            answers = {name: str(widget.value or "") for name, widget in filled.items()}
+            background_tasks.create(_within(dialog, do, typed.value or "", answers), name="act")
 
         with ui.row():
             ui.button("Do it", on_click=yes).props("unelevated no-caps")
@@ -149,18 +172,21 @@ def _ask(question: str, of: str, token: str, do: Callable[[str], Awaitable[None]
     dialog.open()
 
 
-async def _within(dialog: ui.dialog, do: Callable[[str], Awaitable[None]], token: str) -> None:
+async def _within(dialog: ui.dialog, do: Doing, token: str, answers: Mapping[str, str]) -> None:
     with dialog.client:
-        await do(token)
+        await do(token, answers)
 
 
-async def _do(board: Board, act: str, of: str, token: str, keep: Callable[[str], None]) -> None:
-    if not await board.control.allowed(token):
-        ui.notify("This is not the token.", type="negative")
-        return
-    keep(token)
+async def _allowed(board: Board, token: str) -> bool:
+    if await board.control.allowed(token):
+        return True
+    ui.notify("This is not the token.", type="negative")
+    return False
+
+
+async def _do(board: Board, act: str, of: str, answers: Mapping[str, str]) -> None:
     try:
-        said = await board.control.do(act, of)
+        said = await board.control.do(act, of, answers)
     except QnodeosError as problem:
         ui.notify(str(problem), type="negative", multi_line=True)
     else:

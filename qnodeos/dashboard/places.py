@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from qnodeos.config import MidpointTable, NodeConfig, PhotonicLinkTable, load_node
+from qnodeos.dashboard.lab import LabPlace
 from qnodeos.errors import UserError
 
 LinkKind = Literal["photonic", "memory"]
@@ -84,6 +85,25 @@ def find_places(given: Iterable[Path]) -> Places:
         for place in _links(config):
             links[place.key] = place
     return Places(dict(sorted(nodes.items())), dict(sorted(links.items())))
+
+
+def find_lab(places: Places, given: str | None, token: str) -> LabPlace:
+    """The simulated lab that takes changes: at a URL with this token, or by its lab file, which is
+    `lab.toml` beside the first node's file where nothing is given. Raises UserError.
+    """
+    if given is not None and "://" in given:
+        if not token:
+            raise UserError(
+                "the token of the simulated lab is missing",
+                where="environment: QNODEOS_SIM_TOKEN",
+                expected="what qnodeos sim printed, or was given",
+            )
+        return LabPlace(url=given.rstrip("/"), token=token)
+    beside = next(iter(places.nodes.values())).file.with_name("lab.toml")
+    file = beside if given is None else Path(given)
+    if given is not None and not file.is_file():
+        raise UserError("there is no such lab file", where=given, do="give LAB.toml, or a URL")
+    return LabPlace(file.with_suffix(".control"))
 
 
 def _node_files(path: Path) -> list[Path]:

@@ -15,6 +15,9 @@ from qnodeos.dashboard.control import Control
 from qnodeos.dashboard.feed import keep_fresh
 from qnodeos.dashboard.frame import Board, show
 from qnodeos.dashboard.history_page import SPANS_S, HistoryPage
+from qnodeos.dashboard.lab import Lab, LabPlace
+from qnodeos.dashboard.lab_control import lab_acts
+from qnodeos.dashboard.lab_page import LabPage
 from qnodeos.dashboard.link_page import LinkPage
 from qnodeos.dashboard.live import STATIC
 from qnodeos.dashboard.node_page import NodePage
@@ -38,13 +41,17 @@ class Serving:
     token: str
     state_file: Path
     """Where acknowledgements are kept."""
+    lab: LabPlace
+    """Where a simulated lab takes changes, if there is one."""
 
 
 def serve(places: Places, serving: Serving) -> None:
     """Serve until interrupted."""
     network = NetworkView.of(places, time.monotonic, time.time)
     alarms = Alarms(serving.state_file, time.time)
-    board = Board(network, alarms, Sights(network), Control(network, alarms, serving.token))
+    lab = Lab(serving.lab, time.monotonic)
+    control = Control(network, alarms, serving.token, lab_acts(lab))
+    board = Board(network, alarms, Sights(network), control, lab)
     _pages(board)
     app.add_static_files("/static", str(STATIC))
     tasks: list[asyncio.Task[None]] = []
@@ -126,6 +133,13 @@ def _pages(board: Board) -> None:
             _nothing("There is no link here.")
         else:
             show(HistoryPage(found, over if over in SPANS_S else "hour", board), board)
+
+    @ui.page("/lab")
+    def lab() -> None:
+        if board.lab.attached:
+            show(LabPage(board), board)
+        else:
+            _nothing("There is no simulated lab here.")
 
 
 def _nothing(text: str) -> None:

@@ -21,6 +21,7 @@ from qnodeos.demo.progress import Progress
 from qnodeos.errors import UserError
 
 BROKER_PORT = 7183
+CONTROL_PORT = 7190
 READY_LIMIT_S = 15.0
 STARTED_S = 5.0
 """A process is up by then; what it used to start does not count as its running cost."""
@@ -74,6 +75,7 @@ async def run_demo(options: Options, console: Console) -> Run:
             broker_url = f"mqtt://{host}:{BROKER_PORT}"
         environment = {"LAB_HOST": host, "BROKER_URL": broker_url}
         clock = asyncio.get_running_loop().time
+        control = ("--control", f"{host}:{CONTROL_PORT}")
         children = {
             name: Child(
                 name,
@@ -84,7 +86,7 @@ async def run_demo(options: Options, console: Console) -> Run:
                 clock=clock,
             )
             for name, arguments in (
-                ("lab", ["sim", str(layout.lab), "--stop-with-parent"]),
+                ("lab", ["sim", str(layout.lab), *control, "--stop-with-parent"]),
                 *((n, ["run", str(layout.node(n)), "--stop-with-parent"]) for n in NODES),
             )
         }

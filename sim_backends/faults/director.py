@@ -16,7 +16,7 @@ from sim_backends.faults.physics import PhysicsFaults
 from sim_backends.faults.script import FaultConfig
 from sim_backends.seeds import generator
 
-__all__ = ["Director", "direct"]
+__all__ = ["Acting", "Director", "direct"]
 
 
 _EARLY_S: Final = 1e-8
@@ -28,7 +28,9 @@ class _Place(Protocol):
 
 
 @dataclass(slots=True)
-class _Acting:
+class Acting:
+    """A fault that has begun and not ended; `began_s` by the lab's time."""
+
     fault: FaultConfig
     began_s: float
     level: float = 0.0
@@ -53,7 +55,7 @@ class Director:
         self._bench = bench
         self._coming: Iterator[FaultConfig] = iter(faults)
         self._next: asyncio.TimerHandle | None = None
-        self._acting: dict[int, _Acting] = {}
+        self._acting: dict[int, Acting] = {}
         self._count = 0
         self.physics = PhysicsFaults(bench)
         self.lines = lines
@@ -65,9 +67,9 @@ class Director:
         return [each.fault for each in self._acting.values()]
 
     @property
-    def numbered(self) -> dict[int, FaultConfig]:
-        """The same by their numbers."""
-        return {number: each.fault for number, each in self._acting.items()}
+    def numbered(self) -> dict[int, Acting]:
+        """The same by their numbers, with when they began."""
+        return dict(self._acting)
 
     def start(self) -> None:
         """Begin with the script."""
@@ -82,7 +84,7 @@ class Director:
         self._count += 1
         number = self._count
         now_s = self._bench.world.time_s()
-        acting = _Acting(fault, now_s)
+        acting = Acting(fault, now_s)
         self._tell(number, fault, "onset", **_course(fault))
         if fault.what.once and fault.shape == "step":
             self._once(fault)
@@ -139,7 +141,7 @@ class Director:
             wait_s = max(wait_s, _SOONEST_S)
             acting.timer = asyncio.get_running_loop().call_later(wait_s, self._turn, number)
 
-    def _end(self, number: int, acting: _Acting) -> None:
+    def _end(self, number: int, acting: Acting) -> None:
         if not acting.fault.what.once:
             self._set(number, acting.fault, 0.0)
         self._tell(number, acting.fault, "end")

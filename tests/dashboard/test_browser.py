@@ -21,8 +21,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 SEEN_MS = 20_000
 """Long enough for a machine that does other things; how long it takes is a benchmark's matter."""
 
-FRAMES = 12
-"""A live page gets so many in two seconds; one that only waits for alarms gets its first ones."""
+FRAMES = 6
+"""The first three open the connection, each further one is a turn of the page."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_every_page_opens_without_an_error(site: Site, page: Any) -> None:
         lambda r: wrong.append(r.url) if not r.url.startswith((site.url, "data:", "ws:")) else None,
     )
     nodes = [f"/node/{name}" for name in ("alice", "bob", "station")]
-    live = ["/", *sorted(set(links_of(site, page))), *nodes]
+    live = ["/", "/lab", *sorted(set(links_of(site, page))), *nodes]
     for path in [*live, "/alarms", "/history"]:
         open_live(page, site.url + path, FRAMES if path in live else 1)
         if path == "/history":
@@ -155,7 +155,7 @@ def test_nothing_is_done_without_the_token(site: Site, page: Any) -> None:
 def test_it_is_read_on_a_phone(site: Site, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
     page.set_default_timeout(SEEN_MS)
-    live = ["/", *sorted(set(links_of(site, page)))]
+    live = ["/", "/lab", *sorted(set(links_of(site, page)))]
     for path in [*live, "/alarms"]:
         open_live(page, site.url + path, FRAMES if path in live else 1)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
@@ -167,3 +167,57 @@ def test_what_is_not_there_says_so(site: Site, page: Any) -> None:
     page.wait_for_selector("text=There is no link nothing here.")
     page.click("text=To the overview")
     page.wait_for_selector("nav")
+
+
+def test_the_lab_is_broken_and_mended_from_its_page(site: Site, page: Any) -> None:
+    open_live(page, site.url + "/lab", FRAMES)
+    assert "This is the lab, not the nodes." in page.inner_text("main")
+    page.click("[data-act='lab-fault'][data-of='instruments.alice-analyzer']")
+    page.click("label:has-text('What')")
+    page.click(".q-item:has-text('power-cycle')")
+    for token in ("wrong", site.token):
+        page.get_by_label("Token").fill(token)
+        page.click("text=Do it")
+        if token == "wrong":
+            page.wait_for_selector("text=This is not the token.")
+            assert "power-cycle" not in page.inner_text("[data-part='faults']")
+            page.click("[data-act='lab-fault'][data-of='instruments.alice-analyzer']")
+            page.click("label:has-text('What')")
+            page.click(".q-item:has-text('power-cycle')")
+    row = "[data-part='faults'] tr:has-text('alice-analyzer'):has-text('power-cycle')"
+    back = f"{row} [data-act='lab-end']"
+    page.wait_for_selector(back)
+    page.click("nav a[href='/alarms']")
+    alarm = "[data-key='instrument/alice/analyzer']"
+    page.wait_for_selector(alarm)
+    page.click("nav a[href='/lab']")
+    page.click(back)
+    page.get_by_label("Token").fill(site.token)
+    page.click("text=Do it")
+    page.wait_for_selector(back, state="detached")
+    page.click("nav a[href='/alarms']")
+    page.wait_for_selector(alarm, state="detached")
+
+
+def test_a_value_of_the_lab_is_changed(site: Site, page: Any) -> None:
+    page.goto(site.url + "/lab")
+    value = "[data-act='lab-set'][data-of='channels.bob.loss_db']"
+    for told, shown in (("lots", "6"), ("6.5", "6.5"), ("6", "6")):
+        page.click(value)
+        page.get_by_label("Value").fill(told)
+        page.get_by_label("Token").fill(site.token)
+        page.click("text=Do it")
+        if told == "lots":
+            page.wait_for_selector("text=channels.bob.loss_db: found 'lots'")
+        page.wait_for_selector(f"{value}:text-is('{shown}')")
+
+
+def test_a_lab_that_is_gone_is_said_to_be_and_comes_back(site: Site, page: Any) -> None:
+    page.goto(site.url + "/lab")
+    page.wait_for_selector("[data-part='title'] .chip:has-text('running')")
+    site.stop("lab")
+    page.wait_for_selector("[data-part='title'] .chip:has-text('gone')")
+    assert page.query_selector("[data-act='lab-set']") is None
+    site.start("lab")
+    page.wait_for_selector("[data-part='title'] .chip:has-text('running')")
+    page.wait_for_selector("[data-act='lab-set']")

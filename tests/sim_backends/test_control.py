@@ -156,7 +156,20 @@ async def test_a_program_looks_and_changes_over_http() -> None:
         assert await ask(url, "POST /fault", cut) == (200, {"n": 1})
         assert value_of(bench.world, "channels.bob.loss_db") == 9.0
         _, world = await ask(url, "GET /world")
-        assert world["faults"] == [{"n": 1, "fault": "cut", "of": "channels.bob"}]
+        (acting,) = world["faults"]
+        assert 0.0 <= acting.pop("began_s") <= world["t_s"]
+        assert acting == {
+            "n": 1,
+            "fault": "cut",
+            "of": "channels.bob",
+            "size": 3.0,
+            "unit": "dB more",
+            "for_s": None,
+        }
+        _, breakable = await ask(url, "GET /faults")
+        assert breakable["channels"]["names"] == ["alice", "bob"]
+        assert breakable["channels"]["kinds"]["cut"]["unit"] == "dB more"
+        assert breakable["taggers"]["kinds"]["clock-jump"]["once"]
         assert await ask(url, "POST /end", {"n": 1}) == (200, {"ended": 1})
 
 

@@ -1,9 +1,8 @@
-"""The leading end of a photonic link: clocks, coincidences, bases, and the fidelity."""
+"""The leading end of a photonic link: clocks, bases, coincidences, and what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -14,13 +13,10 @@ from numpy.typing import NDArray
 
 from drivers.errors import InstrumentProblem
 from drivers.supervisor import Supervisor
-from link_layer.fidelity import FidelityEstimate, estimate_fidelity
 from link_layer.matching import DELAYS_PS, Matches, match_tags
 from link_layer.messages import (
     Basis,
     BasisTurned,
-    ErrorCode,
-    LinkQuality,
     MatchReport,
     Message,
     TagReport,
@@ -29,13 +25,11 @@ from link_layer.messages import (
     TurnBasis,
 )
 from link_layer.queue import Request
-from link_layer.recent import RecentTests
-from link_layer.states import BellState, correlator_sign
 from qnodeos.analysis import TURNING, TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.measured import MeasuredPairs
-from qnodeos.outcome_delay import OutcomeDelays
+from qnodeos.photonic_tests import AwaitedTests, PhotonicTests
 from qnodeos.rates import Rates
 from qnodeos.requests import Desk
 from qnodeos.status import Status
@@ -46,22 +40,9 @@ from timing.tags import TagBatch
 
 TURN_LIMIT_S = 10.0
 RETRY_S = 0.5
-ESTIMATE_EVERY_S = 0.5
 TELL_CLOCK_S = 0.5
 BASES: tuple[Basis, ...] = ("Z", "X", "Y")
 EPOCHS_KEPT = 64
-TESTS_KEPT = 2000
-"""Test rounds whose far outcomes are still awaited, in match reports."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitedTests:
-    """Our outcomes of the test entries of one match report, in order, and what each tests."""
-
-    basis: Basis
-    outcomes: NDArray[np.uint8]
-    accidental: NDArray[np.bool_]
-    apart_ps: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +53,7 @@ class Entries:
     """
 
     basis: Basis
+    epoch: int
     sequence: int
     first_pair: int
     tags: NDArray[np.int64]
@@ -103,18 +85,14 @@ class Leader:
     ):
         self._link, self._config, self._context = link, config, context
         self._analyzer, self._desk, self._counters = analyzer, desk, counters
-        self._bell_state = BellState[config.bell_state]
         self._synchroniser = Synchroniser(link, config, context, executor, reference)
-        self._tests = RecentTests(context.clock)
+        self.tests = PhotonicTests(link, config, context, desk, counters)
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._epoch = context.rng.getrandbits(40) << 16
         self._bases: OrderedDict[int, Basis] = OrderedDict()
         self._turned: asyncio.Queue[BasisTurned] = asyncio.Queue(maxsize=8)
-        self._awaited: OrderedDict[int, AwaitedTests] = OrderedDict()
         self._next_pair = context.rng.getrandbits(30) << 32
-        self._estimate: FidelityEstimate | None = None
         self._rates = Rates(context.clock)
-        self._delays = OutcomeDelays()
         self.watched = WatchedDelays(config.window_ps, context.clock)
         self.paused = False
         """No request is begun; the one that has got pairs already is served to its end."""
@@ -132,7 +110,7 @@ class Leader:
                 self._synchroniser.remote(message)
                 self._match()
             case TestOutcomes():
-                self._far_outcomes(message)
+                self.tests.far_outcomes(message)
             case BasisTurned():
                 self._far_turned(message)
             case _:
@@ -141,7 +119,7 @@ class Leader:
     def reset(self, reason: str) -> None:
         """The following end is gone: its clock has to be found again."""
         self._synchroniser.reset(reason)
-        self._awaited.clear()
+        self.tests.forget_awaited()
         # Nobody will answer the turn under way.
         self._far_turned(BasisTurned(self._link, self._epoch, ok=False, reason=reason))
 
@@ -154,7 +132,7 @@ class Leader:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell_clock(wanted))
             tasks.create_task(self._synchroniser.run())
-            tasks.create_task(self._keep_estimate())
+            tasks.create_task(self.tests.keep_estimate())
             while True:
                 await wanted.wait()
                 for basis in BASES:
@@ -167,27 +145,12 @@ class Leader:
 
     def status(self) -> Status:
         """Clock, rates and fidelity."""
-        said: Status = {
+        return {
             **self._counters,
             **self._synchroniser.status(),
             **self._rates.status(),
-            **self._delays.status(),
+            **self.tests.status(),
         }
-        estimate = self._estimate
-        if estimate is not None:
-            said |= {
-                "fidelity": estimate.value,
-                "fidelity_error": estimate.standard_error,
-                "fidelity_low": estimate.interval_low,
-                "fidelity_high": estimate.interval_high,
-                "fidelity_raw": estimate.raw_value,
-                "accidental_share": estimate.accidental_share,
-            }
-            for basis, counts in self._tests.counts.items():
-                name = f"correlator_{basis.lower() * 2}"
-                said[name] = correlator_sign(self._bell_state, basis) * counts.net
-                said[f"{name}_error"] = math.sqrt(counts.variance)
-        return said
 
     # Bases.
 
@@ -252,9 +215,10 @@ class Leader:
         queue = self._desk.queue
         begun = (each for each in queue if each.delivered)
         request = next(begun, None) if self.paused else queue.next()
-        if request is None or self._estimate is None:
+        estimate = self.tests.estimate
+        if request is None or estimate is None:
             return None
-        return request if self._estimate.value >= request.create.minimum_fidelity else None
+        return request if estimate.value >= request.create.minimum_fidelity else None
 
     def _test(self, overlap: Overlap, matches: Matches) -> None:
         pairs = [(matches.local, matches.remote), *matches.delayed]
@@ -263,19 +227,19 @@ class Leader:
         use = np.full(len(local), TagUse.ACCIDENTAL, np.uint8)
         use[: len(matches)] = TagUse.TEST
         for entry in self._by_report(overlap, local, remote, use):
-            sent = self._report(entry, request=0)
-            if not sent:
-                continue
-            self._awaited[entry.first_pair] = AwaitedTests(
-                entry.basis, entry.outcomes, entry.use == TagUse.ACCIDENTAL, entry.apart_ps
-            )
-            while len(self._awaited) > TESTS_KEPT:
-                self._awaited.popitem(last=False)
-                self._counters["tests_unanswered"] += 1
+            if self._report(entry, request=0):
+                accidental = entry.use == TagUse.ACCIDENTAL
+                self.tests.expect(
+                    entry.first_pair,
+                    AwaitedTests(
+                        entry.basis, entry.epoch, entry.outcomes, accidental, entry.apart_ps
+                    ),
+                )
 
     def _deliver(self, overlap: Overlap, matches: Matches, request: Request) -> None:
         use = np.full(len(matches), TagUse.DELIVERED, np.uint8)
-        fidelity = self._estimate.value if self._estimate else 0.0
+        estimate = self.tests.estimate
+        fidelity = estimate.value if estimate else 0.0
         for entry in self._by_report(overlap, matches.local, matches.remote, use):
             wanted = entry.first(max(request.missing, 0))
             if not len(wanted.tags) or not self._report(wanted, request=request.id):
@@ -320,6 +284,7 @@ class Leader:
             )
             yield Entries(
                 basis=basis,
+                epoch=epoch,
                 sequence=int(sequence),
                 first_pair=self._next_pair,
                 tags=overlap.remote.index[remote[chosen]],
@@ -354,55 +319,3 @@ class Leader:
             if report is not None:
                 self._context.send(self._config.peer, report)
             await asyncio.sleep(TELL_CLOCK_S)
-
-    # Fidelity.
-
-    def _far_outcomes(self, message: TestOutcomes) -> None:
-        awaited = self._awaited.pop(message.first_pair, None)
-        theirs = np.frombuffer(message.outcomes, np.uint8)
-        if awaited is None or len(theirs) != len(awaited.outcomes) or np.any(theirs > 1):
-            self._counters["tests_malformed"] += 1
-            return
-        true = ~awaited.accidental
-        self._delays.add(awaited.apart_ps[true], awaited.outcomes[true], theirs[true])
-        joint = 2 * awaited.outcomes.astype(np.int64) + theirs
-        counts = np.bincount(joint[true], minlength=4).reshape(2, 2)
-        delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
-        self._tests.add_counts(
-            awaited.basis, self._bell_state, counts, delayed, windows=len(DELAYS_PS)
-        )
-        self._counters["test_rounds"] += int(counts.sum())
-
-    async def _keep_estimate(self) -> None:
-        """Renew the estimate, tell the far end, and end requests that ask for more."""
-        rounds = 0.0
-        while True:
-            await asyncio.sleep(ESTIMATE_EVERY_S)
-            if self._tests.rounds == rounds:
-                continue
-            rounds = self._tests.rounds
-            estimate = self._estimate = estimate_fidelity(self._tests.counts)
-            if estimate is None:
-                continue
-            self._context.store.fidelity(
-                self._link, estimate.value, estimate.standard_error, int(rounds)
-            )
-            self._context.send(
-                self._config.peer,
-                LinkQuality(
-                    self._link,
-                    estimate.value,
-                    estimate.interval_low,
-                    estimate.interval_high,
-                    self._context.clock(),
-                ),
-            )
-            for request in self._desk.queue:
-                if request.create.minimum_fidelity > estimate.interval_high:
-                    self._desk.end(
-                        request.id,
-                        ErrorCode.UNSUPPORTED,
-                        f"fidelity {request.create.minimum_fidelity:.3f} is asked, link "
-                        f"{self._link} gives {estimate.value:.3f} "
-                        f"({estimate.interval_low:.3f} to {estimate.interval_high:.3f})",
-                    )

@@ -76,6 +76,12 @@ class PairKeeper:
         if self._forget(pair, reason):
             self._tell(pair.sequence, reason)
 
+    def let_go(self, pair: StoredPair, reason: str) -> None:
+        """The owner of this end's half is done with it; harmless if it is gone already."""
+        if self.memory is not None and self.memory.forget(pair.link, pair.sequence) is not None:
+            self._device.release(pair.qubit)
+            self._context.store.pair_ended(pair, "discarded", reason)
+
     def lose(self, sequence: int, reason: str, *, tell: bool) -> None:
         """This end's half is lost; `tell`: the far end does not know it yet."""
         pair = self._find(sequence)

@@ -31,6 +31,10 @@ class Keeper(Protocol):
         """Free it at both ends."""
         ...
 
+    def let_go(self, stored: StoredPair, reason: str) -> None:
+        """Free it at this end."""
+        ...
+
 
 class Pair:
     """This end's half of one pair. Every operation raises PairExpired once the deadline has passed.
@@ -125,6 +129,10 @@ class Pair:
     def give_up(self, reason: str) -> None:
         """The same, without waiting for anything."""
         self._keeper.give_up(self._stored, reason)
+
+    def let_go(self, reason: str) -> None:
+        """Free this half only: the far end's owner goes on with its own, as after a measurement."""
+        self._keeper.let_go(self._stored, reason)
 
     def _check(self) -> QuantumMemory:
         """The memory that still holds this half in time; the first use makes it ours."""

@@ -119,7 +119,7 @@ class ProgramQubits:
         held = self._held.pop(virtual, None)
         self._changed.set()
         if isinstance(held, Pair):
-            held.give_up("its program freed it")
+            held.let_go("its program freed it")
         elif isinstance(held, _Local):
             self._post("release", held.number)
             held.memory.give_back(held.number)

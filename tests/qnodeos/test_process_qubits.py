@@ -1,0 +1,34 @@
+"""A program's qubits on the devices of a link."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from qnodeos.memory_link import MemoryLink
+from qnodeos.process.qubits import ProgramQubits
+from timing.loop import run_virtual
+
+
+def test_who_frees_its_half_of_a_pair_takes_nothing_from_the_far_end(
+    network: Any, tmp_path: Path
+) -> None:
+    """The far end's program may be in the middle of its gates, as in the magic square."""
+
+    async def scenario() -> None:
+        async with network(tmp_path) as net:
+            link: MemoryLink = net.link("alice")
+            near, far = ProgramQubits(link, 2), ProgramQubits(net.link("bob"), 2)
+            halves = aiter(net.link("bob").desk.accept("test"))
+            async for pair in net.ask("alice", number=1):
+                near.take_pair(0, pair)
+                far.take_pair(0, await anext(halves))
+            far.gate("H", 0)
+            near.gate("H", 0)
+            near.free(0)
+            await asyncio.sleep(0.1)  # virtual
+            assert await far.measure(0) in (0, 1)
+            for end in ("alice", "bob"):
+                assert net.link(end).memory.free == net.link(end).memory.capacity
+                assert net.link(end).counters["discarded"] == 0
+
+    run_virtual(scenario(), limit_s=600)

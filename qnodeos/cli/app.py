@@ -46,6 +46,7 @@ def run(
 ) -> None:
     """Run a program once or many times; ends with status 1 if a run failed."""
     from qnodeos.launch.ideal import write_ideal
+    from qnodeos.launch.roles import Roles, role_server
     from qnodeos.launch.running import roles_of, run_program
 
     program = program.resolve()
@@ -55,22 +56,24 @@ def run(
     async def all_runs(nodes: dict[str, NodeAt]) -> int:
         turn, failures = asyncio.Semaphore(together), 0
 
-        async def one(number: int) -> None:
+        async def one(number: int, started: Roles) -> None:
             nonlocal failures
             async with turn:
-                result = await run_program(program, nodes, inputs=given, time_limit_s=time_limit)
+                result = await run_program(
+                    program, nodes, inputs=given, time_limit_s=time_limit, roles=started
+                )
             failures += bool(result.failed)
             _show(number, result, json)
 
-        async with asyncio.TaskGroup() as tasks:
+        async with role_server() as started, asyncio.TaskGroup() as tasks:
             for number in range(times):
-                tasks.create_task(one(number))
+                tasks.create_task(one(number, started))
         return failures
 
     async def with_network(example: Path, folder: Path) -> int:
-        from qnodeos.launch.network import network as started
+        from qnodeos.launch.network import network as running
 
-        async with started(example, folder) as ends:
+        async with running(example, folder) as ends:
             return await all_runs(_on_ends(roles, ends))
 
     if network is None and not ideal:

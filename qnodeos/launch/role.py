@@ -1,11 +1,10 @@
-"""One role of a program, in a process of its own: `python -m qnodeos.launch.role SPEC.json`."""
+"""One role of a program, in a process of its own, which `qnodeos.launch.fork_server` has made."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 def main(spec_file: str) -> None:
     """Import the role's program and run it; its result goes to the file that the spec names."""
     spec = json.loads(Path(spec_file).read_text(encoding="utf-8"))
-    os.environ["NETQASM_SIMULATOR"] = "debug"  # the default imports a simulator
     from qnodeos.launch import sdk
 
     sdk.here = sdk.Surroundings(**spec["here"])
@@ -52,7 +50,3 @@ def _plain(value: Any) -> Any:
         return int(value)
     except (TypeError, ValueError):
         return str(value)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import secrets
-import sys
+import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qnodeos.config import load_node
 from qnodeos.errors import UserError
+from qnodeos.launch.roles import Role, Roles, role_server
 from qnodeos.launch.words import Hub
 from qnodeos.process.host import PLACE
 
@@ -77,8 +76,15 @@ async def run_program(
     *,
     inputs: dict[str, dict[str, Any]] | None = None,
     time_limit_s: float = 60.0,
+    roles: Roles | None = None,
 ) -> RunResult:
-    """Run a program, an absolute path, once; `nodes` says on which node each role runs."""
+    """Run a program, an absolute path, once; `nodes` says on which node each role runs. Runs that
+    share `roles` start quicker. Raises UserError."""
+    if roles is None:
+        async with role_server() as own:
+            return await run_program(
+                program, nodes, inputs=inputs, time_limit_s=time_limit_s, roles=own
+            )
     began_s, run = time.monotonic(), secrets.randbits(63)
     with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
         work = Path(folder)
@@ -89,7 +95,7 @@ async def run_program(
             "node_of": {role: node.name for role, node in nodes.items()},
             "id_of": {node.name: node.id for node in nodes.values()},
         }
-        roles: dict[str, asyncio.subprocess.Process] = {}
+        started: dict[str, Role] = {}
         try:
             for role, node in nodes.items():
                 spec = {
@@ -98,10 +104,12 @@ async def run_program(
                     "result": str(work / f"{role}.json"),
                     "here": {**here, "role": role, "host_socket": node.socket},
                 }
-                roles[role] = await _started(role, spec, work)
-            failed = await _watched(roles, time_limit_s)
+                file = work / f"{role}.spec"
+                file.write_text(json.dumps(spec), encoding="utf-8")
+                started[role] = roles.start(file, work / f"{role}.log", work)
+            failed = await _watched(started, time_limit_s)
         finally:
-            await _stopped(roles)
+            await _stopped(started.values())
             server.close()
             await server.wait_closed()
         results = {
@@ -116,49 +124,27 @@ async def run_program(
     return RunResult(time.monotonic() - began_s, results, failed, words)
 
 
-async def _started(role: str, spec: dict[str, Any], work: Path) -> asyncio.subprocess.Process:
-    file = work / f"{role}.spec"
-    file.write_text(json.dumps(spec), encoding="utf-8")
-    with (work / f"{role}.log").open("wb") as log:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "qnodeos.launch.role", str(file)),
-            cwd=work,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-
-
-async def _watched(roles: dict[str, asyncio.subprocess.Process], limit_s: float) -> str:
+async def _watched(roles: dict[str, Role], limit_s: float) -> str:
     """Wait for all; the first role that failed, or one that was too slow; "" if none did."""
-    waiting = {asyncio.create_task(each.wait()): role for role, each in roles.items()}
+    waiting = {each.ended: role for role, each in roles.items()}
     try:
         async with asyncio.timeout(limit_s):
             while waiting:
                 done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    role = waiting.pop(task)
-                    if task.result() != 0:
+                for ended in done:
+                    role = waiting.pop(ended)
+                    if ended.result() != 0:
                         return role
     except TimeoutError:
         return next(iter(waiting.values()))
-    finally:
-        for task in waiting:
-            task.cancel()
     return ""
 
 
-async def _stopped(roles: dict[str, asyncio.subprocess.Process]) -> None:
-    for each in roles.values():
-        if each.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                each.terminate()
-    for each in roles.values():
-        try:
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await each.wait()
-        except TimeoutError:
-            each.kill()
-            await each.wait()
+async def _stopped(roles: Iterable[Role]) -> None:
+    """Ask those that still run to end, wait, insist."""
+    running = [role for role in roles if not role.ended.done()]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for role in running:
+            role.signal(number)
+        if running:
+            await asyncio.wait([role.ended for role in running], timeout=STOP_LIMIT_S)

@@ -79,11 +79,14 @@ class Calibrator:
         self._link.unfit = self.graph.unusable(clock())
 
     def status(self) -> Status:
-        """For each task state, seconds until it is due, and the last value with its unit."""
+        """For each task state, what it depends on, age and seconds until it is due, and the last
+        value with its unit."""
         said: Status = {"in_spec": not self._link.unfit}
         for row in self.rows():
             name = row["task"]
             said[f"{name}_state"] = row["state"]
+            if row["depends"]:
+                said[f"{name}_depends"] = " ".join(row["depends"])
             for figure in ("age_s", "due_s"):
                 if row[figure] is not None:
                     said[f"{name}_{figure}"] = row[figure]

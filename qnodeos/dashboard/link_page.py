@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from link_layer.states import BellState, correlator_sign
+from qnodeos.dashboard.calibration_graph import calibration_graph, tasks_of
 from qnodeos.dashboard.frame import Board
 from qnodeos.dashboard.live import plot
 from qnodeos.dashboard.markup import MISSING, Html, chip, joined, si, span, table, tag, with_error
@@ -32,20 +33,11 @@ MEMORY: dict[str, tuple[str, ...]] = {
 
 
 def calibration_card(told: dict[str, str]) -> Html:
-    """The tasks of a link's calibration graph, dependencies first; nothing where it has none."""
-    names = [key.removesuffix("_state") for key in told if key.endswith("_state")]
-    if not names:
+    """The calibration graph of a link; nothing where it has none."""
+    tasks = tasks_of(told)
+    if not tasks:
         return joined(())
-    rows = []
-    for name in names:
-        state, value = told[f"{name}_state"], number(told, f"{name}_value")
-        last = MISSING if value is None else f"{value:.4g} {told.get(f'{name}_unit', '')}"
-        due_s = number(told, f"{name}_due_s")
-        due = MISSING if due_s is None else "now" if due_s <= 0 else f"in {span(due_s)}"
-        good = {"in spec": "good", "out of spec": "bad"}.get(state, "warn")
-        rows.append((name, chip(state, good), last, due))
-    head = ("Task", "State", "Last value", "To be checked")
-    return tag("div", tag("h2", "Calibration"), table(head, rows, empty=""), class_="card")
+    return tag("div", tag("h2", "Calibration"), calibration_graph(tasks), class_="card")
 
 
 class LinkPage:

@@ -46,6 +46,12 @@ async def test_a_link_is_ready_once_all_is_in_spec_and_looked_at_again_when_due(
         assert rows["window"]["value"] > 0.95
         # F = 0.965 of a Werner pair: QBER 2(1 - F)/3.
         assert abs(rows["polarization"]["value"] - 2 * 0.035 / 3) < 0.01
+        assert {key: said for key, said in made.status().items() if key.endswith("_depends")} == {
+            "delay_depends": "synchronisation",
+            "window_depends": "delay",
+            "pump_depends": "window",
+            "polarization_depends": "window",
+        }
         await asyncio.sleep(80)
         assert link.ready
     assert [step["task"] for step in steps(net)] == [*ORDER, "synchronisation"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from sim_backends.device_fault import MODE_GONE, DeviceFault
+from sim_backends.held_states import Bloch
 from sim_backends.midpoint import Attempts
 from sim_backends.register import QubitKey, QubitRegister
 
@@ -55,7 +54,7 @@ class LabelledModes:
         self._given_up.add(slot)
         key = self.key(slot)
         if not self._register.holds(key):
-            mixed = np.eye(2, dtype=np.complex128) / 2.0
+            mixed = Bloch(0.0, 0.0, 0.0)
             self._register.add([key], mixed, (slot + 1) * self._attempts.period_s)
         return key
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from sim_backends.axis_channels import PAULIS, dephasing, loss
 from sim_backends.clocks import FreeRunningClock
 from sim_backends.device_fault import (
     BAD_REQUEST,
@@ -17,20 +18,13 @@ from sim_backends.device_fault import (
     QUBIT_STATE,
     DeviceFault,
 )
+from sim_backends.held_states import CARDINAL_POINTS, Bloch
 from sim_backends.lab import MemoryConfig
 from sim_backends.labelled_modes import LabelledModes
 from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
 from sim_backends.pairs import PairBook
 from sim_backends.register import QubitKey, QubitRegister, TooManyEntangled
-from sim_backends.states import (
-    BASIS_STATES,
-    CARDINAL_STATES,
-    GATES,
-    ComplexArray,
-    depolarised,
-    lost_with,
-    unitary,
-)
+from sim_backends.states import BASIS_STATES, GATES, depolarised, unitary
 from sim_backends.truth import TruthLog
 
 __all__ = [
@@ -112,14 +106,15 @@ class MemoryDevice:
 
     def _set_channels(self) -> None:
         config = self.config
-        self._channels = {
-            gate: depolarised(
-                unitary(matrix),
-                self.error_of(gate),
-            )
-            for gate, matrix in GATES.items()
+        self._paulis = {
+            gate: loss(self.error_of(gate)).after(channel) for gate, channel in PAULIS.items()
         }
-        self._neighbour = _phase_flip(config.crosstalk)
+        self._channels = {
+            gate: depolarised(unitary(matrix), self.error_of(gate))
+            for gate, matrix in GATES.items()
+            if gate not in PAULIS
+        }
+        self._neighbour = dephasing(1.0 - 2.0 * config.crosstalk)
 
     @property
     def qubits(self) -> int:
@@ -155,7 +150,7 @@ class MemoryDevice:
 
     def gate_time_s(self, name: str) -> float:
         """How long a gate, `"move"` or `"initialise"` takes."""
-        if name not in self._channels and name not in ("move", "initialise"):
+        if name not in GATES and name not in ("move", "initialise"):
             raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
         return self.config.gate_time_us * 1e-6
 
@@ -309,21 +304,19 @@ class MemoryDevice:
     def initialise(self, qubit: int, state: str) -> None:
         """Prepare a qubit in one of "0" "1" "+" "-" "+i" "-i"; what it held is lost."""
         key = self._key(qubit)
-        if state not in CARDINAL_STATES:
+        if state not in CARDINAL_POINTS:
             raise DeviceFault(
-                NO_SUCH, f"no state {state!r}; there are {', '.join(CARDINAL_STATES)}"
+                NO_SUCH, f"no state {state!r}; there are {', '.join(CARDINAL_POINTS)}"
             )
         self._refuse_while_attempting(qubit)
         self._forget(key)
-        vector = CARDINAL_STATES[state]
-        density = np.outer(vector, vector.conj())
-        error = self.config.initialise_error
-        density = (1.0 - error) * density + error * np.eye(2) / 2.0
-        self._register.add([key], density, self._time_s())
+        prepared = Bloch(*CARDINAL_POINTS[state])
+        prepared.along(0, loss(self.config.initialise_error))
+        self._register.add([key], prepared, self._time_s())
 
     def gate(self, name: str, qubits: tuple[int, ...] | list[int]) -> None:
         """Apply a gate; CNOT takes control and target."""
-        if name not in self._channels:
+        if name not in GATES:
             raise DeviceFault(NO_SUCH, f"no gate {name!r}; there are {', '.join(self.gates)}")
         wanted = 2 if name in _TWO_QUBIT_GATES else 1
         if len(qubits) != wanted or len(set(qubits)) != wanted:
@@ -333,14 +326,17 @@ class MemoryDevice:
         keys = [self._held_key(qubit) for qubit in qubits]
         for key in keys:
             self._pairs.used(key, self._time_s())
-        try:
-            self._register.operate(self._channels[name], keys, self._time_s())
-        except TooManyEntangled as error:
-            raise DeviceFault(DEVICE_FAULT, str(error)) from error
+        if name in self._paulis:
+            self._register.along(self._paulis[name], keys[0], self._time_s())
+        else:
+            try:
+                self._register.operate(self._channels[name], keys, self._time_s())
+            except TooManyEntangled as error:
+                raise DeviceFault(DEVICE_FAULT, str(error)) from error
         if self.config.crosstalk > 0.0:
             for near in sorted({q + side for q in qubits for side in (-1, 1)} - set(qubits)):
                 if self._register.holds((self.name, near)):
-                    self._register.operate(self._neighbour, [(self.name, near)], self._time_s())
+                    self._register.along(self._neighbour, (self.name, near), self._time_s())
         self._disturb_others(set(qubits))
 
     def turn(self, qubit: int, axis: str, angle_rad: float) -> None:
@@ -366,7 +362,7 @@ class MemoryDevice:
         mode = self.config.modes.get(target)
         taken = 1.0 if mode is None else mode.efficiency
         lost = 1.0 - taken * (1.0 - self.config.two_qubit_gate_error)
-        self._register.operate(lost_with(lost), [from_key], time_s)
+        self._register.along(loss(lost), from_key, time_s)
         self._register.rename(from_key, to_key, time_s)
         self._pairs.moved(from_key, to_key)
         self._disturb_others({target})
@@ -378,8 +374,7 @@ class MemoryDevice:
         key = self._held_key(qubit)
         time_s = self._time_s()
         self._pairs.used(key, time_s)
-        states = BASIS_STATES[basis]
-        p_zero, found = self._register.measure(key, states, time_s, self._rng)
+        p_zero, found = self._register.measure(key, basis, time_s, self._rng)
         mode = self.config.modes.get(qubit)
         error = self.config.readout_error
         if mode is not None and mode.readout_error is not None:
@@ -404,10 +399,10 @@ class MemoryDevice:
         """An operation on some qubits depolarises the others with probability `crosstalk`."""
         if self.crosstalk <= 0.0:
             return
-        channel = lost_with(self.crosstalk)
+        channel = loss(self.crosstalk)
         for qubit in self.held():
             if qubit not in used:
-                self._register.operate(channel, [(self.name, qubit)], self._time_s())
+                self._register.along(channel, (self.name, qubit), self._time_s())
 
     def release(self, qubit: int) -> None:
         """Give the qubit up; releasing a free one does nothing."""
@@ -447,9 +442,3 @@ class MemoryDevice:
 
     def _time_s(self) -> float:
         return self._time_ps() * 1e-12
-
-
-def _phase_flip(probability: float) -> ComplexArray:
-    """The channel that flips a qubit's phase with a probability."""
-    kept = 1.0 - 2.0 * probability
-    return np.diag([1.0, kept, kept, 1.0]).astype(np.complex128)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim_backends.held_states import XPair
 from sim_backends.midpoint import Herald
 from sim_backends.register import QubitKey, QubitRegister
-from sim_backends.states import BellName, bell_density, fidelity
+from sim_backends.states import BELL_NAMES, BellName, fidelity
 from sim_backends.truth import TruthLog
 
 __all__ = ["PairBook", "heralded_weights"]
@@ -47,8 +48,8 @@ class PairBook:
         self, link: str, herald: Herald, visibility: float, keys: list[QubitKey], time_s: float
     ) -> None:
         """Put a fresh pair into two qubits."""
-        density = bell_density(heralded_weights(herald, visibility))
-        self._register.add(keys, density, time_s)
+        weights = heralded_weights(herald, visibility)
+        self._register.add(keys, XPair.bell_diagonal(weights), time_s)
         pair = _Pair(link, herald.slot, herald.bell_state, list(keys))
         for key in keys:
             self._pair_of[key] = pair
@@ -60,7 +61,7 @@ class PairBook:
             slot=herald.slot,
             bell_state=herald.bell_state,
             t_s=time_s,
-            fidelity_to_heralded=fidelity(density, herald.bell_state),
+            fidelity_to_heralded=weights[BELL_NAMES.index(herald.bell_state)],
             real=herald.real,
         )
 

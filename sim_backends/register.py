@@ -9,8 +9,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from sim_backends.axis_channels import AxisChannel, dephasing, storage
+from sim_backends.held_states import HeldState, joint, settled
 from sim_backends.lab import MemoryConfig
-from sim_backends.states import ComplexArray, apply, partial_trace, project, storage
+from sim_backends.states import ComplexArray, apply, partial_trace
 
 __all__ = ["MAX_GROUP", "QubitKey", "QubitRegister", "TooManyEntangled"]
 
@@ -28,13 +30,13 @@ class _Group:
     `touched_n` until which attempt of its device."""
 
     keys: list[QubitKey]
-    density: ComplexArray
+    state: HeldState
     touched_s: list[float]
     touched_n: list[int]
 
 
 class QubitRegister:
-    """The joint states of all held qubits, one density matrix per entangled group.
+    """The joint states of all held qubits, one per entangled group.
 
     A qubit's decay acts on no other qubit, so it is applied when the qubit is next touched.
     """
@@ -43,21 +45,34 @@ class QubitRegister:
         self._group_of: dict[QubitKey, _Group] = {}
         self._memory: dict[str, MemoryConfig] = {}
         self._attempts: dict[str, Callable[[], int]] = {}
+        self._disturbed: set[str] = set()
+        """Devices of which some qubit suffers from attempts."""
 
     def add_device(
         self, name: str, memory: MemoryConfig, attempts: Callable[[], int] | None = None
     ) -> None:
         """Make known how the qubits of a device decay, and how many attempts it has made."""
-        self._memory[name] = memory
         if attempts is not None:
             self._attempts[name] = attempts
+        self._learn(name, memory)
 
     def change_device(self, name: str, memory: MemoryConfig, time_s: float) -> None:
         """Let the qubits of a device decay in another way from now on."""
-        for key in self._group_of:
-            if key[0] == name:
-                self._age(key, time_s)
+        held = self.keys_of(name)
+        for key in held:
+            self._age(key, time_s)
+        self._learn(name, memory)
+        for key in held:
+            group = self._group_of[key]
+            group.touched_n[group.keys.index(key)] = self._made(key)
+
+    def _learn(self, name: str, memory: MemoryConfig) -> None:
         self._memory[name] = memory
+        self._disturbed.discard(name)
+        if name in self._attempts and any(
+            mode.attempts_1e is not None for mode in memory.modes.values()
+        ):
+            self._disturbed.add(name)
 
     def holds(self, key: QubitKey) -> bool:
         """Whether this qubit has a state."""
@@ -67,10 +82,10 @@ class QubitRegister:
         """All that a device holds."""
         return [key for key in self._group_of if key[0] == device]
 
-    def add(self, keys: Sequence[QubitKey], density: ComplexArray, time_s: float) -> None:
-        """New qubits in a joint state."""
+    def add(self, keys: Sequence[QubitKey], state: HeldState, time_s: float) -> None:
+        """New qubits in a joint state, which is the register's from now on."""
         made = [self._made(key) for key in keys]
-        group = _Group(list(keys), density, [time_s] * len(keys), made)
+        group = _Group(list(keys), state, [time_s] * len(keys), made)
         for key in keys:
             self._group_of[key] = group
 
@@ -81,43 +96,46 @@ class QubitRegister:
         group.keys[group.keys.index(source)] = target
         self._group_of[target] = group
 
+    def along(self, channel: AxisChannel, key: QubitKey, time_s: float) -> None:
+        """Let something that mixes no axes happen to a qubit."""
+        self._age(key, time_s)
+        group = self._group_of[key]
+        group.state.along(group.keys.index(key), channel)
+
     def operate(self, channel: ComplexArray, keys: Sequence[QubitKey], time_s: float) -> None:
-        """Apply a channel to qubits. Raises TooManyEntangled, with nothing changed."""
+        """Apply any channel to qubits. Raises TooManyEntangled, with nothing changed."""
         group = self._joined(keys)
         for key in keys:
             self._age(key, time_s)
-        group.density = apply(group.density, channel, [group.keys.index(key) for key in keys])
+        density = apply(group.state.density, channel, [group.keys.index(key) for key in keys])
+        group.state = settled(density)
 
     def measure(
-        self, key: QubitKey, states: ComplexArray, time_s: float, rng: np.random.Generator
+        self, key: QubitKey, basis: str, time_s: float, rng: np.random.Generator
     ) -> tuple[float, int]:
-        """Find the qubit in one of two orthogonal states, the rows of `states`, and take it out.
+        """Find the qubit in "X", "Y" or "Z", and take it out.
 
-        Returns the probability of the first, and which was found.
+        Returns the probability of the +1 outcome, and what was found: 0 for it, 1 for the other.
         """
         self._age(key, time_s)
         group = self._group_of[key]
         index = group.keys.index(key)
-        left = project(group.density, index, states[0])
-        p_zero = weight = min(max(float(left.trace().real), 0.0), 1.0)
-        found = 0 if rng.random() < p_zero else 1
-        if found:
-            left = project(group.density, index, states[1])
-            weight = float(left.trace().real)
-        self._take_out(key, left / weight)
-        return p_zero, found
+        p_plus = min(max(group.state.p_plus(index, basis), 0.0), 1.0)
+        found = 0 if rng.random() < p_plus else 1
+        self._take_out(key, group.state.left(index, basis, 1 - 2 * found))
+        return p_plus, found
 
     def remove(self, key: QubitKey) -> None:
         """Forget a qubit; the rest of its group keeps what it then knows."""
         group = self._group_of[key]
-        self._take_out(key, partial_trace(group.density, group.keys.index(key)))
+        self._take_out(key, group.state.without(group.keys.index(key)))
 
     def state_of(self, keys: Sequence[QubitKey], time_s: float) -> ComplexArray:
-        """The joint state of some qubits now, in the order given."""
+        """The joint state of some qubits now, in the order given, as a density matrix."""
         group = self._joined(keys)
         for key in keys:
             self._age(key, time_s)
-        density, names = group.density, list(group.keys)
+        density, names = group.state.density, list(group.keys)
         for key in group.keys:
             if key not in keys:
                 index = names.index(key)
@@ -140,8 +158,9 @@ class QubitRegister:
                 f"the simulated device keeps at most {MAX_GROUP} qubits in one entangled state, "
                 f"this would make {size}; measure or release some first"
             )
+        if len(groups) > 1:
+            first.state = joint([group.state for group in groups])
         for group in groups[1:]:
-            first.density = np.kron(first.density, group.density).astype(np.complex128)
             first.keys += group.keys
             first.touched_s += group.touched_s
             first.touched_n += group.touched_n
@@ -167,19 +186,19 @@ class QubitRegister:
         if attempts_1e is not None:
             # Each attempt on the communication qubit dephases the stored one a little.
             coherence = math.exp(-(made - group.touched_n[index]) / attempts_1e)
-            decay = decay * np.array([1.0, coherence, coherence, 1.0])[:, None]
-        group.density = apply(group.density, decay, [index])
+            decay = dephasing(coherence).after(decay)
+        group.state.along(index, decay)
         group.touched_s[index] = time_s
         group.touched_n[index] = made
 
     def _made(self, key: QubitKey) -> int:
-        attempts = self._attempts.get(key[0])
-        return 0 if attempts is None else attempts()
+        return self._attempts[key[0]]() if key[0] in self._disturbed else 0
 
-    def _take_out(self, key: QubitKey, rest: ComplexArray) -> None:
+    def _take_out(self, key: QubitKey, rest: HeldState | None) -> None:
         group = self._group_of.pop(key)
         index = group.keys.index(key)
         group.keys.pop(index)
         group.touched_s.pop(index)
         group.touched_n.pop(index)
-        group.density = rest
+        if rest is not None:
+            group.state = rest

@@ -28,10 +28,8 @@ __all__ = [
     "depolarised",
     "fidelity",
     "joint_probabilities",
-    "lost_with",
     "partial_trace",
     "project",
-    "storage",
     "unitary",
     "werner",
 ]
@@ -119,31 +117,6 @@ def depolarised(channel: ComplexArray, probability: float) -> ComplexArray:
     mixed = np.outer(identity / size, identity)
     # Trace is kept by the channel, so that "mixed after channel" is "mixed".
     return (1.0 - probability) * channel + probability * mixed
-
-
-@cache
-def lost_with(probability: float) -> ComplexArray:
-    """The channel that leaves one qubit alone, but with `probability` mixes it fully."""
-    return depolarised(np.eye(4, dtype=np.complex128), probability)
-
-
-def storage(
-    elapsed_s: float, t1_s: float, t2_s: float, excited_population: float = 0.0
-) -> ComplexArray:
-    """What waiting does to a qubit: amplitude damping (T1) and pure dephasing, which commute.
-
-    1/T_phi = 1/T2 - 1/(2 T1), so that coherences fall as exp(-t/T2) and populations go to
-    (1 - p, p) as exp(-t/T1) (Nielsen and Chuang, 8.3.5 and 8.3.6).
-    """
-    kept = math.exp(-elapsed_s / t1_s)
-    coherence = math.exp(-elapsed_s / t2_s)
-    up = (1.0 - kept) * excited_population
-    down = (1.0 - kept) * (1.0 - excited_population)
-    channel = np.zeros((4, 4), dtype=np.complex128)
-    channel[0, 0], channel[0, 3] = kept + down, down
-    channel[3, 0], channel[3, 3] = up, kept + up
-    channel[1, 1] = channel[2, 2] = coherence
-    return channel
 
 
 def apply(density: ComplexArray, channel: ComplexArray, qubits: Sequence[int]) -> ComplexArray:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_backends.axis_channels import storage
 from sim_backends.bell_diagonal import (
     Hold,
     correlators,
@@ -28,7 +29,6 @@ from sim_backends.states import (
     fidelity,
     partial_trace,
     project,
-    storage,
     unitary,
     werner,
 )
@@ -55,7 +55,7 @@ def test_storage(pair: np.ndarray, first: Hold, second: Hold, t: float, u: float
     density = bell_density(pair)
     for qubit, hold, time_s in ((0, first, t), (1, second, u)):
         channel = storage(time_s, hold.t1_s, hold.t2_s, hold.excited_population)
-        density = apply(density, channel, [qubit])
+        density = apply(density, channel.matrix, [qubit])
     assert stored(pair, t, u, first, second) == pytest.approx(diagonal(density), abs=1e-9)
 
 

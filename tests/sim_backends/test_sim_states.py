@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_backends.analyzers import analyzer_states
+from sim_backends.axis_channels import storage
 from sim_backends.midpoint import Herald
 from sim_backends.pairs import heralded_weights
 from sim_backends.states import (
@@ -23,7 +24,6 @@ from sim_backends.states import (
     joint_probabilities,
     partial_trace,
     project,
-    storage,
     unitary,
     werner,
 )
@@ -108,14 +108,18 @@ def test_storage_is_t1_and_t2_and_composes(
 ) -> None:
     rho = random_density(seed, 1)
     t2_s = ratio * t1_s
-    after = apply(rho, storage(first_s, t1_s, t2_s, excited), [0])
+    after = apply(rho, storage(first_s, t1_s, t2_s, excited).matrix, [0])
     assert after[0, 1] == pytest.approx(rho[0, 1] * math.exp(-first_s / t2_s))
     expected = excited + (rho[1, 1] - excited) * math.exp(-first_s / t1_s)
     assert after[1, 1] == pytest.approx(expected)
     assert np.trace(after) == pytest.approx(1.0)
     assert np.linalg.eigvalsh(after).min() > -1e-12
-    once = apply(rho, storage(first_s + second_s, t1_s, t2_s, excited), [0])
-    assert apply(after, storage(second_s, t1_s, t2_s, excited), [0]) == pytest.approx(once)
+    once = apply(rho, storage(first_s + second_s, t1_s, t2_s, excited).matrix, [0])
+    second = storage(second_s, t1_s, t2_s, excited)
+    assert apply(after, second.matrix, [0]) == pytest.approx(once)
+    assert second.after(storage(first_s, t1_s, t2_s, excited)) == pytest.approx(
+        storage(first_s + second_s, t1_s, t2_s, excited)
+    )
 
 
 @given(weights=weights, probability=st.floats(0.0, 1.0))
@@ -132,7 +136,7 @@ def test_bell_diagonal_numbers_agree_with_density_matrices(
     )
     # Pure dephasing of one half mixes each state with the one of opposite phase.
     keep = (1.0 + math.exp(-probability)) / 2.0
-    dephased = apply(density, storage(probability, 1e12, 1.0), [0])
+    dephased = apply(density, storage(probability, 1e12, 1.0).matrix, [0])
     assert fidelity(dephased, "PHI_PLUS") == pytest.approx(
         keep * phi_plus + (1 - keep) * phi_minus, abs=1e-9
     )

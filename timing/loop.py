@@ -18,13 +18,19 @@ or, for all `async def test_...` of a folder, this in its conftest.py (pytest-as
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import heapq
 import itertools
 import math
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+_TURNS_A_LOOK = 64
+_MANY_TIMERS = 100
 
 
 class VirtualDeadlock(RuntimeError):
@@ -38,23 +44,53 @@ class VirtualTimeLimit(RuntimeError):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time()` jumps to the next timer whenever nothing is ready.
 
-    Everything happens in an order that is the same at every run. Real file descriptors are polled
-    but never waited for. `run_in_executor` (and so `asyncio.to_thread`) calls the function in
-    place, in no virtual time, so that no run depends on threads. Raises VirtualDeadlock out of
-    `run_until_complete` where only the outside world could go on.
+    Everything happens in an order that is the same at every run; timers of one instant fire in the
+    order in which they were set. Real file descriptors are polled but never waited for.
+    `run_in_executor` (and so `asyncio.to_thread`) calls the function in place, in no virtual time,
+    so that no run depends on threads. Raises VirtualDeadlock out of `run_until_complete` where only
+    the outside world could go on.
     """
+
+    # Of asyncio's own loop, whose turn and timers are replaced: a rehearsal takes ten turns a pair.
+    _ready: deque[asyncio.Handle]
+    _stopping: bool
+    _timer_cancelled_count: int
 
     def __init__(self, start_s: float = 0.0):
         self._now_s = float(start_s)
         self.limit_s = float("inf")
-        super().__init__(_JumpingSelector(self._jump, self._stuck))
+        self._files = _Files()
+        super().__init__(self._files)
         self._made = itertools.count()
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._set = itertools.count()
+        self._turns = 0
         self.set_task_factory(self._make_task)
         self._follow_rounding()
 
     def time(self) -> float:
         """Virtual seconds."""
         return self._now_s
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        if self.is_closed():
+            raise RuntimeError("Event loop is closed")
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._set), timer))
+        timer._scheduled = True
+        return timer
+
+    def close(self) -> None:
+        """See asyncio."""
+        super().close()
+        self._timers.clear()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Result], *args: Any
@@ -74,17 +110,60 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Task[Any]:
         return _NumberedTask(coroutine, number=next(self._made), loop=self, **options)
 
-    def _jump(self, ahead_s: float) -> None:
-        if self._now_s + ahead_s > self.limit_s:
+    def _run_once(self) -> None:
+        """One turn: what is ready or due now is called, or time goes on to what is due next."""
+        ready, timers = self._ready, self._timers
+        self._turns += 1
+        # asyncio has one file of its own, by which signals and threads wake it.
+        if self._files.number > 1 or self._turns % _TURNS_A_LOOK == 0:
+            self._look_at_files()
+        if not ready and not self._stopping:
+            self._jump()
+        end_s = self._now_s + self._clock_resolution
+        while timers and timers[0][0] < end_s:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False
+            ready.append(timer)
+        # Not what these add, which is for the next turn.
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _look_at_files(self) -> None:
+        self._process_events(self._files.select(0))  # type: ignore[attr-defined]
+
+    def _jump(self) -> None:
+        """Let time go on to the next timer."""
+        self._drop_cancelled()
+        if not self._timers:
+            self._look_at_files()
+            if not self._ready:
+                self._stuck(self._files.number - 1)
+            return
+        due_s = self._timers[0][0]
+        if due_s <= self._now_s:
+            return
+        if due_s > self.limit_s:
             raise VirtualTimeLimit(
                 f"virtual time would pass {self.limit_s} s; still waiting: {self._waiting()}"
             )
-        self._now_s += ahead_s
+        self._now_s = due_s
         self._follow_rounding()
 
+    def _drop_cancelled(self) -> None:
+        timers = self._timers
+        if len(timers) > _MANY_TIMERS and 2 * self._timer_cancelled_count > len(timers):
+            timers[:] = [entry for entry in timers if not entry[2].cancelled()]
+            heapq.heapify(timers)
+            self._timer_cancelled_count = 0
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)[2]._scheduled = False
+            self._timer_cancelled_count -= 1
+
     def _follow_rounding(self) -> None:
-        # asyncio fires timers due before time() plus this; where a float can no longer hold the
-        # sum, a timer due now would never fire.
+        # Timers due before time() plus this fire; where a float can no longer hold the sum, one
+        # due now would never fire.
         self._clock_resolution = max(1e-9, 2 * math.ulp(self._now_s))
 
     def _stuck(self, silent_files: int) -> None:
@@ -137,27 +216,25 @@ class _NumberedTask(asyncio.Task[Any]):
         return self._number
 
 
-class _JumpingSelector(selectors.DefaultSelector):
-    """Polls where asyncio would wait, and hands the waiting time to the virtual clock."""
+class _Timer(asyncio.TimerHandle):
+    __slots__ = ()
+    _scheduled: bool
 
-    def __init__(self, jump: Callable[[float], None], stuck: Callable[[int], None]):
-        super().__init__()
-        self._jump = jump
-        self._stuck = stuck
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready: list[tuple[selectors.SelectorKey, int]] = []
-        # With asyncio's own file alone, whoever writes to it has to wait for a turn to be over.
-        if timeout != 0 or len(self.get_map()) > 1:
-            ready = super().select(0)
-        if ready:
-            return ready
-        if timeout is None:
-            # asyncio registers one file of its own, to be woken by.
-            self._stuck(len(self.get_map()) - 1)
-        elif timeout > 0:
-            self._jump(timeout)
-        return ready
+class _Files(selectors.DefaultSelector):
+    """Knows the number of its files without being asked."""
+
+    number = 0
+
+    def register(self, *args: Any, **options: Any) -> selectors.SelectorKey:
+        key = super().register(*args, **options)
+        self.number = len(self.get_map())
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        key = super().unregister(fileobj)
+        self.number = len(self.get_map())
+        return key
 
 
 def _place(task: asyncio.Task[Any]) -> str:

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 import socket
 import time
 
@@ -39,6 +41,51 @@ def test_timers_fire_in_order_and_exactly_when_due() -> None:
         return seen
 
     assert run_virtual(scenario()) == [("a", 0.1), ("b", 0.2), ("c", 0.3), ("later", 1e6)]
+
+
+def test_timers_of_one_instant_fire_in_the_order_in_which_they_were_set() -> None:
+    async def scenario() -> list[int]:
+        loop, seen = asyncio.get_running_loop(), []
+        for number in range(50):
+            loop.call_at(1.0, seen.append, number)
+            loop.call_at(0.5 + 0.001 * number, lambda: None)
+        await asyncio.sleep(2)
+        return seen
+
+    assert run_virtual(scenario()) == list(range(50))
+
+
+def test_cancelled_timers_are_forgotten_and_never_fire() -> None:
+    async def scenario() -> tuple[int, list[str]]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        seen: list[str] = []
+        for _ in range(10_000):
+            loop.call_later(1e6, seen.append, "cancelled").cancel()
+            loop.call_later(2.0, seen.append, "cancelled").cancel()
+            await asyncio.sleep(1e-4)
+        kept = loop.call_later(3.0, seen.append, "kept")
+        await asyncio.sleep(4)
+        kept.cancel()  # too late, and not counted
+        return len(loop._timers), seen
+
+    left, seen = run_virtual(scenario())
+    assert seen == ["kept"]
+    assert left < 200
+
+
+def test_a_signal_is_heard_in_the_middle_of_virtual_time() -> None:
+    async def scenario() -> bool:
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        for _ in range(1000):
+            await asyncio.sleep(1)
+            if heard.is_set():
+                return True
+        return False
+
+    assert run_virtual(scenario())
 
 
 def test_time_limits_work_on_virtual_time() -> None:

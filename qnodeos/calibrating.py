@@ -1,7 +1,8 @@
 """Calibration of a photonic link by its leading end: what is due is measured between requests.
 
 The tasks are made of what the end has anyway: clocks, the histogram of coincidences, rates and test
-rounds. A check only looks; a run finds the clocks anew first and looks for longer.
+rounds. A check only looks; a run finds the clocks anew first and looks for longer, or aligns the
+polarization where there is a controller.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from link_layer.calibration import CalibrationGraph, Step, Task
 from link_layer.states import BellState, qber
+from qnodeos.aligning import Aligner, AlignmentFailed
 from qnodeos.config import CalibrationTable, PhotonicLinkTable
 from qnodeos.errors import UserError
 from qnodeos.photonic import PhotonicLink
@@ -61,7 +63,9 @@ class Calibrator:
         table: CalibrationTable,
         store: Store,
         clock: Callable[[], float],
+        aligner: Aligner | None = None,
     ):
+        self._table, self._aligner = table, aligner
         self._link, self._store, self._clock = link, store, clock
         self._judges = _judges(link.config, table)
         self.graph = CalibrationGraph(
@@ -176,6 +180,8 @@ class Calibrator:
         if not await self._tracking():
             clock = self._link.status().get("clock", "unknown")
             return Found(None, "", good=False, reason=f"the clocks are {clock}")
+        if (step.task, step.action) == ("polarization", "run") and self._aligner is not None:
+            return await self._align(self._aligner)
         for _ in range(math.ceil(look_s / LOOK_S)):
             self._link.histogram()  # it is made only while somebody looks
             await asyncio.sleep(LOOK_S)
@@ -183,6 +189,16 @@ class Calibrator:
         if histogram is None:
             return Found(None, "", good=False, reason="no span of both ends' tags was compared")
         return self._judges[step.task](_Seen(self._link.status(), histogram))
+
+    async def _align(self, aligner: Aligner) -> Found:
+        """Turn the controller; what its last look showed is the result."""
+        self._link.keep_time(aligner.limit_s)
+        try:
+            correlators = await aligner.run(3 * (1 - 2 * self._table.most_qber))
+        except AlignmentFailed as failed:
+            return Found(None, "QBER", good=False, reason=str(failed))
+        value = max((1 - correlators[basis]) / 2 for basis in ("Z", "X"))
+        return Found(value, "QBER", value <= self._table.most_qber, "aligned")
 
     async def _tracking(self) -> bool:
         """The clocks are found, at once or within the limit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qnodeos.aligning import Aligner
 from qnodeos.api_session import Methods, Progressing, Session
 from qnodeos.calibrating import Calibrator
 from qnodeos.errors import UserError
@@ -17,13 +18,20 @@ LIMIT_S = 600.0
 def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
     """Of the photonic links that this end leads and that have the table switched on, by name."""
     return {
-        name: Calibrator(link, table, parts.store, parts.clock)
+        name: Calibrator(link, table, parts.store, parts.clock, _aligner(link, parts))
         for name, link in parts.links.items()
         if isinstance(link, PhotonicLink)
         and link.leads
         and (table := link.config.calibration) is not None
         and table.on
     }
+
+
+def _aligner(link: PhotonicLink, parts: NodeParts) -> Aligner | None:
+    table = link.config.polarization
+    if table is None:
+        return None
+    return Aligner(link, table, parts.rack.supervisors[table.controller], parts.store)
 
 
 def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:

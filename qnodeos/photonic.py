@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from drivers.supervisor import Supervisor
+from link_layer.fidelity import CorrelatorCounts
 from link_layer.messages import (
     Accept,
     BasisTurned,
@@ -190,6 +191,17 @@ class PhotonicLink:
             return False
         self._keep_in_step(ask)
         return True
+
+    async def fresh_tests(self, rounds: int, within_s: float) -> dict[str, CorrelatorCounts]:
+        """See `Leader.fresh_tests`; of the end that leads."""
+        if not isinstance(self._role, Leader):
+            raise TypeError(f"link {self.name} is led by {self.config.peer}")
+        return await self._role.fresh_tests(rounds, within_s)
+
+    def forget_tests(self) -> None:
+        """The light is another than it was: the fidelity is to be found anew."""
+        if isinstance(self._role, Leader):
+            self._role.tests.forget()
 
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing is known to be missing."""

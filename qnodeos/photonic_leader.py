@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import InstrumentProblem
 from drivers.supervisor import Supervisor
+from link_layer.fidelity import CorrelatorCounts
 from link_layer.matching import DELAYS_PS, Matches, match_tags
 from link_layer.messages import (
     Basis,
@@ -41,6 +43,8 @@ from timing.tags import TagBatch
 TURN_LIMIT_S = 10.0
 RETRY_S = 0.5
 TELL_CLOCK_S = 0.5
+TRIAL_DWELL_S = 1.0
+"""In one basis, at most, while somebody waits for the rounds."""
 BASES: tuple[Basis, ...] = ("Z", "X", "Y")
 EPOCHS_KEPT = 64
 
@@ -90,6 +94,7 @@ class Leader:
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._epoch = context.rng.getrandbits(40) << 16
         self._bases: OrderedDict[int, Basis] = OrderedDict()
+        self._cut_short = asyncio.Event()
         self._turned: asyncio.Queue[BasisTurned] = asyncio.Queue(maxsize=8)
         self._next_pair = context.rng.getrandbits(30) << 32
         self._rates = Rates(context.clock)
@@ -122,6 +127,15 @@ class Leader:
         self.tests.forget_awaited()
         # Nobody will answer the turn under way.
         self._far_turned(BasisTurned(self._link, self._epoch, ok=False, reason=reason))
+
+    async def fresh_tests(self, rounds: int, within_s: float) -> dict[str, CorrelatorCounts]:
+        """Light has just been turned: what so many test rounds a basis say from now on.
+
+        Bases turn quicker meanwhile. Raises TimeoutError.
+        """
+        self._analyzer.spoil()
+        self._cut_short.set()
+        return await self.tests.after(self._epoch, rounds, within_s)
 
     def find_clock_afresh(self) -> None:
         """Forget what is known of the clocks: an end asks for it."""
@@ -182,7 +196,13 @@ class Leader:
             self._context.store.event("turn-failed", {"basis": basis, "reason": turned.reason})
             await asyncio.sleep(RETRY_S)
             return
-        await asyncio.sleep(self._config.basis_dwell_s)
+        dwell_s = self._config.basis_dwell_s
+        self._cut_short.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(
+                min(dwell_s, TRIAL_DWELL_S) if self.tests.on_trial else dwell_s
+            ):
+                await self._cut_short.wait()
 
     def _far_turned(self, turned: BasisTurned) -> None:
         if self._turned.full():

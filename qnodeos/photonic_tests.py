@@ -116,6 +116,11 @@ class PhotonicTests:
                 self._trial.enough.set()
         self._counters["test_rounds"] += int(counts.sum())
 
+    @property
+    def on_trial(self) -> bool:
+        """Somebody waits in `after`."""
+        return self._trial is not None
+
     async def after(self, epoch: int, rounds: int, within_s: float) -> dict[str, CorrelatorCounts]:
         """Of the epochs after one alone, as soon as each basis has so many rounds; "same" is what
         the Bell state has. Raises TimeoutError."""

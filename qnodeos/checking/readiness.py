@@ -192,16 +192,20 @@ def _device(where: str, path: Path) -> Finding:
 
 def _roles(config: NodeConfig) -> Iterator[Finding]:
     for name, link in config.links.items():
-        wanted: dict[str, str]
+        wanted: dict[str, tuple[str, str]]
         match link:
             case PhotonicLinkTable():
-                wanted = {"tagger": "TimeTagger", "analyzer": "Analyzer"}
+                wanted = {
+                    "tagger": (link.tagger, "TimeTagger"),
+                    "analyzer": (link.analyzer, "Analyzer"),
+                }
                 if link.reference is not None:
-                    wanted["reference"] = "FrequencyReference"
+                    wanted["reference"] = link.reference, "FrequencyReference"
+                if (turned := link.polarization) is not None:
+                    wanted["polarization.controller"] = turned.controller, "PolarizationController"
             case MemoryLinkTable() | MidpointTable():
-                wanted = {"device": "QuantumDevice"}
-        for entry, kind in wanted.items():
-            instrument = getattr(link, entry)
+                wanted = {"device": (link.device, "QuantumDevice")}
+        for entry, (instrument, kind) in wanted.items():
             manifest = manifest_of(config.instruments[instrument])
             if manifest is not None and manifest.kind != kind:
                 found = f"'{instrument}' is a {manifest.kind}; a {kind} is needed"

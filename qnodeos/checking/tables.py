@@ -174,6 +174,13 @@ def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:
     clocks = (
         f"noise {link.clock_noise_1s:g} at 1 s" if link.clock is None else f"class {link.clock}"
     )
+    if (turned := link.polarization) is not None and leads:
+        yield (
+            f"{turned.controller} is turned when the calibration `polarization` is run, "
+            f"{turned.rounds} test rounds a basis and look."
+        )
+    elif turned is not None:
+        yield f"{turned.controller} stays as it is: the end that leads turns its own."
     yield f"Clocks: {clocks}{', corrected by the data' if link.estimate_clock_noise else ''}."
     yield from _served(link)
 

@@ -11,6 +11,7 @@ from qnodeos.config.units import (
     BytesPerSecond,
     Hours,
     Milliseconds,
+    Millivolts,
     Picoseconds,
     PicosecondsFloat,
     Seconds,
@@ -110,6 +111,19 @@ class CalibrationTable(Table):
     most_qber: float = Field(default=0.11, gt=0.0, lt=0.5)
 
 
+class PolarizationTable(Table):
+    """[links.NAME.polarization]: squeezers at the leading end, which its calibration turns until
+    both ends mean the same by a basis.
+
+    `turn_mv` is the drive that makes a full turn; each look at what a drive does takes `rounds`
+    test rounds in each basis.
+    """
+
+    controller: Name
+    turn_mv: Millivolts = Field(gt=0.0, le=1e6)
+    rounds: int = Field(default=500, ge=50, le=1_000_000)
+
+
 class GuardTable(Table):
     """[links.NAME.guard]: this end's detectors are watched for signs of blinding.
 
@@ -206,6 +220,7 @@ class PhotonicLinkTable(Table):
     test_fraction: Fraction
     verify: VerifyTable | None = None
     calibration: CalibrationTable | None = None
+    polarization: PolarizationTable | None = None
     guard: GuardTable | None = None
     targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
@@ -233,6 +248,15 @@ class PhotonicLinkTable(Table):
             raise ValueError(
                 "reference, locked_clock: found one of them, expected both: the instrument that "
                 "says whether our clock is locked, and its class while it is"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_aligns(self) -> Self:
+        if self.polarization is not None and self.calibration is None:
+            raise ValueError(
+                "polarization: found one, expected none without a table `calibration`, whose task "
+                "it is to align"
             )
         return self
 

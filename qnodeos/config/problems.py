@@ -25,6 +25,7 @@ _LINKS: dict[str, type[BaseModel]] = {
 _LINK_TABLES: dict[str, type[BaseModel]] = {
     "verify": links.VerifyTable,
     "calibration": links.CalibrationTable,
+    "polarization": links.PolarizationTable,
     "guard": links.GuardTable,
     "bright_state": links.BrightStateTable,
     "targets": links.TargetsTable,

@@ -88,6 +88,10 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                 yield from _instrument(config, (*where, "analyzer"), link.analyzer)
                 if link.reference is not None:
                     yield from _instrument(config, (*where, "reference"), link.reference)
+                if (turned := link.polarization) is not None:
+                    yield from _instrument(
+                        config, (*where, "polarization", "controller"), turned.controller
+                    )
                 yield from _peer(config, (*where, "peer"), link.peer)
             case MemoryLinkTable():
                 yield from _instrument(config, (*where, "device"), link.device)

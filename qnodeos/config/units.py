@@ -197,6 +197,8 @@ PicosecondsFloat = Annotated[float, _reader("ps", whole=False), _unit("ps")]
 """Picoseconds with a fraction."""
 Milliseconds = Annotated[float, _reader("ms", whole=False), _unit("ms")]
 """Milliseconds."""
+Millivolts = Annotated[float, _reader("mV", whole=False), _unit("mV")]
+"""Millivolts."""
 Seconds = Annotated[float, _reader("s", whole=False), _unit("s")]
 """Seconds."""
 Hours = Annotated[float, _reader("h", whole=False), _unit("h")]

@@ -53,6 +53,11 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 tagger=supervisors[table.tagger],
                 analyzer=supervisors[table.analyzer],
                 reference=supervisors[table.reference] if table.reference else None,
+                power_meter=(
+                    supervisors[table.guard.power_meter]
+                    if table.guard is not None and table.guard.power_meter
+                    else None
+                ),
                 executor=parts.executor,
             )
 

@@ -1,4 +1,5 @@
-"""The guard of a photonic link's own detectors, from the tags that are taken anyway."""
+"""The guard of a photonic link's own detectors, from the tags that are taken anyway, and from a
+power meter that looks at the light before them."""
 
 from __future__ import annotations
 
@@ -6,16 +7,25 @@ from collections.abc import Callable
 
 import numpy as np
 
+from drivers.supervisor import Supervisor
 from link_layer.guard import RateGuard
 from qnodeos.config import GuardTable
 from timing.tags import PS_PER_S, TagBatch
 
 
 class DetectorGuard:
-    """Rates of both outcome channels; `changed` is told what is wrong, "" when it has ended."""
+    """Rates of both outcome channels, and the power of the light that comes to them.
+
+    `changed` is told what is wrong, "" when it has ended. A meter that tells nothing is wrong, too:
+    who unplugs it must not be better off.
+    """
 
     def __init__(
-        self, table: GuardTable, channels: tuple[int, int], changed: Callable[[str], None]
+        self,
+        table: GuardTable,
+        channels: tuple[int, int],
+        changed: Callable[[str], None],
+        power_meter: Supervisor | None = None,
     ):
         self._guards = {
             channel: RateGuard(
@@ -26,8 +36,10 @@ class DetectorGuard:
             )
             for channel, dark_cps in zip(channels, table.dark_cps, strict=True)
         }
+        self._table, self._meter = table, power_meter
         self._changed = changed
-        self._told = False
+        self._told = ""
+        self._rates = self._power = ""
 
     def add(self, batch: TagBatch) -> None:
         """Take in a batch; one with a gap tells no rate and is left out."""
@@ -38,13 +50,32 @@ class DetectorGuard:
             guard.add(length_s, int(np.count_nonzero(batch.channel == channel)))
             for channel, guard in self._guards.items()
         ]
-        if not any(new):
+        if any(new):
+            self._rates = "; ".join(
+                f"detector of channel {channel}: {guard.trouble}: blinded, or off"
+                for channel, guard in self._guards.items()
+                if guard.trouble
+            )
+            self._tell()
+
+    def look(self) -> None:
+        """What the power meter says now; to be called again and again."""
+        meter, most_mw = self._meter, self._table.most_power_mw
+        if meter is None or most_mw is None:
             return
-        trouble = "; ".join(
-            f"detector of channel {channel}: {guard.trouble}"
-            for channel, guard in self._guards.items()
-            if guard.trouble
-        )
-        if trouble or self._told:
-            self._told = bool(trouble)
+        power_mw = meter.status.readings.get("power_mw")
+        if meter.status.state != "online" or not isinstance(power_mw, int | float):
+            self._power = f"{self._table.power_meter} does not tell what light comes in"
+        elif power_mw > most_mw:
+            self._power = (
+                f"{self._table.power_meter}: {power_mw:.3g} mW of light, at most {most_mw:g} mW"
+            )
+        else:
+            self._power = ""
+        self._tell()
+
+    def _tell(self) -> None:
+        trouble = "; ".join(each for each in (self._power, self._rates) if each)
+        if trouble != self._told:
+            self._told = trouble
             self._changed(trouble)

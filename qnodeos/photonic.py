@@ -65,6 +65,7 @@ class PhotonicLink:
         tagger: Supervisor,
         analyzer: Supervisor,
         reference: Supervisor | None = None,
+        power_meter: Supervisor | None = None,
         executor: Executor | None = None,
     ):
         self.name = name
@@ -89,7 +90,9 @@ class PhotonicLink:
         self._paused = ""
         self._blinded = ""
         self._guard = (
-            DetectorGuard(config.guard, config.outcome_channels, self._detectors_changed)
+            DetectorGuard(
+                config.guard, config.outcome_channels, self._detectors_changed, power_meter
+            )
             if config.guard
             else None
         )
@@ -262,6 +265,8 @@ class PhotonicLink:
         while True:
             await asyncio.sleep(TICK_S)
             self.desk.expire()
+            if self._guard is not None:
+                self._guard.look()
             # A blinded detector has to be watched on to see when that ends.
             if len(self.desk.queue) or self._blinded or self._context.clock() < self._kept_until_s:
                 self._wanted_s = self._context.clock()
@@ -281,7 +286,7 @@ class PhotonicLink:
             self._context.bus.clear_alarm(alarm)
             self._context.store.event("guard", {"link": self.name, "trouble": ""})
             return
-        self._context.bus.alarm(alarm, f"{trouble}: blinded, or off")
+        self._context.bus.alarm(alarm, trouble)
         self.desk.end_all(ErrorCode.OTHER, trouble)
         if not since:
             self._context.store.event("guard", {"link": self.name, "trouble": trouble})

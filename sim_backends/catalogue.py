@@ -284,7 +284,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     "cld1015": InstrumentType(_cld1015, {"port": "tcp"}, of=("lasers",)),
     "itla": InstrumentType(_itla, {"pty": "pty"}, of=("lasers",)),
     "fs725": InstrumentType(_fs725, {"pty": "pty"}),
-    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers",), drives=False),
+    "pm100d": InstrumentType(_pm100d, {"port": "tcp"}, of=("lasers", "channels"), drives=False),
     "websq": InstrumentType(_websq, {"port": "tcp", "counts_port": "tcp"}, of=("detectors",)),
     "ell14": InstrumentType(_ell14, {"pty": "pty"}, of=("analyzers",)),
     "scpi-yaml": InstrumentType(_scpi_yaml, {"port": "tcp"}, from_file=True),

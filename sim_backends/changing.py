@@ -20,7 +20,15 @@ __all__ = ["CHANGEABLE", "ChangeError", "change", "power_off", "shown", "value_o
 CHANGEABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "lasers": ("threshold_ma", "slope_mw_per_ma"),
     "sources": ("pairs_per_s_per_mw", "bell_state", "fidelity"),
-    "channels": ("loss_db", "loss_db_per_km", "length_km", "classical_cps", "rotation_deg"),
+    "channels": (
+        "loss_db",
+        "loss_db_per_km",
+        "length_km",
+        "classical_cps",
+        "blinding_uw",
+        "faked_cps",
+        "rotation_deg",
+    ),
     "detectors": (
         "efficiency",
         "dark_cps",
@@ -155,7 +163,7 @@ def _part(of: Callable[[World], Mapping[str, Any]]) -> Callable[[World, str, Any
 _CONFIGURE: Final[Mapping[str, Callable[[World, str, Any], None]]] = {
     "lasers": _part(lambda world: world.lasers),
     "sources": _part(lambda world: world.sources),
-    "channels": _part(lambda world: world.fibres),
+    "channels": _part(lambda world: world.channels),
     "detectors": _part(lambda world: world.detectors),
     "memories": _part(lambda world: world.memories),
     "midpoints": _part(lambda world: world.attempts),

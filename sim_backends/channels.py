@@ -16,6 +16,8 @@ __all__ = ["FibreChannel"]
 
 _KM_PER_PS: Final = 2.04e8 / 1e3 / 1e12  # group velocity of light in silica fibre
 _PS: Final = 10**12
+_H_C_MJ_NM: Final = 6.62607015e-34 * 299_792_458.0 * 1e9 * 1e3
+"""Energy times wavelength of a photon."""
 
 
 class FibreChannel:
@@ -57,6 +59,22 @@ class FibreChannel:
         conversion = self._config.conversion
         noise_cps = 0.0 if conversion is None else conversion.noise_cps * self._fibre
         return self._config.classical_cps + noise_cps
+
+    @property
+    def driven_cps(self) -> float | None:
+        """Clicks a second that bright light makes at will, None while nobody sends any."""
+        return self._config.faked_cps if self._config.blinding_uw > 0.0 else None
+
+    @property
+    def wavelength_nm(self) -> float:
+        """Of the light in it."""
+        return self._config.wavelength_nm
+
+    @property
+    def power_mw(self) -> float:
+        """Light of others that leaves it, as a meter before the detectors has it."""
+        photon_mj = _H_C_MJ_NM / self.wavelength_nm
+        return 1e-3 * self._config.blinding_uw + photon_mj * self.background_cps
 
     @property
     def dispersion_ps_per_nm(self) -> float:

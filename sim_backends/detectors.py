@@ -28,7 +28,8 @@ _PIECE: Final = 8192
 
 class DetectorBank:
     """Starts switched off. The instrument sets `enabled`, `bias_ua` and `trigger_mv`, the world
-    `light_cps`: photons a second of other light at each channel.
+    `light_cps`: photons a second of other light at each channel. `driven_cps`: clicks a second that
+    bright light makes at each, in place of all others; None: there is none.
 
     A photon's click comes `latency_ps` plus jitter after it; the latency is as long as Gaussian
     jitter can be early, so that no click precedes its photon. What makes clicks other than light
@@ -49,6 +50,7 @@ class DetectorBank:
         self.bias_ua = [0.0] * config.channels
         self.trigger_mv = [100.0] * config.channels
         self.light_cps = [0.0] * config.channels
+        self.driven_cps: float | None = None
         self._latched = [False] * config.channels
         self.latency_ps = math.ceil(_JITTER_SIGMAS * config.jitter_ps)
         self._dead_ps = round(config.dead_time_ns * 1000.0)
@@ -100,6 +102,9 @@ class DetectorBank:
         for channel in range(self.channels):
             arrivals = list(photons[channel])
             seconds = (end_ps - start_ps) * 1e-12
+            if self.driven_cps is not None:
+                clicks.append(self._driven(channel, start_ps, end_ps, self.driven_cps))
+                continue
             light_cps = self.light_cps[channel] * self.efficiency(channel)
             lit_cps = sum(times.size for times in arrivals) / seconds + light_cps
             if self.latched(channel) or self._blinded(lit_cps):
@@ -114,6 +119,14 @@ class DetectorBank:
                 arrivals.append(self._rng.integers(start_ps, end_ps, count))
             clicks.append(self._click(channel, end_ps, arrivals))
         return clicks
+
+    def _driven(self, channel: int, start_ps: int, end_ps: int, rate_cps: float) -> Times:
+        """Clicks that an intruder makes, who leaves the dead time as it is."""
+        self._later[channel] = np.empty(0, np.int64)
+        if not self._counts(channel):
+            return np.empty(0, np.int64)
+        count = self._rng.poisson(rate_cps * (end_ps - start_ps) * 1e-12)
+        return self._click(channel, end_ps, [self._rng.integers(start_ps, end_ps, count)])
 
     def _blinded(self, light_cps: float) -> bool:
         limit_cps = self._config.blinding_cps

@@ -111,7 +111,9 @@ class ChannelConfig(Table):
     `delay_walk_ps` and `polarization_walk_deg` are the standard deviations that a second of random
     walk adds, the latter to the rotation about each axis of the sphere. The delay also swings by
     `delay_swing_ps` about its mean, once in `delay_swing_period_s`. `classical_cps` are photons of
-    other light that leave the fibre each second.
+    other light that leave the fibre each second. `blinding_uw` of bright light drive the detectors
+    behind it: they click `faked_cps` times a second in all, and for nothing else. All light is of
+    `wavelength_nm`.
     """
 
     length_km: Annotated[float, Field(ge=0.0, le=1e4)] = 0.0
@@ -126,6 +128,9 @@ class ChannelConfig(Table):
     rotation_axis: tuple[AnyNumber, AnyNumber, AnyNumber] = (0.0, 0.0, 1.0)
     polarization_walk_deg: Annotated[float, Field(ge=0.0, le=360.0)] = 0.0
     classical_cps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    blinding_uw: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    faked_cps: Annotated[float, Field(ge=0.0, le=1e7)] = 0.0
+    wavelength_nm: Annotated[float, Field(ge=200.0, le=3000.0)] = 810.0
     conversion: ConversionConfig | None = None
 
     @field_validator("rotation_axis")

@@ -76,7 +76,7 @@ class World:
             for name, item in config.detectors.items()
         }
         self.squeezers = {name: Squeezers(item) for name, item in config.squeezers.items()}
-        self._fibres = {
+        self._channels = {
             name: FibreChannel(
                 item, generator(self._seed, f"channels.{name}"), self.squeezers.get(name)
             )
@@ -133,9 +133,9 @@ class World:
         return self._truth
 
     @property
-    def fibres(self) -> dict[str, FibreChannel]:
+    def channels(self) -> dict[str, FibreChannel]:
         """The channels by name."""
-        return self._fibres
+        return self._channels
 
     @property
     def sources(self) -> dict[str, PairSource]:
@@ -238,12 +238,14 @@ class World:
             end = self._config.emitters[name].end
             for channel, times in enumerate(emitter.step(start_ps, end_ps)):
                 photons[end][channel] += times
-        for name, fibre in self._fibres.items():
+        for name, fibre in self._channels.items():
             if name in self.detectors:
                 # Unpolarized, so that each port of an analyzer gets half.
                 bank = self.detectors[name]
                 count = 2 if name in self.analyzers else bank.channels
                 bank.light_cps[:count] = [fibre.background_cps / count] * count
+                driven_cps = fibre.driven_cps
+                bank.driven_cps = None if driven_cps is None else driven_cps / count
         clicks = {
             name: bank.step(start_ps, end_ps, photons[name])
             for name, bank in self.detectors.items()
@@ -263,7 +265,7 @@ class World:
         for name in self._sources:
             times_ps = {}
             for end in self._config.sources[name].ends:
-                arrival_ps = emitted_ps + round(self._fibres[end].delay_ps(emitted_ps))
+                arrival_ps = emitted_ps + round(self._channels[end].delay_ps(emitted_ps))
                 click = np.array([arrival_ps + self.detectors[end].latency_ps])
                 for tagger, wires in self._wires.items():
                     if any(bank == end for bank, _ in wires.values()):
@@ -311,7 +313,7 @@ class World:
     def _source(self, name: str) -> PairSource:
         config = self._config.sources[name]
         first, second = (
-            (self._fibres[end], self.analyzers[end], self.detectors[end]) for end in config.ends
+            (self._channels[end], self.analyzers[end], self.detectors[end]) for end in config.ends
         )
         return PairSource(
             config,
@@ -326,7 +328,7 @@ class World:
             config,
             self.lasers[config.pump],
             (
-                self._fibres[config.end],
+                self._channels[config.end],
                 self.analyzers[config.end],
                 self.detectors[config.end],
             ),

@@ -205,6 +205,9 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
         yield f"The leading end keeps it calibrated, its clocks every {every}."
     if isinstance(link, PhotonicLinkTable) and link.guard is not None:
         yield f"Its detectors are watched for blinding, each {shown(link.guard.window_s, 's')}."
+        if link.guard.power_meter is not None and link.guard.most_power_mw is not None:
+            most = shown(link.guard.most_power_mw, "mW")
+            yield f"No pair is made while {link.guard.power_meter} reads more than {most}."
     if link.targets is not None:
         told = {name: value for name, value in link.targets if value is not None}
         yield f"Promised: {_entries(told)}."

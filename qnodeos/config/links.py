@@ -12,6 +12,7 @@ from qnodeos.config.units import (
     Hours,
     Milliseconds,
     Millivolts,
+    Milliwatts,
     Picoseconds,
     PicosecondsFloat,
     Seconds,
@@ -129,13 +130,25 @@ class GuardTable(Table):
 
     `dark_cps`: what the detector of each outcome channel surely counts in the dark; `most_cps`:
     what none may exceed. Both are tested on windows of `window_s`, with fewer false alarms than
-    `false_alarms_per_year`.
+    `false_alarms_per_year`. `power_meter` looks at the light before them, of which there may be
+    `most_power_mw`: what it cannot look at is not trusted.
     """
 
     dark_cps: Annotated[tuple[DarkCps, DarkCps], Field(strict=False)]
     most_cps: float = Field(default=1e8, gt=0.0, le=1e12)
     window_s: Seconds = Field(default=1.0, ge=0.1, le=600.0)
     false_alarms_per_year: float = Field(default=0.01, gt=0.0, le=1e4)
+    power_meter: Name | None = None
+    most_power_mw: Annotated[Milliwatts, Field(gt=0.0, le=1e3)] | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.power_meter is None) != (self.most_power_mw is None):
+            raise ValueError(
+                "power_meter, most_power_mw: found one of them, expected both: the meter before "
+                "the detectors, and what it may read"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_tell(self) -> Self:

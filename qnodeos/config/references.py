@@ -92,6 +92,10 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     yield from _instrument(
                         config, (*where, "polarization", "controller"), turned.controller
                     )
+                meter = link.guard.power_meter if link.guard is not None else None
+                if meter is not None and meter not in config.instruments:
+                    place = (*where, "guard", "power_meter")
+                    yield _absent(place, meter, "instrument", "instruments", config.instruments)
                 yield from _peer(config, (*where, "peer"), link.peer)
             case MemoryLinkTable():
                 yield from _instrument(config, (*where, "device"), link.device)

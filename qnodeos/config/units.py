@@ -199,6 +199,8 @@ Milliseconds = Annotated[float, _reader("ms", whole=False), _unit("ms")]
 """Milliseconds."""
 Millivolts = Annotated[float, _reader("mV", whole=False), _unit("mV")]
 """Millivolts."""
+Milliwatts = Annotated[float, _reader("mW", whole=False), _unit("mW")]
+"""Milliwatts."""
 Seconds = Annotated[float, _reader("s", whole=False), _unit("s")]
 """Seconds."""
 Hours = Annotated[float, _reader("h", whole=False), _unit("h")]

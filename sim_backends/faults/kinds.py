@@ -50,6 +50,7 @@ def _network(what: str, unit: str, size: float, most: float) -> FaultKind:
 
 KINDS: Final[Mapping[tuple[str, str], FaultKind]] = {
     ("channels", "cut"): _physics("the fibre is cut, or loses light", "dB more", 150.0, 0.0, 200.0),
+    ("channels", "intruder"): _physics("bright light drives the detectors", "uW", 1.0, 0.0, 1e6),
     ("channels", "turned"): _physics("polarization is turned", "deg further", 60.0, -360.0, 360.0),
     ("detectors", "darks"): _physics("more dark counts", "times as many", 100.0, 1.0, 1e6),
     ("detectors", "blinded"): FaultKind("physics", "bright light: no clicks at all"),

@@ -24,6 +24,9 @@ _BENT: Final[Mapping[tuple[str, str], Mapping[str, _Bent]]] = {
     ("channels", "cut"): {
         "loss_db": lambda value, size, level: min(200.0, value + size * level),
     },
+    ("channels", "intruder"): {
+        "blinding_uw": lambda value, size, level: min(1e6, value + size * level),
+    },
     ("channels", "turned"): {
         "rotation_deg": lambda value, size, level: math.fmod(value + size * level, 360.0),
     },

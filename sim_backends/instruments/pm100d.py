@@ -7,11 +7,10 @@ those of the SCPI standard, and that several commands may share a line.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from sim_backends.lasers import LaserModel
 from sim_backends.scpi import ScpiBox, ScpiError, switch, value
 
 __all__ = ["Pm100d", "responsivity_a_per_w"]
@@ -31,6 +30,16 @@ def responsivity_a_per_w(wavelength_nm: float) -> float:
     return float(np.interp(wavelength_nm, *_SILICON))
 
 
+class Light(Protocol):
+    """What the sensor looks at: a laser, or what leaves a fibre."""
+
+    @property
+    def power_mw(self) -> float: ...
+
+    @property
+    def wavelength_nm(self) -> float: ...
+
+
 class Pm100d(ScpiBox):
     """The instrument that all its clients share; the error queue is common, as on the real one.
 
@@ -40,13 +49,13 @@ class Pm100d(ScpiBox):
 
     def __init__(
         self,
-        laser: LaserModel,
+        light: Light,
         serial: str,
         rng: np.random.Generator,
         *,
         latency_s: float = 0.0,
     ) -> None:
-        self._laser = laser
+        self._light = light
         self._rng = rng
         self._reset()
         power = {
@@ -103,7 +112,7 @@ class Pm100d(ScpiBox):
             raise ScpiError(-224)
 
     def _current_a(self) -> float:
-        light_a = self._laser.power_mw * 1e-3 * responsivity_a_per_w(self._laser.wavelength_nm)
+        light_a = self._light.power_mw * 1e-3 * responsivity_a_per_w(self._light.wavelength_nm)
         scale, offset = (float(draw) for draw in self._rng.standard_normal(2))
         return light_a * (1.0 + _NOISE * scale) + _DARK_A * offset
 
@@ -115,7 +124,7 @@ class Pm100d(ScpiBox):
     def _range(self) -> float:
         if not self._auto:
             return self._range_w
-        light_w = self._laser.power_mw * 1e-3
+        light_w = self._light.power_mw * 1e-3
         return next((step for step in _RANGES_W if step >= light_w), _RANGES_W[-1])
 
 

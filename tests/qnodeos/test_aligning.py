@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 def overlap(network: Rehearsal) -> float:
     """The truth: the fidelity that the fibres and squeezers leave of a perfect Phi+."""
-    fibres, now_ps = network.bench.world.fibres, network.bench.world.time_ps()
+    fibres, now_ps = network.bench.world.channels, network.bench.world.time_ps()
     turned = fibres["alice"].unitary(now_ps) @ fibres["bob"].unitary(now_ps).T
     return float(abs(np.trace(turned) / 2) ** 2)
 

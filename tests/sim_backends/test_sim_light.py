@@ -233,6 +233,22 @@ def test_light_that_leaks_in_is_counted_by_both_ports() -> None:
         assert seen["b", channel].size == 0
 
 
+def test_bright_light_drives_the_detectors_behind_a_fibre() -> None:
+    """They click as somebody wishes, whatever else comes, and a meter sees the light."""
+    told = {"blinding_uw": 2.0, "faked_cps": 30_000.0, "classical_cps": 1000.0}
+    bench = Bench(lab(source={}, channels={"a": told}))
+    seen = bench.run(1.0)
+    for channel in (1, 2):
+        assert abs(seen["a", channel].size - 15_000) < 4 * math.sqrt(15_000)
+    expected = 2 * seen["a", 1].size * both(seen, "b").size * 1e-9  # by chance alone
+    assert near(seen["a", 1], both(seen, "b"), 500) < expected + 4 * math.sqrt(expected) + 5
+    fibre = bench.world.channels["a"]
+    assert fibre.power_mw == pytest.approx(2e-3, rel=1e-6)
+    dark = {"blinding_uw": 0.0, "classical_cps": 1e9, "wavelength_nm": 810.0}
+    light = Bench(lab(source={}, channels={"a": dark})).world.channels["a"]
+    assert light.power_mw == pytest.approx(1e9 * 2.4524e-19 * 1e3, rel=1e-3)  # h c / 810 nm
+
+
 def test_a_turned_fibre_turns_the_correlations() -> None:
     """Phi+ with one photon turned by 2 theta about y has <ZZ> = cos(2 theta)."""
     for angle_deg in (0.0, 60.0, 180.0):

@@ -86,7 +86,7 @@ def test_the_instrument_turns_the_light_of_its_fibre() -> None:
         while b"Done" not in answer:
             answer += await port.read()
         assert b"1000mV" in answer
-        turned = sphere(lab.world.fibres["a"].unitary(0))
+        turned = sphere(lab.world.channels["a"].unitary(0))
         assert turned @ [1, 0, 0] == pytest.approx([0, 1, 0], abs=1e-9)
         lab.power_off("epc")
         assert lab.world.squeezers["a"].drives_mv == [0, 0, 0, 0]
@@ -98,7 +98,7 @@ def test_the_world_can_be_turned_while_it_runs() -> None:
     async def scenario() -> None:
         world = bench().world
         change(world, "channels.a.rotation_deg", 90.0, by="test")
-        turned = sphere(world.fibres["a"].unitary(0))
+        turned = sphere(world.channels["a"].unitary(0))
         assert turned @ [1, 0, 0] == pytest.approx([0, 1, 0], abs=1e-9)
 
     run_virtual(scenario())

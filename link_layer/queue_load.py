@@ -16,6 +16,10 @@ PRIORITIES_KEPT = 64
 LEAST_S = 5.0
 """A shorter time is not taken for what is usual."""
 
+SILENCE = 5.0
+"""So many times the usual wait for the next request without one is no chance (e^-5): less is asked
+for now than was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -78,6 +82,7 @@ class _Came:
     have been forgotten by `at_s`."""
 
     at_s: float
+    last_s: float
     raw: float = 0.0
     squares: float = 0.0
 
@@ -97,10 +102,11 @@ class Arrivals:
         """A request was agreed on."""
         if self._began_s is None:
             self._began_s = now_s
-        came = self._came.setdefault(priority, _Came(now_s))
+        came = self._came.setdefault(priority, _Came(now_s, now_s))
         if len(self._came) > PRIORITIES_KEPT:
             del self._came[min(self._came, key=lambda each: self._came[each].at_s)]
         came.until(now_s)
+        came.last_s = now_s
         came.raw += load.raw
         came.squares += load.raw**2
 
@@ -114,4 +120,6 @@ class Arrivals:
         if self._began_s is None or not raw:
             return 0.0, 1.0
         seen_s = MEMORY_S * (1 - math.exp(-max(LEAST_S, now_s - self._began_s) / MEMORY_S))
-        return raw / seen_s, sum(came.squares for came in higher) / raw
+        at_once = sum(came.squares for came in higher) / raw
+        silent_s = max(1e-3, now_s - max(came.last_s for came in higher))
+        return min(raw / seen_s, SILENCE * at_once / silent_s), at_once

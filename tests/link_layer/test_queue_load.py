@@ -64,6 +64,16 @@ def test_what_higher_priorities_ask_for_is_a_rate_and_a_size() -> None:
     assert later_per_s < 0.04
 
 
+def test_those_who_have_stopped_asking_are_not_waited_for() -> None:
+    arrivals = Arrivals()
+    for k in range(60):
+        arrivals.add(1, load_of(6), 0.5 * k)
+    began_per_s, _ = arrivals.above(0, 29.6)
+    assert began_per_s == pytest.approx(12.0, rel=0.1)
+    assert arrivals.above(0, 29.5 + 2.0)[0] > 0.9 * began_per_s  # four intervals may be chance
+    assert arrivals.above(0, 29.5 + 10.0)[0] < 0.3 * began_per_s
+
+
 def test_a_single_request_is_not_taken_for_a_stream() -> None:
     arrivals = Arrivals()
     arrivals.add(1, load_of(100), 0.0)

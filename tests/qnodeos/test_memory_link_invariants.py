@@ -121,7 +121,9 @@ def test_whatever_the_wire_does(network: Any, tmp_path: Path, seed: int) -> None
 
             again = aiter(net.link("bob").desk.accept("afterwards"))
             served = 0
-            async for pair in net.ask("alice", number=5, within_s=3, purpose="afterwards"):
+            async for pair in net.ask(
+                "alice", number=5, within_s=60, purpose="afterwards", priority=1
+            ):
                 other = await anext(again)
                 assert (pair.sequence, pair.slot) == (other.sequence, other.slot)
                 await pair.measure()

@@ -13,17 +13,21 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.frame import Row, benchmark
 from qnodeos.client import Node, Pair
+from qnodeos.launch.ideal import QUBITS
 
 PAIRS = 400
 TELEPORTATIONS = 100
 SUBROUTINES = 400
 REQUESTS = 1000
 QUEUED = 200
+SCHEDULED = 3000
+ASKED_AT_ONCE = 100
 
 _HEADER = struct.Struct("<II")
 
@@ -40,13 +44,17 @@ async def _measured() -> list[Row]:
     from qnodeos.launch.network import network
 
     with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
-        write_ideal(Path(folder) / "ideal", 2)
+        ends_ = write_ideal(Path(folder) / "ideal", 2)
+        for name in ends_:
+            with (Path(folder) / "ideal" / f"{name}.toml").open("a", encoding="utf-8") as file:
+                file.write(f"[links.alice-bob.queue]\nlimit = {2 * SCHEDULED}\n")
         async with network(Path(folder) / "ideal", Path(folder) / "net") as ends:
             data = Path(folder) / "net" / "data"
             async with connect(data / "alice") as alice, connect(data / "bob") as bob:
                 rows = await _pairs(alice, bob)
                 rows += await _teleportations(alice, bob)
                 rows += await _requests(alice, bob)
+                rows += await _scheduled(alice, bob)
                 told = (await bob.status())["links"]["alice-bob"]
             rows += await _subroutines(ends[0].socket)
     return [
@@ -120,14 +128,38 @@ async def _requests(alice: Node, bob: Node) -> list[Row]:
     await asyncio.gather(*(one() for _ in range(REQUESTS)))
     took_s = time.perf_counter() - began_s
     taking.cancel()
-    return [
-        Row(
-            f"requests admitted and served, {QUEUED} waiting at a time",
-            REQUESTS / took_s,
-            "1/s",
-            at_least=1000,
-        )
-    ]
+    what = f"requests for a pair admitted and served, {QUEUED} waiting at a time"
+    return [Row(what, REQUESTS / took_s, "1/s")]
+
+
+async def _scheduled(alice: Node, bob: Node) -> list[Row]:
+    """Requests that wait, as nobody uses the pairs that fill the memory, until both ends have
+    agreed on all of them."""
+    unused = await bob.call("accept", purpose="scheduled", peer="alice")
+    turn, handles = asyncio.Semaphore(ASKED_AT_ONCE), []
+
+    async def one() -> None:
+        async with turn:
+            wishes: dict[str, Any] = {
+                "kind": "K",
+                "number": 1,
+                "within_s": 60.0,
+                "purpose": "scheduled",
+            }
+            handles.append(await alice.call("entangle", peer="bob", **wishes))
+
+    began_s = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(SCHEDULED)))
+    while (  # noqa: ASYNC110
+        (await bob.status())["links"]["alice-bob"]["requests"] < SCHEDULED - QUBITS
+    ):
+        await asyncio.sleep(0.01)
+    took_s = time.perf_counter() - began_s
+    for handle in handles:
+        await alice.call("cancel", request=handle)
+    await bob.call("cancel", request=unused)
+    what = f"requests admitted and scheduled at both ends, {SCHEDULED:,} waiting in the end"
+    return [Row(what, SCHEDULED / took_s, "1/s", at_least=1000)]
 
 
 async def _use(items: AsyncIterator[object], count: int) -> None:

@@ -28,6 +28,7 @@ from link_layer.messages import (
     ReadyAgain,
 )
 from link_layer.queue import Request, RequestQueue
+from link_layer.queue_order import Group
 
 RETRY_S = 0.005
 """First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
@@ -99,11 +100,12 @@ class LinkEnd:
         waiting = self._agreement.waiting
 
         def fits(request: Request) -> bool:
-            if request.missing <= waiting[request.id] + self._port.in_work(request):
-                return False
-            return room or not self._keeps(request)
+            return request.missing > waiting[request.id] + self._port.in_work(request)
 
-        request = self._queue.next(now_s, fit=fits)
+        def open_(group: Group) -> bool:
+            return room or not self._keeps(*group)
+
+        request = self._queue.next(now_s, fit=fits, open_=open_)
         if request is None:
             self._failures = 0
             return
@@ -290,10 +292,9 @@ class LinkEnd:
         self._test_turn += 1
         return TEST_BASES[self._test_turn % len(TEST_BASES)]
 
-    def _keeps(self, request: Request) -> bool:
-        """This end stores its half."""
-        kind = request.create.kind
-        return kind == "K" or (kind == "R" and request.origin != self._me)
+    def _keeps(self, kind: str, origin: str) -> bool:
+        """This end stores its halves of such requests."""
+        return kind == "K" or (kind == "R" and origin != self._me)
 
     def _plan(self, attempt: Attempt) -> Plan | str:
         """What becomes of the half; a text: why there can be none."""
@@ -305,7 +306,7 @@ class LinkEnd:
             return f"request {attempt.request} is not open here"
         self._queue.activate(attempt.request)
         create, ours = request.create, request.origin == self._me
-        if not self._keeps(request):
+        if not self._keeps(*request.group):
             basis = self._drawn(create.near if ours else create.far)
             return Plan(basis=basis, discloses=create.kind == "R")
         qubit = self._port.allocate()

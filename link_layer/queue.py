@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import enum
 import heapq
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from link_layer.messages import Create, ErrorCode
+from link_layer.messages import Create, ErrorCode, Purify
 from link_layer.queue_load import Arrivals, Load, Loads, load_of
-from link_layer.queue_order import Order, PriorityOrder, Rank
+from link_layer.queue_order import Group, Open, Order, PriorityOrder, Rank, everybody
 
 SEQUENCES_KEPT = 65_536
 """Pairs of one request whose repetition would be noticed."""
@@ -56,7 +57,7 @@ class Request:
     text: str = ""
     place: int = 0
     raw_per_pair: float = 1.0
-    sequences: dict[int, None] = field(default_factory=dict)
+    sequences: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
     @property
     def id(self) -> int:
@@ -67,6 +68,16 @@ class Request:
     def purpose(self) -> str:
         """Whom its pairs are for."""
         return self.create.purpose
+
+    @property
+    def group(self) -> Group:
+        """Its kind and origin."""
+        return self.create.kind, self.origin
+
+    @property
+    def wish(self) -> tuple[float, Purify]:
+        """How good its pairs are to be."""
+        return self.create.minimum_fidelity, self.create.purify
 
     @property
     def rank(self) -> Rank:
@@ -112,7 +123,9 @@ class RequestQueue:
         self.leads = leads
         self._order: Order = order if order is not None else PriorityOrder()
         self._open: dict[int, Request] = {}
-        self._ended: dict[int, tuple[ErrorCode | None, str]] = {}
+        # Not a dict, which looks for its oldest entry among the places of all that were deleted.
+        self._ended: OrderedDict[int, tuple[ErrorCode | None, str]] = OrderedDict()
+        self._alike: dict[tuple[float, Purify], dict[int, Request]] = {}
         self._expiring: list[tuple[float, int]] = []
         self._loads, self._arrivals = Loads(), Arrivals()
         self._places = 0
@@ -140,9 +153,14 @@ class RequestQueue:
             self._places += 1
             request.place = self._places
         self._open[request.id] = request
+        self._alike.setdefault(request.wish, {})[request.id] = request
         heapq.heappush(self._expiring, (request.expires_s, request.id))
         self._loads.add(create.priority, load_of(request.missing, raw_per_pair))
         return request
+
+    def by_wish(self) -> list[Mapping[int, Request]]:
+        """The open requests by id, those together that ask for the same fidelity in one way."""
+        return list(self._alike.values())
 
     def get(self, request_id: int) -> Request | None:
         """The open request of this id."""
@@ -174,12 +192,17 @@ class RequestQueue:
         return request
 
     def next(
-        self, now_s: float | None = None, *, fit: Callable[[Request], bool] | None = None
+        self,
+        now_s: float | None = None,
+        *,
+        fit: Callable[[Request], bool] | None = None,
+        open_: Open = everybody,
     ) -> Request | None:
         """The active request to serve now; the one begun and undivided before all others.
 
         Skips those without missing pairs, those whose time is over at `now_s`, and those that are
-        not `fit` (no memory for them); an undivided one that was begun is waited for instead.
+        not `fit` or of a group that is not `open_` (no memory for them); an undivided one that was
+        begun is waited for instead.
         """
 
         def serves(request_id: int) -> bool:
@@ -189,8 +212,8 @@ class RequestQueue:
 
         begun = self._open.get(self._begun) if self._begun is not None else None
         if begun is not None and begun.missing > 0:
-            return begun if serves(begun.id) else None
-        found = self._order.first(serves)
+            return begun if open_(begun.group) and serves(begun.id) else None
+        found = self._order.first(serves, open_)
         return self._open[found] if found is not None else None
 
     def ahead(self, request_id: int) -> list[Request]:
@@ -224,7 +247,7 @@ class RequestQueue:
             return False
         request.sequences[sequence] = None
         if len(request.sequences) > SEQUENCES_KEPT:
-            del request.sequences[next(iter(request.sequences))]
+            request.sequences.popitem(last=False)
         self._count(request, count)
         if request.undivided:
             self._begun = request_id
@@ -255,6 +278,10 @@ class RequestQueue:
         if request is None:
             return None
         self._order.leave(request_id)
+        alike = self._alike[request.wish]
+        del alike[request_id]
+        if not alike:
+            del self._alike[request.wish]
         gone = load_of(-max(0, request.missing), request.raw_per_pair, requests=-1)
         self._loads.add(request.create.priority, gone)
         if len(self._expiring) > 2 * len(self._open) + 16:
@@ -291,4 +318,4 @@ class RequestQueue:
     def _remember(self, request_id: int, error: ErrorCode | None, text: str) -> None:
         self._ended[request_id] = (error, text)
         while len(self._ended) > 4 * self.limit:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)

@@ -30,10 +30,23 @@ class Waiting(Protocol):
     def purpose(self) -> str: ...  # noqa: D102
     @property
     def raw_per_pair(self) -> float: ...  # noqa: D102
+    @property
+    def group(self) -> Group: ...  # noqa: D102
 
+
+Group = tuple[str, str]
+"""Requests of one kind and origin, of which an end either keeps all pairs or none."""
 
 Fit = Callable[[int], bool]
 """Whether the request of this id can be served now."""
+
+Open = Callable[[Group], bool]
+"""Whether any request of a group can; those of a group that cannot are not looked at one by one."""
+
+
+def everybody(_: Group) -> bool:
+    """No group is shut out."""
+    return True
 
 
 class Order(Protocol):
@@ -47,8 +60,8 @@ class Order(Protocol):
         """It is not served any more; harmless if it is not there."""
         ...
 
-    def first(self, fit: Fit) -> int | None:
-        """The first request that is fit."""
+    def first(self, fit: Fit, open_: Open = everybody) -> int | None:
+        """The first request that is fit, of the groups that are open."""
         ...
 
     def charge(self, request_id: int, pairs: float, raw: float | None) -> None:
@@ -62,10 +75,11 @@ class Order(Protocol):
 
 
 class RankHeap:
-    """Requests by rank; those that left are skipped when they come to the top."""
+    """Requests by rank, a heap for each group; those that left are skipped when they come to the
+    top."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Rank, int]] = []
+        self._heaps: dict[Group, list[tuple[Rank, int]]] = {}
         self._here: dict[int, Rank] = {}
 
     def __len__(self) -> int:
@@ -74,7 +88,7 @@ class RankHeap:
     def enter(self, request: Waiting) -> None:
         """Add a request, once."""
         rank = self._here[request.id] = self._rank(request)
-        heapq.heappush(self._heap, (rank, request.id))
+        heapq.heappush(self._heaps.setdefault(request.group, []), (rank, request.id))
 
     def _rank(self, request: Waiting) -> Rank:
         return request.rank
@@ -85,26 +99,40 @@ class RankHeap:
         return [] if own is None else [each for each, rank in self._here.items() if rank < own]
 
     def leave(self, request_id: int) -> None:
-        """Take it out; the heap is rebuilt when most of it is of those that left."""
-        if self._here.pop(request_id, None) is not None and len(self._heap) > 2 * len(self) + 16:
-            self._heap = [entry for entry in self._heap if self._here.get(entry[1]) == entry[0]]
-            heapq.heapify(self._heap)
+        """Take it out; the heaps are rebuilt when most of them is of those that left."""
+        if self._here.pop(request_id, None) is None:
+            return
+        if sum(map(len, self._heaps.values())) > 2 * len(self) + 16:
+            for group, heap in list(self._heaps.items()):
+                left = [entry for entry in heap if self._here.get(entry[1]) == entry[0]]
+                heapq.heapify(left)
+                self._heaps[group] = left
+                if not left:
+                    del self._heaps[group]
 
-    def first(self, fit: Fit) -> int | None:
+    def first(self, fit: Fit, open_: Open = everybody) -> int | None:
         """The first that is fit; those before it keep their places."""
+        found = [
+            best
+            for group, heap in self._heaps.items()
+            if open_(group) and (best := self._best(heap, fit)) is not None
+        ]
+        return min(found)[1] if found else None
+
+    def _best(self, heap: list[tuple[Rank, int]], fit: Fit) -> tuple[Rank, int] | None:
         unfit: list[tuple[Rank, int]] = []
         found = None
-        while self._heap:
-            rank, request_id = self._heap[0]
-            if self._here.get(request_id) != rank:
-                heapq.heappop(self._heap)
-            elif fit(request_id):
-                found = request_id
+        while heap:
+            entry = heap[0]
+            if self._here.get(entry[1]) != entry[0]:
+                heapq.heappop(heap)
+            elif fit(entry[1]):
+                found = entry
                 break
             else:
-                unfit.append(heapq.heappop(self._heap))
+                unfit.append(heapq.heappop(heap))
         for entry in unfit:
-            heapq.heappush(self._heap, entry)
+            heapq.heappush(heap, entry)
         return found
 
 
@@ -194,7 +222,7 @@ class FairOrder:
             self._entered(request.purpose, flow)
             self._forget_idle()
 
-    def first(self, fit: Fit) -> int | None:
+    def first(self, fit: Fit, open_: Open = everybody) -> int | None:
         """Of the purposes' first fit requests the one whose next pair would finish first."""
         unfit: list[tuple[float, int, str]] = []
         found = None
@@ -204,7 +232,7 @@ class FairOrder:
             if flow is None or flow.version != entry[1]:
                 heapq.heappop(self._heap)
                 continue
-            found = flow.waiting.first(fit)
+            found = flow.waiting.first(fit, open_)
             if found is not None:
                 self._now = max(self._now, flow.tag)
                 # Behind V only if it was passed over; at V it is as if it had not been waiting.

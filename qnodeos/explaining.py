@@ -5,6 +5,7 @@ Asked over the local socket by `qnodeos why`. Requests that have ended are in th
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from link_layer.queue import Request, RequestState
@@ -29,7 +30,9 @@ def why_method(parts: NodeParts) -> Method:
             if isinstance(link, Midpoint):
                 continue
             open_ = [each for each in link.desk.queue if _meant(each, request)]
-            found += [explained(link, each, parts.clock()) for each in open_[:SHOWN]]
+            for each in open_[:SHOWN]:
+                found.append(explained(link, each, parts.clock()))
+                await asyncio.sleep(0)  # many may be ahead of each: pairs do not wait for this
         return found
 
     return why

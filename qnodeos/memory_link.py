@@ -188,6 +188,7 @@ class MemoryLink:
         """How the link is, for bus and journal."""
         said: Status = {
             "ready": self.ready,
+            "requests": len(self.desk.queue),
             "attempts": self.device.attempts,
             "stale_heralds": self.device.stale_heralds,
             "deliveries_dropped": self.desk.dropped,
@@ -476,10 +477,10 @@ class MemoryLink:
             goodness.half_width / 1.96,
             self.counters["test_rounds"],
         )
-        for request in self.desk.queue:
-            text = self.admission.not_as_good(request.create)
-            if text:
-                self.desk.end(request.id, ErrorCode.UNSUPPORTED, text)
+        for alike in self.desk.queue.by_wish():
+            text = self.admission.not_as_good(next(iter(alike.values())).create)
+            for request in list(alike) if text else ():
+                self.desk.end(request, ErrorCode.UNSUPPORTED, text)
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
         pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
         self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)

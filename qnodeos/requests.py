@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
@@ -146,7 +147,8 @@ class Desk(Generic[Item]):
         self._unused = unused
         self._held: dict[int, dict[int, Item]] = {}
         self._lingering: dict[int, float] = {}
-        self._proposed_s: dict[int, float] = {}
+        self._proposed_s: OrderedDict[int, float] = OrderedDict()
+        """When a proposal is made again, unless it has been answered."""
         self._unseen: dict[int, tuple[Finish, int, float]] = {}
 
     def accept(self, purpose: str) -> Inbox[Item]:
@@ -206,7 +208,7 @@ class Desk(Generic[Item]):
             raise RequestEnded(ErrorCode.CREATE, f"request id {create.request} is in use")
         inbox: Inbox[Item] = Inbox(request.id)
         self._handles[request.id] = inbox
-        self._proposed_s[request.id] = self._clock()
+        self._proposed_s[request.id] = self._clock() + REPEAT_S
         if not self._send(create):
             self.end(request.id, ErrorCode.OTHER, f"{self._peer} cannot be reached")
         return inbox
@@ -345,12 +347,13 @@ class Desk(Generic[Item]):
         for request_id, until_s in list(self._lingering.items()):
             if now_s >= until_s:
                 self.end(request_id, ErrorCode.OTHER, f"{self._peer} had finished", tell=False)
-        for request_id, since_s in list(self._proposed_s.items()):
+        while self._proposed_s and now_s >= (first := next(iter(self._proposed_s.items())))[1]:
+            # They are in the order of their times, as each waits equally long.
+            request_id = first[0]
+            del self._proposed_s[request_id]
             proposal = self.queue.get(request_id)
-            if proposal is None or proposal.state is not RequestState.PROPOSED:
-                del self._proposed_s[request_id]
-            elif now_s >= since_s + REPEAT_S:
-                self._proposed_s[request_id] = now_s
+            if proposal is not None and proposal.state is RequestState.PROPOSED:
+                self._proposed_s[request_id] = now_s + REPEAT_S
                 self._send(proposal.create)
         for request_id, (finish, times, at_s) in list(self._unseen.items()):
             if now_s < at_s:

@@ -6,6 +6,7 @@ are what is too much for the bus: histograms, requests, slots of the memory.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from link_layer.messages import ErrorCode
@@ -54,7 +55,7 @@ async def _look_link(session: Session, progress: Progressing, /, *, link: str) -
         "requests": (
             []
             if isinstance(found, Midpoint)
-            else [_request(each, now_s) for each in list(found.desk.queue)[:REQUESTS_SHOWN]]
+            else [_request(each, now_s) for each in islice(found.desk.queue, REQUESTS_SHOWN)]
         ),
     }
 

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from link_layer.messages import Create, ErrorCode
-from link_layer.queue import QueueFull, RequestQueue, RequestState
-from link_layer.queue_order import FairOrder
+from link_layer.queue import QueueFull, Request, RequestQueue, RequestState
+from link_layer.queue_order import FairOrder, PriorityOrder
 
 
 def create(request: int, *, number: int = 2, priority: int = 0, max_time_s: float = 10.0) -> Create:
@@ -172,13 +172,13 @@ def test_the_following_end_keeps_the_places_it_is_told() -> None:
 
 
 class Model:
-    """Strict priority as a plain sorted list."""
+    """Strict priority as a plain sorted list; odd requests are of kind M, even ones of kind K."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[int, int, int]] = []
 
-    def first(self) -> int | None:
-        return min(self.waiting)[2] if self.waiting else None
+    def first(self, *, room: bool = True) -> int | None:
+        return min((each for each in self.waiting if room or each[2] % 2), default=(0, 0, None))[2]
 
     def leave(self, request: int) -> None:
         self.waiting = [entry for entry in self.waiting if entry[2] != request]
@@ -197,7 +197,9 @@ def test_priority_is_as_a_sorted_list_would_have_it(steps: list[tuple[str, int]]
     queue, model, open_ids = RequestQueue(limit=20), Model(), []
     for n, (step, value) in enumerate(steps):
         if step == "add" and len(queue) < 20:
-            active(queue, n, priority=value, number=1)
+            asked = replace(create(n, priority=value, number=1), kind="KM"[n % 2])
+            queue.add(asked, origin="alice", now_s=0.0)
+            queue.activate(n)
             model.waiting.append((-value, n, n))
             open_ids.append(n)
         elif step == "end" and open_ids:
@@ -209,6 +211,40 @@ def test_priority_is_as_a_sorted_list_would_have_it(steps: list[tuple[str, int]]
             model.leave(first)
         served = queue.next()
         assert (served.id if served else None) == model.first()
+        measured = queue.next(open_=lambda group: group == ("M", "alice"))
+        assert (measured.id if measured else None) == model.first(room=False)
+
+
+@pytest.mark.parametrize("order", [PriorityOrder(), FairOrder()], ids=["priority", "fair"])
+def test_requests_of_a_group_that_is_not_served_are_not_looked_at_one_by_one(
+    order: PriorityOrder | FairOrder,
+) -> None:
+    """A full memory and ten thousand requests to keep pairs must not stop the others."""
+    queue, looked = RequestQueue(limit=20_000, order=order), []
+    for n in range(10_000):
+        active(queue, n)
+    queue.add(replace(create(10_000), kind="M"), origin="alice", now_s=0.0)
+    queue.activate(10_000)
+
+    def fit(request: Request) -> bool:
+        looked.append(request.id)
+        return True
+
+    for _ in range(3):
+        found = queue.next(0.0, fit=fit, open_=lambda group: group[0] == "M")
+        assert found is not None
+        assert found.id == 10_000
+    assert looked == [10_000] * 3
+
+
+def test_requests_are_told_by_what_they_ask_for() -> None:
+    queue = RequestQueue()
+    for n, fidelity in enumerate((0.8, 0.9, 0.8)):
+        queue.add(replace(create(n), minimum_fidelity=fidelity), origin="alice", now_s=0.0)
+    assert sorted(map(sorted, queue.by_wish())) == [[0, 2], [1]]
+    queue.end(1)
+    queue.end(2)
+    assert list(map(list, queue.by_wish())) == [[0]]
 
 
 def test_what_the_queue_holds_is_bounded_by_what_waits() -> None:

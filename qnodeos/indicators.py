@@ -1,11 +1,12 @@
 """What /metrics has beside the figures of links and services: the indicators of the field, with
-the targets of the configuration, instruments, peers and uptime.
+the targets of the configuration, instruments, memories, peers and uptime.
 
 Made when Prometheus asks, and then only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,13 +15,15 @@ from qnodeos.config import MemoryLinkTable, PhotonicLinkTable
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import Link, NodeParts
+from qnodeos.shared_device import SharedDevice
 from qnodeos.status import Status
 
 Parts = Mapping[str, Callable[[], Status]]
 
 
 def with_indicators(told: Parts, parts: NodeParts, peers: Callable[[], dict[str, bool]]) -> Parts:
-    """The parts of `told`, links with their indicators, and the node, its instruments and peers.
+    """The parts of `told`, links with their indicators, and the node, its instruments, memories and
+    peers.
 
     `peers` says who is up. Uptime is from now on.
     """
@@ -29,6 +32,8 @@ def with_indicators(told: Parts, parts: NodeParts, peers: Callable[[], dict[str,
         all_parts[f"link-{name}"] = partial(_link, told[f"link-{name}"], link, parts, name)
     for name in parts.rack.supervisors:
         all_parts[f"instrument-{name}"] = partial(_instrument, parts, name)
+    for name, shared in parts.devices.items():
+        all_parts[f"memory-{name}"] = partial(_memory, shared)
     for name in parts.config.wire.peers:
         all_parts[f"peer-{name}"] = partial(_peer, peers, name)
     all_parts["node"] = partial(_node, parts, parts.clock())
@@ -40,6 +45,18 @@ def _node(parts: NodeParts, started_s: float) -> Status:
         "up_s": parts.clock() - started_s,
         "alarms": len(parts.bus.alarms),
         "draining": bool(parts.draining),
+        "tasks": len(asyncio.all_tasks()),
+    }
+
+
+def _memory(shared: SharedDevice) -> Status:
+    memory = shared.memory
+    if memory is None:
+        return {}  # the device has not been seen yet
+    return {
+        "storage_qubits": memory.capacity,
+        "storage_free": memory.free,
+        "pairs_held": len(memory.pairs),
     }
 
 

@@ -1,7 +1,8 @@
 """`/metrics` for Prometheus: every figure that the node's parts tell of themselves.
 
 A figure `heralds` of link `memory` is `qnodeos_heralds{node="alice",part="link-memory"}`. Truth
-values are 0 and 1; words become `qnodeos_info` with the word as a label.
+values are 0 and 1; words become `qnodeos_info` with the word as a label. Memory, open files and
+processor time of the process have the names that Prometheus gives them, `process_...`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -58,6 +59,7 @@ class MetricsServer:
         self._host, self._port = place.hostname, place.port
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(figures(node, parts))
+        ProcessCollector(registry=self._registry)
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from qnodeos.memory import QuantumMemory
@@ -198,3 +198,7 @@ class SharedDevices:
         if instrument not in self._devices:
             self._devices[instrument] = SharedDevice(self._clock)
         return self._devices[instrument]
+
+    def items(self) -> Iterable[tuple[str, SharedDevice]]:
+        """All that have been asked for, with their names."""
+        return self._devices.items()

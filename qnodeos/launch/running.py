@@ -25,11 +25,13 @@ STOP_LIMIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class NodeAt:
-    """A node that runs on this computer: its name, id, and where its hosts connect."""
+    """A node that runs on this computer: its name, id, where its hosts connect, and where it tells
+    /metrics ("": nowhere)."""
 
     name: str
     id: int
     socket: str
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def node_at(node_file: Path, environment: Mapping[str, str] | None = None) -> No
             expected=f"a socket told in {config.node.data_dir / PLACE}",
             do="start it: qnodeos run NODE.toml",
         ) from None
-    return NodeAt(config.node.name, config.node.id, socket)
+    metrics = config.metrics.listen if config.metrics is not None else ""
+    return NodeAt(config.node.name, config.node.id, socket, metrics)
 
 
 async def run_program(

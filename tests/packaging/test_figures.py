@@ -111,6 +111,8 @@ def test_the_indicators_are_true(exported: dict[tuple[str, str, str], float]) ->
     assert exported["qnodeos_up_s", "alice", "node"] == pytest.approx(SPAN_S, abs=0.01)
     assert exported["qnodeos_online", "alice", "instrument-pump"] == 1.0
     assert exported["qnodeos_up", "alice", "peer-bob"] == 1.0
+    assert exported["qnodeos_storage_qubits", "alice", "memory-memory"] == 4.0
+    assert exported["qnodeos_tasks", "alice", "node"] > 10.0
 
 
 def test_without_counts_there_is_no_efficiency() -> None:

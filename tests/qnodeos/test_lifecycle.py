@@ -135,7 +135,7 @@ async def test_prometheus_finds_every_figure() -> None:
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 OK")
             found = {
-                (sample.name, sample.labels["part"]): sample.value
+                (sample.name, sample.labels.get("part")): sample.value
                 for family in text_string_to_metric_families(body.decode())
                 for sample in family.samples
             }
@@ -143,6 +143,7 @@ async def test_prometheus_finds_every_figure() -> None:
             assert found["qnodeos_heralds", "link-fibre"] == 3.0
             assert found["qnodeos_ready", "link-memory"] == 1.0
             assert found["qnodeos_info", "link-memory"] == 1.0
+            assert found["process_open_fds", None] > 3
             assert b'figure="clock",node="alice",part="link-memory",word="lost"' in body
             assert b"404" in await got(port, b"GET / HTTP/1.1\r\n\r\n")
             assert await got(port, b"x" * 20_000) == b""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
-import os
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from qnodeos.worker import worker_process
 from timing.segments import SegmentError, is_being_written
 from timing.segments.sealed import seal
 from timing.segments.writer import RAW
@@ -68,10 +67,7 @@ class Sealer:
         if self._executor is not None:
             await self._all(self._executor, waiting)
             return
-        spawn = multiprocessing.get_context("spawn")
-        process = ProcessPoolExecutor(
-            1, mp_context=spawn, initializer=os.nice, initargs=(NICENESS,)
-        )
+        process = worker_process(NICENESS)
         try:
             await self._all(process, waiting)
         finally:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 
 from drivers.supervisor import Supervisor
@@ -16,6 +16,7 @@ from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.exchange import MOST_REPORT_TAGS
 from qnodeos.status import Status
+from qnodeos.worker import worker_process
 from timing.acquire import Acquisition, NoCorrelation
 from timing.changes import Change
 from timing.clock import ClockState
@@ -191,8 +192,7 @@ class Synchroniser:
         if self._executor is not None:
             yield self._executor
             return
-        spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(max_workers=1, mp_context=spawn)
+        pool = worker_process()
         try:
             yield pool
         except TimeoutError:

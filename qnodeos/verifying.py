@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,7 @@ from qnodeos.node_parts import NodeParts
 from qnodeos.photonic import PhotonicLink
 from qnodeos.requests import RequestEnded
 from qnodeos.status import Status
+from qnodeos.worker import worker_process
 
 PURPOSE = "verify"
 ALL_BASES = Measuring(("X", "Y", "Z"), (1 / 3, 1 / 3, 1 / 3))
@@ -188,7 +187,7 @@ class Verifier:
         loop = asyncio.get_running_loop()
         if self._parts.executor is not None:
             return await loop.run_in_executor(self._parts.executor, work)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        with worker_process() as process:
             return await loop.run_in_executor(process, work)
 
 

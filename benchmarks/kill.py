@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.frame import Row, benchmark
+from benchmarks.frame import CannotRunError, Row, benchmark
+
+if TYPE_CHECKING:
+    from benchmarks.kill_real import RealOutcome
 
 RUNS = 200
+
+NETWORKS = 5
+"""Networks of real processes that share the 200 kills: each is another seed, and audited alone."""
 
 
 @benchmark("kill", "nodes killed at 200 random instants of a busy run, audited from their papers")
@@ -30,3 +41,35 @@ def kill_rows() -> list[Row]:
         Row("pairs measured at both ends before the kill", before, "", at_least=RUNS),
         Row("pairs measured at both ends after the restart", after, "", at_least=RUNS),
     ]
+
+
+@benchmark("kill-real", "processes of a network killed with SIGKILL at 200 random instants")
+def kill_real_rows() -> list[Row]:
+    """In about 10 minutes; breaches are printed."""
+    from benchmarks.kill_real import run_real
+
+    outcomes: list[RealOutcome] = []
+    with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
+        for seed in range(NETWORKS):
+            work = run_real(Path(folder) / str(seed), seed, RUNS // NETWORKS)
+            try:
+                outcomes.append(asyncio.run(work))
+            except ModuleNotFoundError as error:
+                raise CannotRunError(f"{error}; pip install .[demo]") from error
+            for text in outcomes[-1].breaches:
+                print(f"seed {seed}: {text}")
+    killed = Counter(kill.node for each in outcomes for kill in each.kills)
+    recovered_s = [time_s for each in outcomes for time_s in each.recovered_s]
+    return [
+        Row("instants at which real processes were killed", _sum(outcomes, "instants"), "", RUNS),
+        *(Row(f"processes of {name} killed", count, "") for name, count in sorted(killed.items())),
+        Row("promises broken", sum(len(each.breaches) for each in outcomes), "", at_most=0),
+        Row("kept pairs measured at both ends", _sum(outcomes, "kept"), "", at_least=RUNS),
+        Row("photonic pairs given at both ends", _sum(outcomes, "photonic"), "", at_least=RUNS),
+        Row("restart until both ends have pairs, median", statistics.median(recovered_s), "s"),
+        Row("the same, longest", max(recovered_s), "s"),
+    ]
+
+
+def _sum(outcomes: Sequence[RealOutcome], what: str) -> int:
+    return sum(getattr(each, what) for each in outcomes)

@@ -75,12 +75,12 @@ class Programs:
             number, within_s = self._rng.randint(1, MOST_PAIRS), self._rng.choice(WITHIN_S)
             try:
                 await self._take(self._ask(number, within_s))
-                self._log.ends["done"] += 1
+                self._log.ends.append("done")
             except NodeGone:
-                self._log.ends[CLOSED] += 1
+                self._log.ends.append(CLOSED)
                 raise
             except (RequestEnded, NodeError) as ended:
-                self._log.ends[_why(ended)] += 1
+                self._log.ends.append(_why(ended))
                 await asyncio.sleep(PAUSE_S)
 
     async def _take(self, pairs: AsyncIterator[Any]) -> None:

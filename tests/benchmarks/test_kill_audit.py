@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.kill_audit import ClientLog, Kill, Told, Use, audit
+from benchmarks.kill_audit import ClientLog, Kill, Measured, Told, Use, audit
 from qnodeos.journal import Journal, PairRow, RequestRow
 
 TOLD = Told("memory", 3, 77, "PHI_PLUS")
@@ -18,7 +18,7 @@ REQUEST = RequestRow("memory", 5, "K", "alice", "", 1, 0.6, "done", 1, "", 9.9, 
 def papers() -> tuple[dict[str, Journal], dict[str, ClientLog]]:
     journal = Journal((), (REQUEST,), (PAIR,), (), ())
     logs = {"alice": ClientLog([TOLD], [USE], 1), "bob": ClientLog([TOLD], [USE])}
-    logs["alice"].ends["done"] += 1
+    logs["alice"].ends.append("done")
     return {"alice": journal, "bob": journal}, logs
 
 
@@ -71,3 +71,31 @@ def test_journals_that_disagree_or_leave_something_open() -> None:
     found = audit(journals, logs, [])
     for words in ("left active", "delivered too late", "not the same in both journals"):
         assert any(words in text for text in found)
+
+
+def test_a_pair_that_the_far_end_does_not_know() -> None:
+    journals, logs = papers()
+    journals["bob"] = replace(journals["bob"], pairs=())
+    words = "alice: pair 3 was used, but the far end does not know it"
+    assert audit(journals, logs, [Kill("bob", 8.5), Kill("bob", 11.5)]) == [words]
+    assert audit(journals, logs, [Kill("bob", 10.5)]) == []
+
+
+def measured(outcomes: list[int], basis: str = "Z") -> Measured:
+    return Measured("photonic", basis, list(range(len(outcomes))), outcomes)
+
+
+@pytest.mark.parametrize(
+    ("far", "words"),
+    [
+        (measured([0, 1] * 50), ""),
+        (measured([0] * 100), "50 outcomes contradict Phi+"),
+        (measured([0, 1] * 50, "Y"), "not measured in the same basis"),
+    ],
+)
+def test_pairs_that_were_measured_at_once(far: Measured, words: str) -> None:
+    journals, logs = papers()
+    logs["alice"].measured.append(measured([0, 1] * 50))
+    logs["bob"].measured.append(far)
+    found = audit(journals, logs, [])
+    assert len(found) == 0 if not words else any(words in text for text in found)

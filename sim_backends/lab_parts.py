@@ -15,8 +15,10 @@ __all__ = [
     "NotNegative",
     "PhotonConfig",
     "Positive",
+    "PowerOn",
     "Probability",
     "PulsesConfig",
+    "Skew",
     "SqueezersConfig",
     "Table",
 ]
@@ -25,6 +27,8 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, le=1e12)]
 NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
 AnyNumber = Annotated[float, Field(ge=-1e12, le=1e12)]
+Skew = Annotated[float, Field(ge=-1000.0, le=1000.0)]
+PowerOn = Annotated[float, Field(ge=-1e6, le=0.0)]
 LongTime = Annotated[float, Field(gt=0.0, le=1e12)]
 
 

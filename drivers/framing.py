@@ -14,6 +14,8 @@ from typing import Protocol
 
 from drivers.errors import ProtocolError
 
+_U32 = struct.Struct("<I")
+
 MAX_FRAME_BYTES = 1 << 20
 """No instrument's message is longer; a buffer that grows past it is garbage."""
 
@@ -139,7 +141,7 @@ class Packet:
         """See `Framing.take`; an empty message is b""."""
         if len(buffer) < 4:
             return None
-        (length,) = struct.unpack_from("<I", buffer)
+        (length,) = _U32.unpack_from(buffer)
         if length > self.max_bytes:
             raise ProtocolError(
                 f"a message of {length} bytes, the limit is {self.max_bytes}", bytes(buffer[:16])
@@ -153,7 +155,7 @@ class Packet:
 
     def wrap(self, payload: bytes) -> bytes:
         """The bytes that carry this message through a link."""
-        return struct.pack("<I", len(payload)) + payload
+        return _U32.pack(len(payload)) + payload
 
 
 PACKET = Packet()
@@ -169,7 +171,7 @@ class LengthCrc:
         """See `Framing.take`."""
         if len(buffer) < 4:
             return None
-        (length,) = struct.unpack_from("<I", buffer)
+        (length,) = _U32.unpack_from(buffer)
         if length > self.max_bytes:
             raise ProtocolError(
                 f"a frame announces {length} bytes, the limit is {self.max_bytes}",
@@ -178,7 +180,7 @@ class LengthCrc:
         if len(buffer) < 8 + length:
             return None
         payload = bytes(buffer[4 : 4 + length])
-        (crc,) = struct.unpack_from("<I", buffer, 4 + length)
+        (crc,) = _U32.unpack_from(buffer, 4 + length)
         del buffer[: 8 + length]
         if crc != zlib.crc32(payload):
             raise ProtocolError(f"a frame of {length} bytes fails its CRC", payload)
@@ -186,4 +188,4 @@ class LengthCrc:
 
     def wrap(self, payload: bytes) -> bytes:
         """The frame that carries this payload."""
-        return struct.pack("<I", len(payload)) + payload + struct.pack("<I", zlib.crc32(payload))
+        return _U32.pack(len(payload)) + payload + _U32.pack(zlib.crc32(payload))

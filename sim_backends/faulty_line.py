@@ -16,6 +16,7 @@ __all__ = ["FaultyLine"]
 
 _FLOOD_EVERY_S = 0.01
 _NEXT_S = 1e-9
+_LONG_AGO_S = float("-inf")
 
 
 class FaultyLine:
@@ -112,7 +113,7 @@ class _Wire:
         self._there: list[bytes] = []
         self._back: list[bytes] = []
         self._ended = False
-        self._last_s = float("-inf")
+        self._last_s = _LONG_AGO_S  # when the last that was held back arrives
 
     def start(self) -> None:
         """Connect to the machine; what it says first may already be disturbed."""
@@ -145,12 +146,15 @@ class _Wire:
         if self._line.pulled:
             self._keep(self._back, data)
             return True
+        if self._line.delay_s <= 0.0 and self._last_s == _LONG_AGO_S:
+            return self.channel.send(data)
         loop = asyncio.get_running_loop()
-        if self._line.delay_s > 0 or self._last_s > loop.time():
+        if self._line.delay_s > 0.0 or self._last_s > loop.time():
             # In order: a line has no overtaking, and the loop fires timers of one instant in any.
             self._last_s = max(loop.time() + self._line.delay_s, self._last_s + _NEXT_S)
             loop.call_at(self._last_s, self._send_late, data)
             return True
+        self._last_s = _LONG_AGO_S
         return self.channel.send(data)
 
     def close(self) -> None:

@@ -49,6 +49,8 @@ STATES = ("0", "1", "+", "-", "+i", "-i")
 BASES = ("Z", "X", "Y")
 
 _FRAMES = LengthCrc()
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder()
 _MAX_ID = 0xFFFF_FFFF
 _TWO_QUBIT_GATES = ("CNOT",)
 
@@ -105,6 +107,7 @@ class OpenDevice(QuantumDevice):
         """
         await self.disconnect()
         self._forget()
+        self._loop = asyncio.get_running_loop()
         self._reader = asyncio.create_task(self._read(), name="device reader")
         try:
             hello = await self._request("hello", version=PROTOCOL_VERSION)
@@ -391,13 +394,12 @@ class OpenDevice(QuantumDevice):
         if self._reader is None:
             raise NotConnected("not connected yet", **self._about(do))
         number = self._last_id = self._last_id % _MAX_ID + 1
-        frame = _FRAMES.wrap(msgspec.msgpack.encode({"id": number, "do": do, **arguments}))
-        loop = asyncio.get_running_loop()
-        due_s = loop.time() + self.request_limit_s
+        frame = _FRAMES.wrap(_ENCODER.encode({"id": number, "do": do, **arguments}))
+        due_s = self._loop.time() + self.request_limit_s
         self._replies[number] = _Asked(do, take, due_s)
         if self._timer is None:
             # One timer for all: replies come in order, so the oldest is the first to be late.
-            self._timer = loop.call_at(due_s, self._look_for_late)
+            self._timer = self._loop.call_at(due_s, self._look_for_late)
         self._writing = True
         try:
             if self._unsent or not self.link.send_now(frame):
@@ -478,13 +480,13 @@ class OpenDevice(QuantumDevice):
             self._fail(problem)
 
     def _arrived(self, payload: bytes) -> None:
-        loop = asyncio.get_running_loop()
+        now_s = self._loop.time()
         if self._writing or self._early:
-            self._early.append((payload, loop.time()))
+            self._early.append((payload, now_s))
             if len(self._early) == 1:
-                loop.call_soon(self._take_early)
+                self._loop.call_soon(self._take_early)
         else:
-            self._dispatch(payload, loop.time())
+            self._dispatch(payload, now_s)
 
     def _take_early(self) -> None:
         try:
@@ -499,7 +501,7 @@ class OpenDevice(QuantumDevice):
 
     def _dispatch(self, payload: bytes, now_s: float) -> None:
         try:
-            message = msgspec.msgpack.decode(payload)
+            message = _DECODER.decode(payload)
         except (msgspec.DecodeError, ValueError):
             message = None
         if not isinstance(message, dict):

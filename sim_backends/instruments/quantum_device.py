@@ -29,6 +29,11 @@ _TIMED: Final = ("initialise", "move")
 
 Fields = dict[str, Any]
 
+# Made once: what reads types or formats anew costs as much as the rest of a frame.
+_U32: Final = struct.Struct("<I")
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_REQUEST: Final = msgspec.msgpack.Decoder(Fields)
+
 
 class _BadFrame(Exception):
     """The connection has to end."""
@@ -143,30 +148,31 @@ class _Session:
 
     def send(self, fields: Fields) -> None:
         """Send one frame; a node that does not read loses the connection."""
-        payload = msgspec.msgpack.encode(fields)
-        frame = struct.pack("<I", len(payload)) + payload + struct.pack("<I", zlib.crc32(payload))
+        payload = _ENCODER.encode(fields)
+        frame = _U32.pack(len(payload)) + payload + _U32.pack(zlib.crc32(payload))
         if self._open and not self._channel.send(frame):
             self.end()
 
     def _take(self) -> bytes | None:
         """The payload of the first frame; None while it is not complete."""
-        if len(self._buffer) < 4:
+        buffer = self._buffer
+        if len(buffer) < 4:
             return None
-        (length,) = struct.unpack_from("<I", self._buffer)
+        (length,) = _U32.unpack_from(buffer)
         if length > _MAX_PAYLOAD:
             raise _BadFrame
-        if len(self._buffer) < length + 8:
+        if len(buffer) < length + 8:
             return None
-        payload = bytes(self._buffer[4 : 4 + length])
-        (crc,) = struct.unpack_from("<I", self._buffer, 4 + length)
-        del self._buffer[: length + 8]
+        payload = bytes(buffer[4 : 4 + length])
+        (crc,) = _U32.unpack_from(buffer, 4 + length)
+        del buffer[: length + 8]
         if crc != zlib.crc32(payload):
             raise _BadFrame
         return payload
 
     def _accept(self, payload: bytes) -> None:
         try:
-            request = msgspec.msgpack.decode(payload, type=dict[str, Any])
+            request = _REQUEST.decode(payload)
         except msgspec.MsgspecError as error:
             raise _BadFrame from error
         number = request.get("id")

@@ -30,7 +30,7 @@ from sim_backends.faults.director import Director, direct
 from sim_backends.faults.network import NetworkFaults, ways
 from sim_backends.faults.script import FaultConfig
 from sim_backends.lab import LabConfig
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from sim_backends.places import resource_of
 from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog

@@ -11,7 +11,7 @@ from sim_backends.catalogue import CATALOGUE, MESSAGE_KINDS, Context, Sockets, S
 from sim_backends.changing import change, power_off
 from sim_backends.faulty_line import FaultyLine
 from sim_backends.lab import InstrumentConfig, LabConfig
-from sim_backends.mount import MemoryPort, open_memory
+from sim_backends.mount_memory import MemoryPort, open_memory
 from sim_backends.mount_messages import in_packets
 from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog

@@ -13,9 +13,11 @@ from typing import Final, Protocol
 
 from sim_backends.catalogue import CATALOGUE, MountKind
 from sim_backends.lab import LabConfig
-from sim_backends.mount import Connect, PtyMount, TcpMount, listen_on
+from sim_backends.mount import Connect, listen_on
 from sim_backends.mount_hislip import HislipPlace
 from sim_backends.mount_http import HttpPlace
+from sim_backends.mount_pty import PtyMount
+from sim_backends.mount_tcp import TcpMount
 from sim_backends.mount_udp import SnmpPlace
 from sim_backends.mount_ws import WebSocketPlace
 from sim_backends.mount_zmq import ZmqPairPlace, ZmqPlace

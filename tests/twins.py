@@ -11,7 +11,8 @@ from drivers.devices import Instrument
 from drivers.plugin import make_instrument
 from sim_backends.lab import LaserConfig
 from sim_backends.lasers import LaserModel
-from sim_backends.mount import Connect, MemoryPort, Session, open_memory
+from sim_backends.mount import Connect, Session
+from sim_backends.mount_memory import MemoryPort, open_memory
 
 Driver = TypeVar("Driver", bound=Instrument)
 POLL_S = 0.02

@@ -13,7 +13,7 @@ from drivers.links import make_link
 from drivers.links.memory import Pipe, pipe_pair
 from sim_backends.instruments.dlcpro import DlcPro as Twin
 from sim_backends.instruments.dlcpro_monitor import DlcProMonitor
-from sim_backends.mount import open_memory
+from sim_backends.mount_memory import open_memory
 from tests.twins import make_laser
 from timing.loop import run_virtual
 

@@ -8,7 +8,7 @@ import pytest
 from drivers.guard_inside import guard_inside
 from drivers.safety import ArmingLease, GuardEntry, GuardLost, keep_armed
 from sim_backends.instruments.dlcpro import DlcPro
-from sim_backends.mount import MemoryPort, open_memory
+from sim_backends.mount_memory import MemoryPort, open_memory
 from tests.twins import make_laser
 from timing.loop import run_virtual
 

@@ -14,7 +14,8 @@ from drivers.links.memory import Registry
 from drivers.plugin import load_driver, make_instrument
 from sim_backends.catalogue import MESSAGE_KINDS
 from sim_backends.faulty_line import FaultyLine
-from sim_backends.mount import Connect, MemoryPort, open_memory
+from sim_backends.mount import Connect
+from sim_backends.mount_memory import MemoryPort, open_memory
 from sim_backends.mount_messages import in_packets
 from sim_backends.places import PLACES, Place, PtyPlace
 from tests.instruments.case import Case, Twin

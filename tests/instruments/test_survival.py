@@ -12,7 +12,7 @@ import pytest
 
 from drivers.errors import InstrumentProblem
 from sim_backends.catalogue import CATALOGUE
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from tests.instruments.bench import Plugged, in_memory
 from tests.instruments.case import Case, collect
 from timing.loop import run_virtual

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from sim_backends.mount import Connect, PtyMount, TcpMount, listen_on
+from sim_backends.mount import Connect, listen_on
+from sim_backends.mount_pty import PtyMount
+from sim_backends.mount_tcp import TcpMount
 
 PYTHON = os.environ.get("QNODEOS_ORACLES", "")
 CLIENTS = Path(__file__).parent / "clients"

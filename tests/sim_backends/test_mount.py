@@ -14,15 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_backends.mount import (
-    Channel,
-    MountError,
-    PtyMount,
-    TcpMount,
-    listen_on,
-    open_memory,
-    take_lines,
-)
+from sim_backends.mount import Channel, MountError, listen_on, take_lines
+from sim_backends.mount_memory import open_memory
+from sim_backends.mount_pty import PtyMount
+from sim_backends.mount_tcp import TcpMount
 
 
 class Echo:

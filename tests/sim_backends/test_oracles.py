@@ -16,7 +16,8 @@ from toptica.lasersdk.dlcpro.v3_2_0 import DLCpro
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.lab import LaserConfig
 from sim_backends.lasers import LaserModel
-from sim_backends.mount import TcpMount, listen_on
+from sim_backends.mount import listen_on
+from sim_backends.mount_tcp import TcpMount
 
 
 @asynccontextmanager

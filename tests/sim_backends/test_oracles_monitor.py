@@ -15,7 +15,8 @@ from toptica.lasersdk.client import NetworkConnection as BlockingConnection
 
 from sim_backends.instruments.dlcpro import DlcPro
 from sim_backends.instruments.dlcpro_monitor import DlcProMonitor
-from sim_backends.mount import TcpMount, listen_on
+from sim_backends.mount import listen_on
+from sim_backends.mount_tcp import TcpMount
 from tests.twins import make_laser
 
 

@@ -8,7 +8,7 @@ import zmq
 import zmq.asyncio
 
 from sim_backends.lab import LabConfig
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from sim_backends.mount_zmq import ZmqPairPlace, ZmqPlace
 from sim_backends.serve import Bench
 from sim_backends.truth import TruthLog

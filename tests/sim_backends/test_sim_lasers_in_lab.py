@@ -11,7 +11,7 @@ from drivers.detectors.pm100d import Pm100d
 from drivers.devices import Laser
 from drivers.plugin import load_driver, make_instrument
 from sim_backends.lab import LabConfig
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from sim_backends.serve import Bench
 from sim_backends.truth import TruthLog
 from timing.loop import run_virtual

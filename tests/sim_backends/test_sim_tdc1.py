@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sim_backends.instruments.tdc1 import LSB_PS, WRAP_TICKS, Tdc1, words
 from sim_backends.lab import LabConfig
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from sim_backends.serve import Bench
 from sim_backends.truth import TruthLog
 from timing.loop import run_virtual

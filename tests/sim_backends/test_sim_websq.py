@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim_backends.lab import LabConfig
-from sim_backends.mount import MemoryPort
+from sim_backends.mount_memory import MemoryPort
 from sim_backends.serve import Bench
 from sim_backends.truth import TruthLog
 from timing.loop import run_virtual

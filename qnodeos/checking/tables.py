@@ -67,16 +67,6 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
         yield "metrics", [f"Prometheus finds /metrics at {config.metrics.listen}."]
     form = "one JSON object a line" if config.log.format == "json" else "lines for people"
     yield "log", [f"Prints {form}, from level {config.log.level} up."]
-    keeps = config.journal
-    yield (
-        "journal",
-        [
-            f"Figures of each second and pairs are kept for {keeps.details_days:g} days, "
-            f"everything else for {keeps.keep_days:g}."
-        ],
-    )
-    if config.record.record:
-        yield "record", [_record(config)]
     if config.processes.listen is not None:
         yield (
             "processes",
@@ -96,18 +86,6 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
         application = getattr(config.applications, name)
         if application is not None:
             yield f"applications.{name}", [_application(application)]
-
-
-def _record(config: NodeConfig) -> str:
-    table = config.record
-    kept = [f"{table.keep_days:g} days"] if table.keep_days else []
-    kept += [f"{table.keep_gb:g} GB"] if table.keep_gb else []
-    place = table.directory or config.node.data_dir / "records"
-    until = f", of which {' or '.join(kept)} stay" if kept else ", and nothing is ever removed"
-    return (
-        f"Every tag is kept in {place}{until}; nothing is recorded while the disk has less than "
-        f"{table.min_free_gb:g} GB."
-    )
 
 
 def _instrument(table: InstrumentTable) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 The tasks are made of what the end has anyway: clocks, the histogram of coincidences, rates and test
 rounds. A check only looks; a run finds the clocks anew first and looks for longer, or aligns the
-polarization where there is a controller.
+polarization where there is a controller. Counting in the dark is the one that takes the light away.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from link_layer.calibration import CalibrationGraph, Step, Task
 from link_layer.states import BellState, qber
 from qnodeos.aligning import Aligner, AlignmentFailed
 from qnodeos.config import CalibrationTable, PhotonicLinkTable
+from qnodeos.darkness import Darkness, NoDarkness
 from qnodeos.errors import UserError
 from qnodeos.photonic import PhotonicLink
 from qnodeos.status import Status
@@ -63,9 +64,11 @@ class Calibrator:
         table: CalibrationTable,
         store: Store,
         clock: Callable[[], float],
+        *,
         aligner: Aligner | None = None,
+        darkness: Darkness | None = None,
     ):
-        self._table, self._aligner = table, aligner
+        self._table, self._aligner, self._darkness = table, aligner, darkness
         self._link, self._store, self._clock = link, store, clock
         self._judges = _judges(link.config, table)
         self.graph = CalibrationGraph(
@@ -75,6 +78,7 @@ class Calibrator:
                 Task("window", table.window_valid_s, ("delay",)),
                 Task("pump", table.pump_valid_s, ("window",)),
                 Task("polarization", table.polarization_valid_s, ("window",)),
+                *([Task("dark_counts", table.dark_counts_valid_s)] if darkness else []),
             ],
             hard_factor=table.hard_limit_factor,
             retry_s=table.retry_s,
@@ -176,6 +180,8 @@ class Calibrator:
 
     async def _measure(self, step: Step) -> Found:
         look_s = RUN_S if step.action == "run" else CHECK_S
+        if step.task == "dark_counts" and self._darkness is not None:
+            return await self._dark(self._darkness)
         self._link.keep_time(LIGHT_LIMIT_S + look_s, afresh=step.action == "run")
         if not await self._tracking():
             clock = self._link.status().get("clock", "unknown")
@@ -199,6 +205,15 @@ class Calibrator:
             return Found(None, "QBER", good=False, reason=str(failed))
         value = max((1 - correlators[basis]) / 2 for basis in ("Z", "X"))
         return Found(value, "QBER", value <= self._table.most_qber, "aligned")
+
+    async def _dark(self, darkness: Darkness) -> Found:
+        """Switch the light off and count."""
+        self._link.keep_time(LIGHT_LIMIT_S)
+        try:
+            value = max(await darkness.counts_cps())
+        except NoDarkness as failed:
+            return Found(None, "cps", good=False, reason=str(failed))
+        return Found(value, "cps", value <= self._table.most_dark_cps)
 
     async def _tracking(self) -> bool:
         """The clocks are found, at once or within the limit."""

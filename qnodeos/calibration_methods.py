@@ -8,6 +8,8 @@ from typing import Any
 from qnodeos.aligning import Aligner
 from qnodeos.api_session import Methods, Progressing, Session
 from qnodeos.calibrating import Calibrator
+from qnodeos.config import CalibrationTable
+from qnodeos.darkness import Darkness
 from qnodeos.errors import UserError
 from qnodeos.node_parts import NodeParts
 from qnodeos.photonic import PhotonicLink
@@ -18,7 +20,14 @@ LIMIT_S = 600.0
 def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
     """Of the photonic links that this end leads and that have the table switched on, by name."""
     return {
-        name: Calibrator(link, table, parts.store, parts.clock, _aligner(link, parts))
+        name: Calibrator(
+            link,
+            table,
+            parts.store,
+            parts.clock,
+            aligner=_aligner(link, parts),
+            darkness=_darkness(link, table, parts),
+        )
         for name, link in parts.links.items()
         if isinstance(link, PhotonicLink)
         and link.leads
@@ -32,6 +41,12 @@ def _aligner(link: PhotonicLink, parts: NodeParts) -> Aligner | None:
     if table is None:
         return None
     return Aligner(link, table, parts.rack.supervisors[table.controller], parts.store)
+
+
+def _darkness(link: PhotonicLink, table: CalibrationTable, parts: NodeParts) -> Darkness | None:
+    if table.light is None:
+        return None
+    return Darkness(link, table.light, parts.rack.supervisors[table.light])
 
 
 def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:

@@ -44,6 +44,7 @@ from qnodeos.rates import SILENT_S
 from qnodeos.requests import Desk, order_of
 from qnodeos.status import Status
 from qnodeos.tagging import TagSource
+from qnodeos.tally import Tally
 from timing.tags import TagBatch
 
 REST_AFTER_S = 5.0
@@ -96,6 +97,7 @@ class PhotonicLink:
             if config.guard
             else None
         )
+        self._tally: Tally | None = None
         self._wanted = asyncio.Event()
         self._wanted_s = self._woken_s = 0.0
         self._kept_until_s = 0.0
@@ -201,6 +203,15 @@ class PhotonicLink:
             raise TypeError(f"link {self.name} is led by {self.config.peer}")
         return await self._role.fresh_tests(rounds, within_s)
 
+    async def singles_cps(self, seconds: float) -> tuple[float, float]:
+        """What this end's detectors count from now on, by outcome channel; batches with a gap are
+        left out. It takes as long as there are no tags: set a limit."""
+        tally = self._tally = Tally(self.config.outcome_channels, seconds)
+        try:
+            return await tally.rates_cps()
+        finally:
+            self._tally = None
+
     def forget_tests(self) -> None:
         """The light is another than it was: the fidelity is to be found anew."""
         if isinstance(self._role, Leader):
@@ -276,6 +287,8 @@ class PhotonicLink:
     def _tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
         if self._guard is not None:
             self._guard.add(batch)
+        if self._tally is not None:
+            self._tally.add(batch)
         self._role.tags(stream, batch, epoch)
 
     def _detectors_changed(self, trouble: str) -> None:

@@ -181,6 +181,9 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
     if isinstance(link, PhotonicLinkTable) and link.calibration and link.calibration.on:
         every = shown(link.calibration.synchronisation_valid_s, "s")
         yield f"The leading end keeps it calibrated, its clocks every {every}."
+        if link.calibration.light is not None:
+            dark = shown(link.calibration.dark_counts_valid_s, "s")
+            yield f"To count in the dark it switches {link.calibration.light} off every {dark}."
     if isinstance(link, PhotonicLinkTable) and link.guard is not None:
         yield f"Its detectors are watched for blinding, each {shown(link.guard.window_s, 's')}."
         if link.guard.power_meter is not None and link.guard.most_power_mw is not None:

@@ -94,7 +94,8 @@ class CalibrationTable(Table):
 
     Due tasks wait for a moment without requests, at the latest until `hard_limit_factor` times
     their validity. `most_uncertainty` of the clocks and `most_delay` of the peak are shares of half
-    the window.
+    the window. Where `light` is named, the laser without which the detectors see nothing, it is
+    switched off for some seconds to count in the dark.
     """
 
     on: bool = True
@@ -105,6 +106,9 @@ class CalibrationTable(Table):
     window_valid_s: ValidS = 3600.0
     pump_valid_s: ValidS = 3600.0
     polarization_valid_s: ValidS = 3600.0
+    dark_counts_valid_s: ValidS = 86_400.0
+    light: Name | None = None
+    most_dark_cps: float = Field(default=10_000.0, gt=0.0, le=1e9)
     most_uncertainty: float = Field(default=0.5, gt=0.0, le=1.0)
     most_delay: float = Field(default=0.2, gt=0.0, le=1.0)
     least_in_window: float = Field(default=0.8, gt=0.0, le=1.0)

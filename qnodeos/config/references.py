@@ -92,6 +92,9 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     yield from _instrument(
                         config, (*where, "polarization", "controller"), turned.controller
                     )
+                light = link.calibration.light if link.calibration is not None else None
+                if light is not None:
+                    yield from _instrument(config, (*where, "calibration", "light"), light)
                 meter = link.guard.power_meter if link.guard is not None else None
                 if meter is not None and meter not in config.instruments:
                     place = (*where, "guard", "power_meter")

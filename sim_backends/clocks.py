@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_backends.clock_noise import ColouredFrequency, resolved
+from sim_backends.lab_light import TaggerConfig
+from sim_backends.lab_memories import MemoryConfig, MidpointConfig
 from sim_backends.lab_parts import ClockNoise
+from sim_backends.seeds import generator
 
-__all__ = ["FreeRunningClock"]
+__all__ = ["FreeRunningClock", "clock_of"]
 
 _PS: Final = 10**12
 _KNOT_PS: Final = 10**9  # the random walk is drawn every millisecond and is straight between
@@ -161,3 +164,19 @@ class FreeRunningClock:
                 part = self._coloured.phase_steps_s(_BLOCK_KNOTS)
                 steps[start : start + _BLOCK_KNOTS] += part * _PS
         return steps
+
+
+def clock_of(
+    config: TaggerConfig | MemoryConfig | MidpointConfig,
+    seed: int,
+    component: str,
+    white_fm_1s: float = 0.0,
+) -> FreeRunningClock:
+    """The clock in a part of the lab, which is named as in "taggers.alice"."""
+    return FreeRunningClock(
+        skew_ppm=config.skew_ppm,
+        white_fm_1s=white_fm_1s,
+        power_on_s=config.power_on_s,
+        rng=generator(seed, f"{component}.clock"),
+        noise=config.clock,
+    )

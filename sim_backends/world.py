@@ -10,15 +10,14 @@ import numpy.typing as npt
 
 from sim_backends.analyzers import WaveplatePair
 from sim_backends.channels import FibreChannel
-from sim_backends.clocks import FreeRunningClock
+from sim_backends.clocks import clock_of
 from sim_backends.detectors import DetectorBank
 from sim_backends.emitters import SingleEmitter
-from sim_backends.lab import LabConfig, MemoryConfig, MidpointConfig, TaggerConfig
+from sim_backends.lab import LabConfig
 from sim_backends.lasers import LaserModel
 from sim_backends.memories import MemoryDevice
-from sim_backends.midpoint import Attempts, Herald, HeraldEvent, MidpointModel, StoppedEvent
-from sim_backends.pairs import PairBook
-from sim_backends.register import QubitRegister
+from sim_backends.memory_network import MemoryNetwork
+from sim_backends.midpoint import Attempts, MidpointModel
 from sim_backends.seeds import generator
 from sim_backends.sources import PairSource
 from sim_backends.squeezers import Squeezers
@@ -63,7 +62,6 @@ class World:
         self._advanced_ps = 0
         self._next_pair_time_ps = 0
         self._plate_time_s: float | None = None
-        self._shuffle = generator(self._seed, "lab.callbacks")
         self._told: dict[str, float] = {}
 
         self.lasers = {name: LaserModel(item) for name, item in config.lasers.items()}
@@ -86,7 +84,9 @@ class World:
         self._emitters = {name: self._emitter(name) for name in config.emitters}
         self.taggers = {
             name: TaggerModel(
-                self._clock(f"taggers.{name}", item, item.white_fm_1s), self.time_ps, self.advance
+                clock_of(item, self._seed, f"taggers.{name}", item.white_fm_1s),
+                self.time_ps,
+                self.advance,
             )
             for name, item in config.taggers.items()
         }
@@ -98,29 +98,8 @@ class World:
             }
             for name, item in config.taggers.items()
         }
-        self._register = QubitRegister()
-        self._pairs = PairBook(self._register, truth)
-        self._attempts = {
-            name: Attempts(
-                name,
-                item,
-                self.time_s,
-                generator(self._seed, f"midpoints.{name}"),
-                multimode=any(config.memories[end].attempt_modes for end in item.ends),
-            )
-            for name, item in config.midpoints.items()
-        }
-        self.midpoints = {
-            name: MidpointModel(
-                name,
-                self._attempts[name],
-                self._clock(f"midpoints.{name}", item),
-                self.time_ps,
-                self.fire_due,
-            )
-            for name, item in config.midpoints.items()
-        }
-        self.memories = {name: self._memory(name, item) for name, item in config.memories.items()}
+        self._network = MemoryNetwork(config, time_s=self.time_s, time_ps=self.time_ps, truth=truth)
+        self.memories, self.midpoints = self._network.memories, self._network.midpoints
 
     @property
     def config(self) -> LabConfig:
@@ -145,7 +124,7 @@ class World:
     @property
     def attempts(self) -> dict[str, Attempts]:
         """The trigger line of each midpoint."""
-        return self._attempts
+        return self._network.attempts
 
     def reconfigured(self, config: LabConfig) -> None:
         """Take note of a lab that has been changed."""
@@ -184,33 +163,12 @@ class World:
 
     def next_event_s(self) -> float | None:
         """When `fire_due` has something to do next, on the clock `now_s`; None: nothing waits."""
-        first = self._first()
-        return None if first is None else self._start_s + first[0]
+        due_s = self._network.next_event_s()
+        return None if due_s is None else self._start_s + due_s
 
     def fire_due(self) -> None:
         """Do all that is due by now, in the order of time, and call the devices' callbacks."""
-        while (first := self._first()) is not None:
-            line = self._attempts[first[1]]
-            event = line.take_due()
-            if event is None:
-                return
-            if isinstance(event, Herald):
-                self._herald(line, event)
-            else:
-                member, stopped = event
-                device = self._device(member)
-                if device.on_stopped is not None:
-                    port = device.port_of(line) if isinstance(device, MemoryDevice) else 0
-                    device.on_stopped(StoppedEvent(stopped.slot, port))
-
-    def _first(self) -> tuple[float, str] | None:
-        """What waits for a time of its own and comes first: when, and at which midpoint."""
-        first: tuple[float, str] | None = None
-        for name, line in self._attempts.items():
-            time_s = line.next_event_s()
-            if time_s is not None and (first is None or (time_s, name) < first):
-                first = time_s, name
-        return first
+        self._network.fire_due()
 
     def _optics_time_s(self) -> float:
         # While a step is worked out the plates stand where they stood in its middle.
@@ -273,43 +231,6 @@ class World:
                         times_ps[tagger] = int(clock.read_many_ps(click)[0])
             self._truth.record("pair_time", source=name, t_s=emitted_ps / _PS, times_ps=times_ps)
 
-    def _herald(self, line: Attempts, herald: Herald) -> None:
-        due_s = (herald.slot + 1) * line.period_s
-        ends = line.config.ends
-        keys = [self.memories[end].heralded_key(line, herald.slot) for end in ends]
-        self._pairs.heralded(line.name, herald, line.config.visibility, keys, due_s)
-        devices = [self.midpoints[line.name], *(self.memories[end] for end in ends)]
-        for index in self._shuffle.permutation(len(devices)):
-            device = devices[index]
-            if device.on_herald is None or (
-                line.multimode and not isinstance(device, MidpointModel)
-            ):
-                continue
-            time_ps = device.clock.read_ps(round(due_s * _PS))
-            if isinstance(device, MidpointModel):
-                event = HeraldEvent(herald.slot, time_ps, bell_state=herald.bell_state)
-            else:
-                event = HeraldEvent(herald.slot, time_ps, qubit=0, port=device.port_of(line))
-            device.on_herald(event)
-
-    def _device(self, member: str) -> MemoryDevice | MidpointModel:
-        section, _, name = member.partition(".")
-        return self.memories[name] if section == "memories" else self.midpoints[name]
-
-    def _clock(
-        self,
-        component: str,
-        config: TaggerConfig | MemoryConfig | MidpointConfig,
-        white_fm_1s: float = 0.0,
-    ) -> FreeRunningClock:
-        return FreeRunningClock(
-            skew_ppm=config.skew_ppm,
-            white_fm_1s=white_fm_1s,
-            power_on_s=config.power_on_s,
-            rng=generator(self._seed, f"{component}.clock"),
-            noise=config.clock,
-        )
-
     def _source(self, name: str) -> PairSource:
         config = self._config.sources[name]
         first, second = (
@@ -333,18 +254,4 @@ class World:
                 self.detectors[config.end],
             ),
             generator(self._seed, f"emitters.{name}"),
-        )
-
-    def _memory(self, name: str, config: MemoryConfig) -> MemoryDevice:
-        return MemoryDevice(
-            name,
-            config,
-            lines=[line for line in self._attempts.values() if name in line.config.ends],
-            register=self._register,
-            pairs=self._pairs,
-            clock=self._clock(f"memories.{name}", config),
-            time_ps=self.time_ps,
-            fire_due=self.fire_due,
-            truth=self._truth,
-            rng=generator(self._seed, f"memories.{name}"),
         )

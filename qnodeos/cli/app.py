@@ -33,6 +33,10 @@ def run(
         bool,
         typer.Option(help="Instead of nodes: start an ideal network with an end for each role."),
     ] = False,
+    noisy: Annotated[
+        bool,
+        typer.Option(help="As --ideal, with devices that err (docs/netqasm.md has the numbers)."),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="New folder for that network (default: a temporary one).")
     ] = None,
@@ -45,7 +49,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a run.")] = False,
 ) -> None:
     """Run a program once or many times; ends with status 1 if a run failed."""
-    from qnodeos.launch.ideal import write_ideal
+    from qnodeos.launch.ideal import IDEAL, NOISY, write_ideal
     from qnodeos.launch.roles import Roles, role_server
     from qnodeos.launch.running import roles_of, run_program
 
@@ -76,13 +80,14 @@ def run(
         async with running(example, folder) as ends:
             return await all_runs(_on_ends(roles, ends))
 
-    if network is None and not ideal:
+    made = ideal or noisy
+    if network is None and not made:
         failures = asyncio.run(all_runs(_nodes(roles, node or [])))
     else:
         with tempfile.TemporaryDirectory(prefix="qnodeos-") as temporary:
             example = Path(temporary) / "ideal" if network is None else network.resolve()
             if network is None:
-                write_ideal(example, len(roles))
+                write_ideal(example, len(roles), NOISY if noisy else IDEAL)
             folder = output or Path(temporary) / "net"
             failures = asyncio.run(with_network(example, folder))
     if failures:

@@ -1,4 +1,4 @@
-"""An ideal network for programs: memories without a fault, every two joined by a midpoint.
+"""A network for programs, ideal or noisy: memories of which every two are joined by a midpoint.
 
 All midpoints are instruments of one node, `station`. The files are those that a person would write,
 so they are also an example; `qnodeos app run --ideal --output DIR` leaves them there.
@@ -6,6 +6,7 @@ so they are also an example; `qnodeos app run --ideal --output DIR` leaves them 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -16,20 +17,48 @@ STATION = "station"
 QUBITS = 9
 FIRST_PORT = 7200
 
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Numbers of all memories and midpoints of a network. Errors are depolarising probabilities."""
+
+    title: str
+    t1_s: float = 1e6
+    t2_s: float = 1e6
+    gate_error: float = 0.0
+    two_qubit_gate_error: float = 0.0
+    readout_error: float = 0.0
+    visibility: float = 1.0
+    """Of the photons at the midpoint: what it lacks are phase errors of the pair."""
+    efficiency: float = 1.0
+    """From an emission to a click, of each end."""
+
+
+IDEAL = Devices("Ideal memories, and a midpoint between every two: results are exact.")
+
+NOISY = Devices(
+    "No experiment's numbers: each error is so large that some hundred runs of a program show it.",
+    t2_s=2.0,
+    gate_error=0.01,
+    two_qubit_gate_error=0.05,
+    readout_error=0.03,
+    visibility=0.8,
+)
+
 _HOST = "${LAB_HOST:-127.0.0.1}"
 
 
-def write_ideal(folder: Path, ends: int) -> tuple[str, ...]:
-    """Write lab.toml and a file for each node into a folder; the names of the ends. Raises
-    UserError."""
+def write_ideal(folder: Path, ends: int, devices: Devices = IDEAL) -> tuple[str, ...]:
+    """Write lab.toml and a file for each node into a folder; the names of the ends. Other devices
+    make it less than ideal. Raises UserError."""
     if not 1 <= ends <= len(ENDS):
         raise UserError(
-            f"there is no ideal network of {ends} ends", expected=f"1 to {len(ENDS)} roles"
+            f"there is no made network of {ends} ends", expected=f"1 to {len(ENDS)} roles"
         )
     names = ENDS[: max(2, ends)]
     pairs = list(combinations(names, 2))
     folder.mkdir(parents=True)
-    (folder / "lab.toml").write_text(_lab(names, pairs), encoding="utf-8")
+    (folder / "lab.toml").write_text(_lab(names, pairs, devices), encoding="utf-8")
     for name in (*names, STATION):
         (folder / f"{name}.toml").write_text(_node(name, names, pairs), encoding="utf-8")
     return names
@@ -45,9 +74,9 @@ def _port(name: str, names: tuple[str, ...], pairs: list[tuple[str, str]]) -> in
     return FIRST_PORT + places.index(name)
 
 
-def _lab(names: tuple[str, ...], pairs: list[tuple[str, str]]) -> str:
+def _lab(names: tuple[str, ...], pairs: list[tuple[str, str]], devices: Devices) -> str:
     parts = [
-        "# Ideal memories, and a midpoint between every two: results are exact.\n\n"
+        f"# {devices.title}\n\n"
         "[lab]\nseed = 8\n"
         f'host = "{_HOST}"\nrun_dir = "run"\ntruth = "data/truth.jsonl"\n'
     ]
@@ -55,13 +84,18 @@ def _lab(names: tuple[str, ...], pairs: list[tuple[str, str]]) -> str:
         parts.append(
             f"[memories.{name}]\nqubits = {QUBITS}                       "
             "# 0 communicates, the others store\n"
-            "t1_s = 1e6\nt2_s = 1e6\ngate_time_us = 1.0\nreadout_time_us = 1.0\n"
+            f"t1_s = {devices.t1_s:g}\nt2_s = {devices.t2_s:g}\n"
+            "gate_time_us = 1.0\nreadout_time_us = 1.0\n"
+            f"gate_error = {devices.gate_error:g}\n"
+            f"two_qubit_gate_error = {devices.two_qubit_gate_error:g}\n"
+            f"readout_error = {devices.readout_error:g}\n"
         )
     for pair in pairs:
         parts.append(
             f'[midpoints.{_link(pair)}]\nends = ["{pair[0]}", "{pair[1]}"]\n'
             "attempt_period_us = 10.0\n"
-            f"efficiency = {{ {pair[0]} = 1.0, {pair[1]} = 1.0 }}\nvisibility = 1.0\n"
+            f"efficiency = {{ {pair[0]} = {devices.efficiency:g}, "
+            f"{pair[1]} = {devices.efficiency:g} }}\nvisibility = {devices.visibility:g}\n"
         )
     instruments = ["[instruments]"]
     for name in names:

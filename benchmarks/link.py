@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ QUIET_EFFICIENCY = 0.03
 def run() -> list[Row]:
     """A saturated K queue with a share of test rounds, with many heralds and with few."""
     seconds = float(os.environ.get("QNODEOS_LINK_S", "20"))
-    busy = asyncio.run(_measured(seconds, 1.0))
-    quiet = asyncio.run(_measured(seconds, QUIET_EFFICIENCY))
+    busy = asyncio.run(measured(seconds, 1.0))
+    quiet = asyncio.run(measured(seconds, QUIET_EFFICIENCY))
     return [*_use(busy, seconds), *_times(busy, "busy"), *_times(quiet, "quiet", at_most=1.5)]
 
 
@@ -38,7 +39,17 @@ Told = dict[str, dict[str, Any]]
 """The status of the link at each node."""
 
 
-async def _measured(seconds: float, efficiency: float) -> Told:
+@asynccontextmanager
+async def _nothing(net: Path) -> AsyncIterator[None]:
+    yield
+
+
+async def measured(
+    seconds: float,
+    efficiency: float,
+    beside: Callable[[Path], AbstractAsyncContextManager[None]] = _nothing,
+) -> Told:
+    """What each node says of the link after so long; `beside` runs on the network's folder."""
     from qnodeos.client import connect
     from qnodeos.launch.ideal import write_ideal
     from qnodeos.launch.network import network
@@ -51,7 +62,7 @@ async def _measured(seconds: float, efficiency: float) -> Told:
             _change(
                 example / f"{name}.toml", "test_fraction = 0.0", f"test_fraction = {TEST_FRACTION}"
             )
-        async with network(example, Path(folder) / "net"):
+        async with network(example, Path(folder) / "net"), beside(Path(folder) / "net"):
             data = Path(folder) / "net" / "data"
             async with (
                 connect(data / "alice") as alice,

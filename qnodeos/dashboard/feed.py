@@ -12,7 +12,7 @@ from typing import Any
 
 from qnodeos.bus import watch_told
 from qnodeos.client import Node, NodeError, connect
-from qnodeos.dashboard.view import NetworkView, NodeView, Told
+from qnodeos.dashboard.view import IDLE_S, NetworkView, NodeView, Told
 from qnodeos.errors import QnodeosError
 
 log = logging.getLogger("qnodeos.dashboard")
@@ -26,26 +26,26 @@ async def keep_fresh(network: NetworkView) -> None:
     """Run until cancelled."""
     async with asyncio.TaskGroup() as tasks:
         for node in network.nodes.values():
-            tasks.create_task(_ask(node))
+            tasks.create_task(_ask(node, network))
         for url in {node.place.bus_url for node in network.nodes.values()}:
             if not url.startswith("mem:"):
                 tasks.create_task(_listen_if_needed(url, network))
 
 
-async def _ask(node: NodeView) -> None:
+async def _ask(node: NodeView, network: NetworkView) -> None:
     """The local socket of one node, again and again."""
     while True:
         try:
             async with connect(node.place.data_dir) as there:
-                await _increments(node, there)
+                await _increments(node, there, network)
         except (QnodeosError, OSError, TimeoutError) as problem:
             log.debug("%s: %s", node.place.name, problem)
         node.reachable = False
         await asyncio.sleep(RETRY_S)
 
 
-async def _increments(node: NodeView, there: Node) -> None:
-    """A snapshot, then what has changed."""
+async def _increments(node: NodeView, there: Node, network: NetworkView) -> None:
+    """A snapshot, then what has changed; less often while nobody looks."""
     after = 0
     fresh = Told()
     while True:
@@ -58,7 +58,8 @@ async def _increments(node: NodeView, there: Node) -> None:
         fresh.draining = found["draining"]
         fresh.heard_s = node.clock()
         node.socket, node.reachable = fresh, True
-        await asyncio.sleep(ASK_EVERY_S)
+        node.slack_s = 0.0 if network.watched else IDLE_S
+        await network.pause(ASK_EVERY_S)
 
 
 async def _listen_if_needed(url: str, network: NetworkView) -> None:

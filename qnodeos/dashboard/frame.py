@@ -55,6 +55,7 @@ LAB = ("/lab", "Simulated lab")
 
 def show(page: Page, board: Board) -> None:
     """Build a page for one browser and keep it fresh while it is open."""
+    board.network.look()
     add_assets()
     ui.page_title(f"{page.title} – qnodeos")
     token = ""
@@ -88,6 +89,7 @@ def show(page: Page, board: Board) -> None:
     def push() -> None:
         nonlocal turn
         turn += 1
+        board.network.look()
         live.push(fragments() if turn % FRAGMENTS_EVERY == 0 else {}, page.plots())
 
     ui.timer(PLOT_EVERY_S, push)

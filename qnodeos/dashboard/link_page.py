@@ -69,10 +69,13 @@ class LinkPage:
         told: dict[str, Any] = {}
         leading = self._sight.leading
         histogram = None if leading is None else leading[1]["histogram"]
-        if histogram is not None and histogram != self._histogram:
-            self._histogram = histogram
-            jitter_ps = leading[1]["status"].get("jitter_ps") if leading else None
-            told["histogram"] = _histogram(histogram, jitter_ps)
+        if leading is not None and histogram is not None:
+            drawn = self._sight.drawn
+            if drawn is None or drawn[0] != histogram:
+                drawn = histogram, _histogram(histogram, leading[1]["status"].get("jitter_ps"))
+                self._sight.drawn = drawn
+            if drawn[1] is not self._histogram:
+                self._histogram = told["histogram"] = drawn[1]
         if self._taken is None:
             if self._sight.samples:
                 told |= self._columns(list(self._sight.samples), "set")

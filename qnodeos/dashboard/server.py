@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from qnodeos.dashboard.view import NetworkView
 LOOK_FOR_TROUBLE_S = 0.25
 LOOK_S = 0.05
 LISTENS_WITHIN_S = 5.0
+NICENESS = 10
+"""The nodes of this computer go first: no herald waits for a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class Serving:
 
 
 def serve(places: Places, serving: Serving) -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted, with less priority than the nodes have."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     network = NetworkView.of(places, time.monotonic, time.time)
     alarms = Alarms(serving.state_file, time.time)
     lab = Lab(serving.lab, time.monotonic)
@@ -83,7 +88,7 @@ def serve(places: Places, serving: Serving) -> None:
 async def _keep_alarms(network: NetworkView, alarms: Alarms) -> None:
     while True:
         alarms.take(troubles(network))
-        await asyncio.sleep(LOOK_FOR_TROUBLE_S)
+        await network.pause(LOOK_FOR_TROUBLE_S)
 
 
 async def _tell_where(serving: Serving) -> None:

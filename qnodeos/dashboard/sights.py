@@ -77,6 +77,8 @@ class LinkSight:
         self._from = ""
         self.taken = 0
         """Samples so far, those included that are gone."""
+        self.drawn: tuple[Answer, Answer] | None = None
+        """The last histogram and what a plot makes of it, once for all who look."""
         self.ends = {
             name: Sight(network.nodes[name], LOOK_EVERY_S, "look.link", link=link.name)
             for name in link.ends

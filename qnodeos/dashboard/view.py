@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from qnodeos.dashboard.places import LinkPlace, NodePlace, Places
@@ -10,6 +12,12 @@ from qnodeos.homie import NO_VALUE, text_of, topic_part
 
 SILENT_S = 1.5
 """A node speaks twice a second; after this long its figures are old."""
+
+UNWATCHED_S = 3.0
+"""A page looks at each turn; after this long without one, nobody does."""
+
+IDLE_S = 1.0
+"""How often nodes are asked, and troubles looked for, while nobody looks."""
 
 SETTLED_S = 2.0
 """By then a dashboard has heard of who is there."""
@@ -53,6 +61,8 @@ class NodeView:
     broker: Told = field(default_factory=Told)
     reachable: bool = False
     """The local socket answers: histograms, memory and control can be had."""
+    slack_s: float = 0.0
+    """How much longer it may be silent because it is asked less often."""
 
     @property
     def told(self) -> Told:
@@ -74,7 +84,7 @@ class NodeView:
     def silent(self) -> bool:
         """Its figures are old, or there are none."""
         silent_s = self.silent_s
-        return silent_s is None or silent_s > SILENT_S
+        return silent_s is None or silent_s > SILENT_S + self.slack_s
 
     def group(self, name: str) -> dict[str, str]:
         """Figures of one part, as text."""
@@ -99,6 +109,29 @@ class NetworkView:
     wall: Callable[[], float]
     """Seconds since 1970, for what people read."""
     since_s: float
+    looked_s: float | None = None
+    _looked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def look(self) -> None:
+        """Somebody looks at a page: what is shown is to be fresh, for a while."""
+        self.looked_s = self.clock()
+        self._looked.set()
+
+    @property
+    def watched(self) -> bool:
+        """Somebody looks at a page."""
+        return self.looked_s is not None and self.clock() < self.looked_s + UNWATCHED_S
+
+    async def pause(self, every_s: float) -> None:
+        """Wait until the next turn: so long while somebody looks, `IDLE_S` or until somebody does
+        while nobody does."""
+        if self.watched:
+            await asyncio.sleep(every_s)
+            return
+        self._looked.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_S):
+                await self._looked.wait()
 
     @classmethod
     def of(

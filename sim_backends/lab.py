@@ -78,6 +78,16 @@ class LabConfig(Table):
     network: dict[NetworkName, NetworkConfig] = Field(default_factory=dict)
     faults: list[FaultConfig] = Field(default_factory=list)
 
+    def seen_channels(self, bank: str) -> int | None:
+        """How many detectors a bank or a midpoint has that a tagger can see; None: there is none.
+
+        A bank of detectors hides a midpoint of the same name.
+        """
+        if bank in self.detectors:
+            return self.detectors[bank].channels
+        midpoint = self.midpoints.get(bank)
+        return None if midpoint is None or midpoint.clicks is None else midpoint.clicks.detectors
+
     @property
     def things(self) -> dict[str, list[str]]:
         """The names of all that something can go wrong with, by section."""

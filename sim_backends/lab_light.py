@@ -143,7 +143,10 @@ class DetectorConfig(Table):
 
 
 class TaggerConfig(Table):
-    """A time tagger on its own clock; `inputs` says which detector (`bank.channel`) is on which."""
+    """A time tagger on its own clock; `inputs` says which detector is on which.
+
+    Detectors are named `bank.channel`; those of a midpoint with `clicks` likewise, by its name.
+    """
 
     skew_ppm: Skew = 0.0
     white_fm_1s: Annotated[float, Field(ge=0.0, le=1e-6)] = 0.0

@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sim_backends.lab_parts import (
+    LIFETIMES,
+    SIGMAS,
+    ClicksConfig,
     ClockNoise,
     ModeConfig,
     NotNegative,
@@ -80,6 +83,7 @@ class MidpointConfig(Table):
     needs the `bright_population` of both ends; its phase is noisy by `phase_sigma_deg`, and
     `double_excitation` is the chance that an emitter gave two photons. `duty` is the share of
     slots in which attempts are made. `residual_depolarising` is what is found but not explained.
+    `clicks` let a tagger see the detectors.
     """
 
     ends: tuple[str, str]
@@ -89,6 +93,7 @@ class MidpointConfig(Table):
     visibility: Probability
     dark_probability: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
     photons: PhotonConfig | None = None
+    clicks: ClicksConfig | None = None
     bright_population: dict[str, Probability] = Field(default_factory=dict)
     phase_sigma_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     double_excitation: Probability = 0.0
@@ -112,5 +117,35 @@ class MidpointConfig(Table):
             raise ValueError(
                 f"found bright_population for {sorted(self.bright_population)}; a {self.scheme} "
                 f"midpoint is expected to have it for {sorted(wanted) or 'none'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clicks_fit_the_photons(self) -> Self:
+        clicks, photons = self.clicks, self.photons
+        if clicks is None:
+            return self
+        if photons is None:
+            raise ValueError("clicks without photons; expected the lifetime_ns of the photons too")
+        binned = self.scheme == "double_click" and clicks.detectors == 2
+        if (clicks.bin_ns is not None) != binned:
+            raise ValueError(
+                f"found clicks.bin_ns = {clicks.bin_ns}; expected it where two detectors tell two "
+                "photons apart by time bins, and nowhere else"
+            )
+        if self.scheme == "single_click" and clicks.detectors != 2:
+            raise ValueError("found 4 clicks.detectors; a single_click midpoint has 2")
+        least_ns = LIFETIMES * photons.lifetime_ns + 1e-3 * (
+            abs(photons.offset_ps) + 2 * SIGMAS * (photons.jitter_ps + clicks.jitter_ps)
+        )
+        if clicks.window_ns < least_ns:
+            raise ValueError(
+                f"found clicks.window_ns = {clicks.window_ns:g}; expected at least {least_ns:g}, "
+                "which the photons need: a window that cuts them is not simulated"
+            )
+        if clicks.bins_ns + clicks.window_ns > 1e3 * self.attempt_period_us:
+            raise ValueError(
+                f"found windows of {clicks.bins_ns + clicks.window_ns:g} ns in all; expected them "
+                f"within attempt_period_us = {self.attempt_period_us:g}"
             )
         return self

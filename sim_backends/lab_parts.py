@@ -7,7 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "LIFETIMES",
+    "SIGMAS",
     "AnyNumber",
+    "ClicksConfig",
     "ClockNoise",
     "ConversionConfig",
     "LongTime",
@@ -22,6 +25,11 @@ __all__ = [
     "SqueezersConfig",
     "Table",
 ]
+
+LIFETIMES = 10.0
+"""A detection window has to be so many lifetimes of a photon long at least."""
+SIGMAS = 6.0
+"""No jitter is further off than so many standard deviations."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0, le=1e12)]
@@ -79,6 +87,36 @@ class PhotonConfig(Table):
     detuning_mhz: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
     dephasing_mhz: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     window_ns: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+
+
+class ClicksConfig(Table):
+    """How the clicks behind a midpoint's beam splitter lie in time, for a tagger that sees them.
+
+    Detectors are numbered by the ports: 1 and 2, each with a window of `window_ns` that ends with
+    the slot, and, if the qubits are time bins, one for early photons `bin_ns` before it. Four are
+    for polarization: H and V of one port, H and V of the other. `jitter_ps` is a detector's own.
+    A detector clicks once a window. Dark counts come at all times, as many as the midpoint's
+    `dark_probability` a window.
+    """
+
+    window_ns: Positive
+    bin_ns: Positive | None = None
+    detectors: Literal[2, 4] = 2
+    jitter_ps: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+
+    @property
+    def bins_ns(self) -> float:
+        """From the early window's begin to the late one's; 0 where there is one window."""
+        return self.bin_ns or 0.0
+
+    @model_validator(mode="after")
+    def _windows_are_apart(self) -> Self:
+        if self.bin_ns is not None and self.bin_ns < self.window_ns:
+            raise ValueError(
+                f"found bin_ns = {self.bin_ns:g} with window_ns = {self.window_ns:g}; expected "
+                "windows that do not overlap"
+            )
+        return self
 
 
 class ModeConfig(Table):

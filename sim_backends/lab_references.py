@@ -49,14 +49,19 @@ def check_references(config: LabConfig, path: Path) -> None:
             )
     for name, tagger in config.taggers.items():
         for number, wire in tagger.inputs.items():
-            bank, _, channel = wire.rpartition(".")
-            known(f"taggers.{name}.inputs.{number}", bank, "detectors")
-            if not channel.isdecimal() or not 1 <= int(channel) <= config.detectors[bank].channels:
+            where, (bank, _, channel) = f"taggers.{name}.inputs.{number}", wire.rpartition(".")
+            channels = config.seen_channels(bank)
+            if channels is None and bank in config.midpoints:
                 raise LabError(
                     path,
-                    f"taggers.{name}.inputs.{number}",
-                    f"found {wire!r}; expected {bank}.1 to "
-                    f"{bank}.{config.detectors[bank].channels}",
+                    where,
+                    f"midpoints.{bank} has no clicks; expected [midpoints.{bank}.clicks]",
+                )
+            if channels is None:
+                known(where, bank, "detectors")
+            if not channel.isdecimal() or not 1 <= int(channel) <= (channels or 0):
+                raise LabError(
+                    path, where, f"found {wire!r}; expected {bank}.1 to {bank}.{channels}"
                 )
     for name, midpoint in config.midpoints.items():
         for end in midpoint.ends:

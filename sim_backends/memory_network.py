@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from sim_backends.clocks import clock_of
 from sim_backends.lab import LabConfig, MemoryConfig, MidpointConfig
 from sim_backends.memories import MemoryDevice
-from sim_backends.midpoint import Attempts, Herald, HeraldEvent, MidpointModel, StoppedEvent
+from sim_backends.midpoint import Attempts, Herald, HeraldEvent, StoppedEvent
 from sim_backends.pairs import PairBook
 from sim_backends.register import QubitRegister
 from sim_backends.seeds import generator
+from sim_backends.station import MidpointModel
 from sim_backends.truth import TruthLog
 
 __all__ = ["MemoryNetwork"]
@@ -23,7 +24,7 @@ class MemoryNetwork:
     """All memories and midpoints by name, and the trigger line of each midpoint in `attempts`.
 
     `time_s` and `time_ps` are the lab's own time. What happens of itself is announced by
-    `next_event_s` and done by `fire_due`.
+    `next_event_s` and done by `fire_due`. `seen` are the midpoints whose detectors a tagger sees.
     """
 
     memories: dict[str, MemoryDevice]
@@ -36,6 +37,7 @@ class MemoryNetwork:
         time_s: Callable[[], float],
         time_ps: Callable[[], int],
         truth: TruthLog,
+        seen: Collection[str] = (),
     ) -> None:
         self._seed = config.lab.seed
         self._time_ps = time_ps
@@ -50,6 +52,7 @@ class MemoryNetwork:
                 time_s,
                 generator(self._seed, f"midpoints.{name}"),
                 multimode=any(config.memories[end].attempt_modes for end in item.ends),
+                seen=name in seen,
             )
             for name, item in config.midpoints.items()
         }

@@ -7,17 +7,23 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from sim_backends.bell_diagonal import BellDiagonal
-from sim_backends.clocks import FreeRunningClock
-from sim_backends.heralding import HeraldOdds
+from sim_backends.heralding import CauseName, HeraldOdds
 from sim_backends.lab import MidpointConfig
 from sim_backends.states import BellName
 
-__all__ = ["Attempts", "Herald", "HeraldEvent", "HeraldOdds", "MidpointModel", "StoppedEvent"]
+__all__ = [
+    "Attempts",
+    "Herald",
+    "HeraldEvent",
+    "HeraldOdds",
+    "Joint",
+    "StoppedEvent",
+]
 
 _NEVER: Final = 2**62
 # As many as a device can have modes, so that runs of one attempt each are all known.
@@ -57,6 +63,15 @@ class Herald:
     bell_state: BellName
     real: bool
     pair: BellDiagonal | None = None
+    cause: CauseName = "pair"
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Slots in which all took part; a `herald` is of the last of them."""
+
+    slots: range
+    herald: Herald | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +89,7 @@ class Attempts:
     when somebody leaves, which changes nothing since attempts have no memory.
 
     With `multimode` ends a herald stops nobody: they keep what each of the last slots brought.
+    Where detectors are `seen`, it is remembered which slots took place until `take_joint`.
     """
 
     def __init__(
@@ -84,10 +100,14 @@ class Attempts:
         rng: np.random.Generator,
         *,
         multimode: bool = False,
+        seen: bool = False,
     ) -> None:
         self.name = name
         self.config = config
         self.multimode = multimode
+        self._joint: deque[Joint] | None = deque(maxlen=_RUNS_KNOWN) if seen else None
+        self._joint_from: int | None = None
+        self._outcome: Herald | None = None
         self.odds = HeraldOdds.of(config)
         self.period_s = config.attempt_period_us * 1e-6
         self._time_s = time_s
@@ -173,13 +193,43 @@ class Attempts:
         if self._success_slot is None or last < self._success_slot:
             self.abort(ends_first)
             return ends_first, StoppedEvent(last)
-        slot = self._success_slot
+        slot, told, joint_from = self._success_slot, self._outcome, self._joint_from
+        self._joint_from = None
         if self.multimode:
             self._draw(slot + 1)
         else:
             for member in list(self._runs):
                 self._end(member)
             self._due = self._success_slot = None
+        herald = told or self._herald_of(slot)
+        self._note(joint_from, slot + 1, herald)
+        return herald
+
+    def take_joint(self, until_slot: int) -> list[Joint]:
+        """The slots before `until_slot` in which all took part and that were not taken before.
+
+        What a slot brings may be asked as soon as it is under way; it is so even if somebody
+        leaves before its end.
+        """
+        if self._joint is None:
+            return []
+        success = self._success_slot
+        if self._joint_from is not None:
+            stop = min(until_slot, *(run.last_slot + 1 for run in self._runs.values()))
+            if success is not None and stop > success:
+                stop = success + 1
+                self._outcome = self._outcome or self._herald_of(success)
+            self._note(self._joint_from, stop, self._outcome if stop - 1 == success else None)
+            self._joint_from = max(self._joint_from, stop)
+        joint = list(self._joint)
+        self._joint.clear()
+        return joint
+
+    def _note(self, begin: int | None, stop: int, herald: Herald | None = None) -> None:
+        if self._joint is not None and begin is not None and begin < stop:
+            self._joint.append(Joint(range(begin, stop), herald))
+
+    def _herald_of(self, slot: int) -> Herald:
         psi_minus = bool(self._rng.random() >= 0.5)
         cause = self.odds.drawn(float(self._rng.random()))
         return Herald(
@@ -187,10 +237,16 @@ class Attempts:
             "PSI_MINUS" if psi_minus else "PSI_PLUS",
             cause.name == "pair",
             cause.pair(psi_minus),
+            cause.name,
         )
 
     def _end(self, member: str) -> None:
         self._due = None
+        if self._joint_from is not None and member in self._runs:
+            over = math.floor((self._time_s() + _EARLY_S) / self.period_s)
+            last = min(run.last_slot for run in self._runs.values())
+            self._note(self._joint_from, min(over, last + 1))
+            self._joint_from = None
         run = self._runs.pop(member, None)
         if run is not None:
             slots = self._slots_of(run)
@@ -204,72 +260,15 @@ class Attempts:
         return range(run.first_slot, max(run.first_slot, min(over, run.last_slot + 1)))
 
     def _draw(self, from_slot: int = 0) -> None:
-        self._due = self._success_slot = None
-        if set(self._runs) != self._members or self.odds.total <= 0.0:
+        self._due = self._success_slot = self._outcome = None
+        if set(self._runs) != self._members:
             return
         begin = max(from_slot, *(run.first_slot for run in self._runs.values()))
+        self._note(self._joint_from, begin)
+        self._joint_from = max(begin, self._joint_from or 0)
+        if self.odds.total <= 0.0:
+            return
         end = min(run.last_slot for run in self._runs.values())
         slot = begin - 1 + int(self._rng.geometric(min(self.odds.total, 1.0)))
         if slot <= end:
             self._success_slot = slot
-
-
-class MidpointModel:
-    """The station between two memories: tells Psi+ and Psi- apart."""
-
-    role: Literal["midpoint"] = "midpoint"
-    on_herald: Callable[[HeraldEvent], None] | None
-    on_stopped: Callable[[StoppedEvent], None] | None
-
-    def __init__(
-        self,
-        name: str,
-        attempts: Attempts,
-        clock: FreeRunningClock,
-        time_ps: Callable[[], int],
-        fire_due: Callable[[], None],
-    ) -> None:
-        self.name = name
-        self._member = f"midpoints.{name}"
-        self._attempts = attempts
-        self.clock = clock
-        self._time_ps = time_ps
-        self._fire_due = fire_due
-        self.on_herald = None
-        self.on_stopped = None
-
-    @property
-    def attempt_period_s(self) -> float:
-        """Length of a slot."""
-        return self._attempts.period_s
-
-    @property
-    def multimode(self) -> bool:
-        """Whether its ends keep the halves of many attempts and go on after a herald."""
-        return self._attempts.multimode
-
-    @property
-    def attempting(self) -> bool:
-        """Whether the station takes part in attempts."""
-        return self._attempts.attempting(self._member)
-
-    def start(self, count: int = 0, start_slot: int = 0) -> int:
-        """Take part in attempts for `count` slots (0: no limit), not before `start_slot`.
-
-        Returns the first slot.
-        """
-        self._fire_due()
-        return self._attempts.start(self._member, count, start_slot)
-
-    def abort(self) -> None:
-        """Stop taking part."""
-        self._fire_due()
-        self._attempts.abort(self._member)
-
-    def slot_now(self) -> int:
-        """The slot that is under way."""
-        return self._attempts.slot_now()
-
-    def device_time_ps(self) -> int:
-        """The device's own clock now."""
-        return self.clock.read_ps(self._time_ps())

@@ -17,10 +17,12 @@ from sim_backends.lab import LabConfig
 from sim_backends.lasers import LaserModel
 from sim_backends.memories import MemoryDevice
 from sim_backends.memory_network import MemoryNetwork
-from sim_backends.midpoint import Attempts, MidpointModel
+from sim_backends.midpoint import Attempts
 from sim_backends.seeds import generator
 from sim_backends.sources import PairSource
 from sim_backends.squeezers import Squeezers
+from sim_backends.station import MidpointModel
+from sim_backends.station_clicks import StationClicks
 from sim_backends.taggers import TaggerModel
 from sim_backends.truth import TruthLog
 
@@ -98,7 +100,21 @@ class World:
             }
             for name, item in config.taggers.items()
         }
-        self._network = MemoryNetwork(config, time_s=self.time_s, time_ps=self.time_ps, truth=truth)
+        watching = {name: self._watching(name) for name in config.midpoints}
+        self._network = MemoryNetwork(
+            config,
+            time_s=self.time_s,
+            time_ps=self.time_ps,
+            truth=truth,
+            seen=[name for name, taggers in watching.items() if taggers],
+        )
+        self._stations = {
+            name: StationClicks(
+                line, watching[name], generator(self._seed, f"midpoints.{name}.clicks")
+            )
+            for name, line in self._network.attempts.items()
+            if watching[name]
+        }
         self.memories, self.midpoints = self._network.memories, self._network.midpoints
 
     @property
@@ -208,6 +224,8 @@ class World:
             name: bank.step(start_ps, end_ps, photons[name])
             for name, bank in self.detectors.items()
         }
+        for name, station in self._stations.items():
+            clicks[name] = station.step(start_ps, end_ps)
         for name, tagger in self.taggers.items():
             tagger.receive(
                 {
@@ -218,6 +236,16 @@ class World:
         while self._next_pair_time_ps < end_ps:
             self._record_pair_time(self._next_pair_time_ps)
             self._next_pair_time_ps += _PAIR_TIME_PS
+
+    def _watching(self, midpoint: str) -> list[TaggerModel]:
+        """The taggers that see a midpoint's detectors."""
+        if midpoint in self.detectors:
+            return []
+        return [
+            self.taggers[name]
+            for name, wires in self._wires.items()
+            if any(bank == midpoint for bank, _ in wires.values())
+        ]
 
     def _record_pair_time(self, emitted_ps: int) -> None:
         for name in self._sources:

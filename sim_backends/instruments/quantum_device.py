@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
-from sim_backends.midpoint import HeraldEvent, MidpointModel, StoppedEvent
+from sim_backends.midpoint import HeraldEvent, StoppedEvent
 from sim_backends.mount import Channel
+from sim_backends.station import MidpointModel
 from timing.loop import VirtualLoop
 
 __all__ = ["QuantumDeviceServer"]

@@ -9,7 +9,8 @@ import pytest
 
 from sim_backends.lab import LabConfig
 from sim_backends.memories import DeviceFault, MemoryDevice
-from sim_backends.midpoint import HeraldEvent, MidpointModel, StoppedEvent
+from sim_backends.midpoint import HeraldEvent, StoppedEvent
+from sim_backends.station import MidpointModel
 from sim_backends.truth import TruthLog
 from sim_backends.world import World
 

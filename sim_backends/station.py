@@ -1,0 +1,72 @@
+"""The station between two memories, as its device shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from sim_backends.clocks import FreeRunningClock
+from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
+
+__all__ = ["MidpointModel"]
+
+
+class MidpointModel:
+    """The station between two memories: tells Psi+ and Psi- apart."""
+
+    role: Literal["midpoint"] = "midpoint"
+    on_herald: Callable[[HeraldEvent], None] | None
+    on_stopped: Callable[[StoppedEvent], None] | None
+
+    def __init__(
+        self,
+        name: str,
+        attempts: Attempts,
+        clock: FreeRunningClock,
+        time_ps: Callable[[], int],
+        fire_due: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._member = f"midpoints.{name}"
+        self._attempts = attempts
+        self.clock = clock
+        self._time_ps = time_ps
+        self._fire_due = fire_due
+        self.on_herald = None
+        self.on_stopped = None
+
+    @property
+    def attempt_period_s(self) -> float:
+        """Length of a slot."""
+        return self._attempts.period_s
+
+    @property
+    def multimode(self) -> bool:
+        """Whether its ends keep the halves of many attempts and go on after a herald."""
+        return self._attempts.multimode
+
+    @property
+    def attempting(self) -> bool:
+        """Whether the station takes part in attempts."""
+        return self._attempts.attempting(self._member)
+
+    def start(self, count: int = 0, start_slot: int = 0) -> int:
+        """Take part in attempts for `count` slots (0: no limit), not before `start_slot`.
+
+        Returns the first slot.
+        """
+        self._fire_due()
+        return self._attempts.start(self._member, count, start_slot)
+
+    def abort(self) -> None:
+        """Stop taking part."""
+        self._fire_due()
+        self._attempts.abort(self._member)
+
+    def slot_now(self) -> int:
+        """The slot that is under way."""
+        return self._attempts.slot_now()
+
+    def device_time_ps(self) -> int:
+        """The device's own clock now."""
+        return self.clock.read_ps(self._time_ps())

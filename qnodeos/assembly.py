@@ -33,7 +33,13 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
     supervisors = parts.rack.supervisors
     match table:
         case MidpointTable():
-            return Midpoint(name, table, context, supervisor=supervisors[table.device])
+            return Midpoint(
+                name,
+                table,
+                context,
+                supervisor=supervisors[table.device],
+                tagger=supervisors[table.hom.tagger] if table.hom else None,
+            )
         case MemoryLinkTable():
             return MemoryLink(
                 name,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
 from drivers.supervisor import Supervisor
@@ -11,6 +13,7 @@ from link_layer.messages import Attempt, EndRound, Message
 from link_layer.states import BellState
 from qnodeos.config import MidpointTable
 from qnodeos.context import NodeContext
+from qnodeos.hom import HomWatch
 from qnodeos.link_device import LinkDevice
 from qnodeos.status import Status
 
@@ -29,6 +32,7 @@ class Midpoint:
         context: NodeContext,
         *,
         supervisor: Supervisor,
+        tagger: Supervisor | None = None,
     ):
         self.name = name
         self.config = config
@@ -44,6 +48,9 @@ class Midpoint:
             failed=lambda reason: self._machine.failed(f"the midpoint failed: {reason}"),
         )
         self._machine = LinkStation(name, self, context.rng, self.counters)
+        self.hom: HomWatch | None = None
+        if config.hom is not None and tagger is not None:
+            self.hom = HomWatch(name, config.hom, tagger, context, self.counters)
 
     def handle(self, peer: str, message: Message) -> None:
         """Take an order of one of the ends."""
@@ -67,11 +74,19 @@ class Midpoint:
             "attempting": self._machine.round is not None,
             "stale_heralds": self._device.stale_heralds,
             **self.counters,
+            **(self.hom.status() if self.hom is not None else {}),
         }
+
+    def histogram(self) -> dict[str, Any] | None:
+        """How far apart coincidences were, for Hong-Ou-Mandel; None: no tagger sees them."""
+        return None if self.hom is None else self.hom.histogram()
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await self._device.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._device.run())
+            if self.hom is not None:
+                tasks.create_task(self.hom.run())
 
     def abandon(self, reason: str) -> None:
         """Whatever round is open is over, at the ends too."""

@@ -26,7 +26,7 @@ from qnodeos.reload_method import reload_method
 from qnodeos.sealing import Sealer
 from qnodeos.supervising import Service
 from qnodeos.verify_calendar import VerifyCalendar
-from qnodeos.verify_methods import verify_method
+from qnodeos.verify_methods import hom_method, verify_method
 from qnodeos.verifying import Verifier
 from qnodeos.watching import watch_methods
 
@@ -82,7 +82,8 @@ def api_services(parts: NodeParts) -> Iterable[Service]:
     for name, calibrator in calibrated.items():
         yield Service(f"calibration-{name}", calibrator.run, status=calibrator.status)
     methods = METHODS | calibration_methods(calibrated)
-    methods |= {"link.verify": verify_method(verifier), "reload": reload_method(parts)}
+    methods |= {"link.verify": verify_method(verifier), "link.hom": hom_method}
+    methods |= {"reload": reload_method(parts)}
     methods |= watch_methods(parts) | {"why": why_method(parts)}
     yield from local_api.services(parts, methods)
 

@@ -17,7 +17,6 @@ from qnodeos.memory import StoredPair
 from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import NodeParts
-from qnodeos.photonic import PhotonicLink
 
 REQUESTS_SHOWN = 50
 
@@ -51,7 +50,7 @@ async def _look_link(session: Session, progress: Progressing, /, *, link: str) -
     now_s = session.parts.clock()
     return {
         "status": dict(found.status()),
-        "histogram": found.histogram() if isinstance(found, PhotonicLink) else None,
+        "histogram": None if isinstance(found, MemoryLink) else found.histogram(),
         "requests": (
             []
             if isinstance(found, Midpoint)

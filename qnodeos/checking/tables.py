@@ -134,6 +134,16 @@ def _link(
             yield from _served(link)
         case MidpointTable():
             yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
+            if (hom := link.hom) is not None:
+                modes = (
+                    f"time bins {shown(hom.apart_ps, 'ps')} apart"
+                    if hom.apart_ps
+                    else "polarizations on channels of their own"
+                )
+                yield (
+                    f"{hom.tagger} shows how alike the photons are (Hong-Ou-Mandel), by {modes}, "
+                    f"in peaks of {shown(hom.window_ps, 'ps')}."
+                )
 
 
 def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:

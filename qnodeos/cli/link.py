@@ -27,13 +27,27 @@ def verify(
     tomography: Annotated[
         bool, typer.Option(help="Find the most likely state, where nine settings are there.")
     ] = True,
+    hom: Annotated[
+        bool,
+        typer.Option(
+            "--hom", help="At the station: how alike the photons are, from so many coincidences."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Measure pairs in all bases at both ends: correlators, F, QBER, CHSH, the state."""
+    """Measure pairs in all bases at both ends: correlators, F, QBER, CHSH, the state.
+
+    With --hom, at the station's node, the visibility of Hong-Ou-Mandel interference.
+    """
     from rich.console import Console
 
     from qnodeos.cli.asking import ask
 
+    if hom:
+        what = f"coincidences of {link}"
+        options: dict[str, Any] = {"link": link, "coincidences": pairs, "within_s": within}
+        _show_hom(link, ask(node, "link.hom", what=what, quiet=json, **options), json)
+        return
     found = ask(
         node,
         "link.verify",
@@ -74,7 +88,7 @@ def history(
         typer.echo(f"no verification of link {link} is in the journal")
         return
     table = Table(title=f"link {link}")
-    for column in ("when", "pairs", "F", "S", "e_Z", "e_X"):
+    for column in ("when", "pairs", "F", "S", "e_Z", "e_X", "V"):
         table.add_column(column, justify="left" if column == "when" else "right")
     for row in rows:
         data = row.data
@@ -85,6 +99,7 @@ def history(
             _shown(data.get("chsh")),
             _shown(data["qber"].get("Z")),
             _shown(data["qber"].get("X")),
+            _shown(data.get("hom")),
         )
     Console().print(table)
 
@@ -110,6 +125,23 @@ def calibrate(
     what = f"calibrating {link}"
     found = ask(node, "link.calibrate", what=what, quiet=json, link=link, task=task)
     _show_calibration(link, found, json)
+
+
+def _show_hom(link: str, found: dict[str, Any], json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if json:
+        typer.echo(json_module.dumps(found))
+        return
+    low, high = found["hom_interval"]
+    table = Table(title=f"link {link}: {found['pairs']} coincidences at the station")
+    table.add_column("figure")
+    table.add_column("value ± error", justify="right")
+    table.add_column("")
+    table.add_row("HOM visibility", _shown(found["hom"]), f"95 %: {low:.4f} to {high:.4f}")
+    table.add_row("accidentals", f"{found['accidentals']:.1f}", "of them, taken off")
+    Console().print(table)
 
 
 def _show_calibration(link: str, rows: list[dict[str, Any]], json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qnodeos.config.links import (
     CalibrationTable,
     GuardTable,
+    HomTable,
     LinkTable,
     MemoryLinkTable,
     MidpointTable,
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "CorrelationsTable",
     "GuardTable",
+    "HomTable",
     "InstrumentTable",
     "InterlockTable",
     "JournalTable",

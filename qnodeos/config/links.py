@@ -20,6 +20,9 @@ from qnodeos.config.units import (
 from timing.clock_class import ClockName
 
 OutcomeChannel = Annotated[int, Field(ge=1, le=255)]
+OutcomeChannels = Annotated[
+    tuple[OutcomeChannel, ...], Field(strict=False, min_length=1, max_length=2)
+]
 DelayPs = Annotated[Picoseconds, Field(ge=-1_000_000, le=1_000_000)]
 DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
 ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
@@ -310,12 +313,50 @@ class MemoryLinkTable(Table):
     schedule: ScheduleTable | None = None
 
 
+class HomTable(Table):
+    """[links.NAME.hom]: a tagger sees the station's detectors, and the interference of the photons
+    is counted while the link attempts.
+
+    `port_a` and `port_b` are its channels behind either port of the beam splitter: one each where
+    the qubits are time bins, apart by `apart_ps`; H and V each where they are polarizations.
+    `window_ps` is the full width of a peak of coincidences; the figures are over `over_s` at least.
+    """
+
+    tagger: Name
+    port_a: OutcomeChannels
+    port_b: OutcomeChannels
+    window_ps: Picoseconds = Field(ge=100, le=100_000_000)
+    apart_ps: Picoseconds = Field(default=0, ge=0, le=1_000_000_000)
+    over_s: Seconds = Field(default=600.0, ge=1.0, le=86_400.0)
+
+    @model_validator(mode="after")
+    def _modes_are_told_apart(self) -> Self:
+        channels = (*self.port_a, *self.port_b)
+        if len(self.port_a) != len(self.port_b) or len(set(channels)) != len(channels):
+            raise ValueError(
+                f"port_a, port_b: found {list(self.port_a)} and {list(self.port_b)}, expected as "
+                "many channels of either port, all different"
+            )
+        binned = len(self.port_a) == 1
+        if binned and self.apart_ps < 2 * self.window_ps:
+            raise ValueError(
+                f"apart_ps: found {self.apart_ps}, expected at least twice window_ps "
+                f"({self.window_ps}) between the time bins of one channel a port"
+            )
+        if not binned and self.apart_ps:
+            raise ValueError(
+                f"apart_ps: found {self.apart_ps}, expected none where H and V have channels"
+            )
+        return self
+
+
 class MidpointTable(Table):
     """The station's side of a memory link."""
 
     kind: Literal["midpoint"]
     ends: Annotated[tuple[Name, Name], Field(strict=False)]
     device: Name
+    hom: HomTable | None = None
 
     @model_validator(mode="after")
     def _two_ends(self) -> Self:

@@ -27,6 +27,7 @@ _LINK_TABLES: dict[str, type[BaseModel]] = {
     "calibration": links.CalibrationTable,
     "polarization": links.PolarizationTable,
     "guard": links.GuardTable,
+    "hom": links.HomTable,
     "bright_state": links.BrightStateTable,
     "targets": links.TargetsTable,
     "queue": links.QueueTable,

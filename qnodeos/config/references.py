@@ -114,6 +114,8 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     )
             case MidpointTable():
                 yield from _instrument(config, (*where, "device"), link.device)
+                if link.hom is not None:
+                    yield from _instrument(config, (*where, "hom", "tagger"), link.hom.tagger)
                 for end in link.ends:
                     yield from _peer(config, (*where, "ends"), end)
 

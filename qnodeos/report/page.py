@@ -161,13 +161,24 @@ def _verifications(record: NodeRecord) -> Html:
                     with_error(*data["qber"][basis]) if data["qber"].get(basis) else MISSING
                     for basis in ("Z", "X")
                 ),
+                with_error(*data["hom"]) if "hom" in data else MISSING,
             )
         )
     return tag(
         "div",
         tag("h3", "Verifications"),
         table(
-            ("when (UTC)", "link", "pairs", "F", "95 % of F", "CHSH S", "QBER Z", "QBER X"),
+            (
+                "when (UTC)",
+                "link",
+                "pairs",
+                "F",
+                "95 % of F",
+                "CHSH S",
+                "QBER Z",
+                "QBER X",
+                "HOM V",
+            ),
             rows,
             empty="No link was verified; `qnodeos link verify` does, or [links.NAME.verify].",
         ),

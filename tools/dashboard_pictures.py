@@ -34,6 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
         site = Site(Path(folder) / "net")
         calibrated(site.layout.node("alice"))
+        with_tagger(site.layout.lab, site.layout.node("station"))
         try:
             site.up()
             time.sleep(WARM_UP_S)
@@ -53,6 +54,33 @@ def calibrated(node: Path) -> None:
     before = "[links.memory]"
     assert before in text
     node.write_text(text.replace(before, f"[links.photonic.calibration]\n\n{before}", 1), "utf-8")
+
+
+def with_tagger(lab: Path, station: Path) -> None:
+    """Let the station see its photons, which the example does not."""
+    photons = "photons = { lifetime_ns = 12.0 }\nclicks = { window_ns = 200.0, bin_ns = 400.0 }\n"
+    text = lab.read_text(encoding="utf-8")
+    for before, more in (
+        ("visibility = 0.92", photons),
+        (
+            "[midpoints.station]",
+            '[taggers.station]\ninputs = { 1 = "station.1", 2 = "station.2" }\n',
+        ),
+        (
+            "station-midpoint =",
+            'station-tagger = { type = "tdc1", of = "taggers.station", pty = "station-tagger" }\n',
+        ),
+    ):
+        assert before in text
+        text = text.replace(before, f"{more}{before}", 1)
+    lab.write_text(text, encoding="utf-8")
+    with station.open("a", encoding="utf-8") as file:
+        file.write(
+            '\n[links.memory.hom]\ntagger = "tagger"\nport_a = [1]\nport_b = [2]\n'
+            'window_ps = "150 ns"\napart_ps = "400 ns"\n\n[instruments.tagger]\n'
+            'driver = "sfifteen.tdc1"\nresource = "serial://run/station-tagger"\n'
+            'settings = { level = "NIM" }\n'
+        )
 
 
 def take(site: Site, browser: Browser) -> None:

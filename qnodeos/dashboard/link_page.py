@@ -8,6 +8,7 @@ from typing import Any
 from link_layer.states import BellState, correlator_sign
 from qnodeos.dashboard.calibration_graph import calibration_graph, tasks_of
 from qnodeos.dashboard.frame import Board
+from qnodeos.dashboard.hom_card import dip_card, hom_card, hom_columns
 from qnodeos.dashboard.live import plot
 from qnodeos.dashboard.markup import MISSING, Html, chip, joined, si, span, table, tag, with_error
 from qnodeos.dashboard.overview import figure_list, link_state
@@ -50,6 +51,7 @@ class LinkPage:
         self._series = PHOTONIC if link.kind == "photonic" else MEMORY
         self._taken: int | None = None
         self._histogram: Answer | None = None
+        self._dip: Answer | None = None
         self._sight.look()
 
     def fragments(self) -> dict[str, Html]:
@@ -59,6 +61,8 @@ class LinkPage:
             "title": self._title(),
             "numbers": tag("div", self._quality(figures), self._clock(figures), class_="grid"),
             "plots": tag("div", *self._plots(), class_="grid"),
+            "hom": self._hom(),
+            "dip": joined(()) if self._sight.hom is None else dip_card(),
             "calibration": calibration_card(self._board.network.calibration(self._link)),
             "requests": tag("div", tag("h2", "Open requests"), self._requests(), class_="card"),
         }
@@ -76,6 +80,13 @@ class LinkPage:
                 self._sight.drawn = drawn
             if drawn[1] is not self._histogram:
                 self._histogram = told["histogram"] = drawn[1]
+        hom = self._sight.hom
+        if hom is not None:
+            dip = self._sight.dip
+            if dip is None or dip[0] != hom:
+                dip = self._sight.dip = hom, hom_columns(hom)
+            if dip[1] is not self._dip:
+                self._dip = told["hom"] = dip[1]
         if self._taken is None:
             if self._sight.samples:
                 told |= self._columns(list(self._sight.samples), "set")
@@ -84,6 +95,12 @@ class LinkPage:
             told |= self._columns(fresh, "add")
             self._taken = self._sight.taken
         return told
+
+    def _hom(self) -> Html:
+        link = self._link
+        if not link.station:
+            return joined(())
+        return hom_card(link.name, link.station, self._board.network.station(link))
 
     def _columns(self, samples: list[Sample], how: str) -> dict[str, Any]:
         times = [round(at_s, 2) for at_s, _ in samples]

@@ -79,6 +79,8 @@ class LinkSight:
         """Samples so far, those included that are gone."""
         self.drawn: tuple[Answer, Answer] | None = None
         """The last histogram and what a plot makes of it, once for all who look."""
+        self.dip: tuple[Answer, Answer] | None = None
+        """The same of the station's."""
         self.ends = {
             name: Sight(network.nodes[name], LOOK_EVERY_S, "look.link", link=link.name)
             for name in link.ends
@@ -86,11 +88,24 @@ class LinkSight:
         }
         for sight in self.ends.values():
             sight.heard = self._heard
+        self._station = (
+            Sight(network.nodes[link.station], NODE_EVERY_S, "look.link", link=link.name)
+            if link.station in network.nodes
+            else None
+        )
 
     def look(self) -> None:
-        """Ask the ends, for a while."""
+        """Ask the ends and the station, for a while."""
         for sight in self.ends.values():
             sight.look()
+        if self._station is not None:
+            self._station.look()
+
+    @property
+    def hom(self) -> Answer | None:
+        """The station's histogram of coincidences; None where no tagger makes one."""
+        answer = None if self._station is None else self._station.answer
+        return None if answer is None else answer["histogram"]
 
     @property
     def answers(self) -> dict[str, Answer]:

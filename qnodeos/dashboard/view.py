@@ -156,6 +156,11 @@ class NetworkView:
                     return told
         return {}
 
+    def station(self, link: LinkPlace) -> dict[str, str]:
+        """What the station of a link says of it; nothing where none does."""
+        node = self.nodes.get(link.station)
+        return {} if node is None or node.silent else node.group(f"link-{link.name}")
+
     def figures(self, link: LinkPlace) -> dict[str, str]:
         """What the ends say of a link; the leading end's word counts, silent nodes have none."""
         found: dict[str, str] = {}

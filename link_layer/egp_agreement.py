@@ -199,7 +199,7 @@ class Agreement:
         if not half.plan.test:
             self.waiting[half.attempt.request] -= 1
             if not self.waiting[half.attempt.request]:
-                del self.waiting[half.attempt.request]
+                self.waiting.pop(half.attempt.request)
 
     def _note(self, number: int, said: PairHeld | None) -> None:
         self._ended[number] = said

@@ -6,7 +6,7 @@ It counts heralds; its count, with the slot, is the identity of a pair. One roun
 from __future__ import annotations
 
 import random
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from typing import Protocol
 
 from link_layer.messages import Attempt, EndRound, Heralded, Message
@@ -39,7 +39,7 @@ class LinkStation:
         self._port, self._counters = port, counters
         self._sequence = rng.getrandbits(30) << 32
         self._round: int | None = None
-        self._past: deque[int] = deque(maxlen=ROUNDS_KNOWN)
+        self._past: OrderedDict[int, None] = OrderedDict()
 
     @property
     def round(self) -> int | None:
@@ -55,7 +55,7 @@ class LinkStation:
                 self._port.stop()
                 self._port.announce(order)
             else:
-                self._past.append(number)  # its beginning may still be on the way
+                self._remember(number)  # its beginning may still be on the way
         elif number == self._round or number in self._past:
             self._counters["stale_messages"] += 1
         else:
@@ -91,5 +91,10 @@ class LinkStation:
 
     def _close(self) -> None:
         if self._round is not None:
-            self._past.append(self._round)
+            self._remember(self._round)
         self._round = None
+
+    def _remember(self, number: int) -> None:
+        self._past[number] = None
+        if len(self._past) > ROUNDS_KNOWN:
+            self._past.popitem(last=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,8 +79,8 @@ class MemoryQuality:
         """How halves decay at the two ends; for ever good where a device has told nothing."""
         near, far = self.near, self.far
         return (
-            Coherence(near.t1_s, near.t2_s) if near is not None else Coherence(),
-            Coherence(far.t1_s, far.t2_s) if far is not None else Coherence(),
+            _coherence(near.t1_s, near.t2_s) if near is not None else Coherence(),
+            _coherence(far.t1_s, far.t2_s) if far is not None else Coherence(),
         )
 
     def at(self, setting: float | None = None) -> Known:
@@ -189,3 +190,8 @@ class MemoryQuality:
             return 0.0
         near, far = self.coherences
         return useful_lifetime_s(fidelity, self.minimum, near, far)
+
+
+@lru_cache(maxsize=16)
+def _coherence(t1_s: float, t2_s: float) -> Coherence:
+    return Coherence(t1_s, t2_s)

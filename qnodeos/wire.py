@@ -63,8 +63,7 @@ class PeerStatus:
     counters: PeerCounters
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[M]):
+class Received(msgspec.Struct, Generic[M], frozen=True):
     """A message, its sender as proved by its key, and the loop time at which it was read."""
 
     peer: str

@@ -10,8 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -656,8 +655,7 @@ class OpenDevice(QuantumDevice):
 _Take = Callable[[dict[str, Any] | InstrumentProblem], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request on its way, what takes its reply, and when that is late."""
 
     do: str

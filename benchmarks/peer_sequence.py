@@ -1,9 +1,10 @@
 """What SeQUeNCe says of a two-photon link, to be kept as reference data of the tests.
 
 Not a benchmark of ours: run it in an environment of its own with `sequence` (Python 3.12 or newer),
-`python benchmarks/peer_sequence.py > tests/sim_backends/reference/sequence_double_click.json`.
+`python -P benchmarks/peer_sequence.py > tests/sim_backends/reference/sequence_double_click.json`.
 Two routers with a memory each and a station half way, one second of light, several seeds and
 efficiencies; single-heralded protocol, which is what SeQUeNCe calls two photons at a station.
+`--once` prints one run alone, which the benchmark `sim` measures itself against.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def main() -> int:
     except importlib.metadata.PackageNotFoundError:
         print("peer_sequence: install `sequence` in an environment of its own", file=sys.stderr)
         return 2
+    if sys.argv[1:] == ["--once"]:
+        print(json.dumps(one_run(EFFICIENCIES[0], SEEDS[0])))
+        return 0
     runs = [one_run(efficiency, seed) for efficiency in EFFICIENCIES for seed in SEEDS]
     result = {
         "program": f"SeQUeNCe {version}",

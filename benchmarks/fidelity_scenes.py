@@ -1,8 +1,9 @@
 """Scenes for the fidelity estimator: links whose true fidelity is known, at rest and in motion.
 
-A run is ten minutes of a link with about 20 test rounds a second. Its errors are drawn anew: F from
-0.55 to 0.98, shared by the bases as chance has it. Whether the unit's last interval holds the true
-F is one trial.
+The errors of each link are drawn anew: F from 0.55 to 0.98, shared by the bases as chance has it,
+and its motion. Whether the interval at some instant holds the true F is one trial. Many links are
+followed at once, with the filter of the unit; `tests/link_layer/test_feu_coverage.py` shows that
+the unit says the same.
 """
 
 from __future__ import annotations
@@ -14,117 +15,222 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from link_layer.feu import FidelityUnit
-from link_layer.states import BellState
+from link_layer.feu_chance import Chance
+from link_layer.feu_filter import BASES, ResidualFilter
 
-RUN_S = 600.0
-STEP_S = 4.0
+STEP_S = 10.0
 ROUNDS_PER_S = 20.0
 WINDOWS = 16
 """Delayed windows in which accidentals are counted."""
+SAMPLES = 2048
+QUANTILE = 1.959964
+TEN_MINUTES_S, HOUR_S = 600.0, 3600.0
 
-Errors = NDArray[np.float64]
-Path = Callable[[float], Errors]
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """True errors of many links, (links, steps, 3), and what somebody would know who knew how they
+    move: the shapes of which they are sums, (links, steps, shapes), or how they walk."""
+
+    errors: Floats
+    shapes: Floats | None = None
+    walk: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How the errors of X, Y and Z go with time, rounds a second, and the accidentals' share."""
+    """How errors go with time, the instants at which they are judged, and what is told of them."""
 
     line: str
-    path: Callable[[Errors, np.random.Generator], Path]
-    rounds_per_s: Callable[[np.random.Generator], float] = lambda rng: ROUNDS_PER_S
+    path: Callable[[Floats, Floats, Rng], Path]
+    judged_s: tuple[float, ...] = (TEN_MINUTES_S, HOUR_S)
+    rounds_per_s: tuple[float, float] = (ROUNDS_PER_S, ROUNDS_PER_S)
     accidentals: float = 0.0
 
 
-def _rest(start: Errors, rng: np.random.Generator) -> Path:
-    return lambda time_s: start
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Of many links at one instant: interval, truth, and the width of an ideal interval."""
+
+    low: Floats
+    high: Floats
+    true: Floats
+    ideal: Floats
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Whether the interval holds the truth."""
+        return (self.low <= self.true) & (self.true <= self.high)
 
 
-def _walk(start: Errors, rng: np.random.Generator) -> Path:
+def _rest(start: Floats, times: Floats, rng: Rng) -> Path:
+    errors = np.broadcast_to(start[:, None], (len(start), times.size, 3))
+    return Path(errors, np.ones((len(start), times.size, 1)))
+
+
+def _walk(start: Floats, times: Floats, rng: Rng) -> Path:
     """Each error on its own: a walk of theta by 4e-4 to 4e-3 per square root of a second."""
-    step = 10 ** rng.uniform(-3.4, -2.4) * math.sqrt(STEP_S)
-    steps = rng.normal(0, step, (int(RUN_S / STEP_S) + 2, 3))
-    walked = np.arcsin(np.sqrt(start)) + np.cumsum(steps, axis=0)
-    return lambda time_s: np.asarray(np.sin(walked[int(time_s / STEP_S)]) ** 2)
+    step = 10 ** rng.uniform(-3.4, -2.4, (len(start), 1, 1))
+    steps = rng.normal(0, step * math.sqrt(STEP_S), (len(start), times.size, 3))
+    walked = np.arcsin(np.sqrt(start))[:, None] + np.cumsum(steps, axis=1)
+    return Path(np.sin(walked) ** 2, walk=step[:, 0, 0])
 
 
-def _linear(start: Errors, rng: np.random.Generator) -> Path:
-    """All errors together: F by 0.05 to 0.15 in a run, either way."""
-    change = -rng.uniform(0.05, 0.15) * rng.choice([-1, 1]) * 2 / 3
-    return lambda time_s: np.clip(start + change * time_s / RUN_S, 1e-3, 0.6)
+def _steady(within_s: float, split: Callable[[int, Rng], Floats]) -> Callable[..., Path]:
+    """F by 0.05 to 0.15 within a time, either way."""
+
+    def path(start: Floats, times: Floats, rng: Rng) -> Path:
+        change = _either(len(start), rng) * rng.uniform(0.05, 0.15, (len(start), 1))
+        change = change * split(len(start), rng)
+        moved = change[:, None] * (times / within_s)[:, None]
+        line = np.stack([np.ones_like(times), times / within_s], axis=-1)
+        return Path(_clipped(start[:, None] + moved), np.tile(line, (len(start), 1, 1)))
+
+    return path
 
 
-def _phase(start: Errors, rng: np.random.Generator) -> Path:
-    """X and Y only, as when a phase is lost."""
-    change = -rng.uniform(0.05, 0.15) * rng.choice([-1, 1])
-    turned = np.array([change, change, 0.0])
-    return lambda time_s: np.clip(start + turned * time_s / RUN_S, 1e-3, 0.6)
-
-
-def _turning(start: Errors, rng: np.random.Generator) -> Path:
+def _turning(start: Floats, times: Floats, rng: Rng, since_s: float = 0.0) -> Path:
     """F to and fro by 0.025 to 0.075, in 13 to 40 minutes."""
-    swing = rng.uniform(0.05, 0.15) / 3
-    turns, phase = rng.uniform(0.25, 0.75), rng.uniform(0, 2 * math.pi)
-    return lambda time_s: np.clip(
-        start + swing * math.sin(2 * math.pi * turns * time_s / RUN_S + phase), 1e-3, 0.6
-    )
+    swing = rng.uniform(0.05, 0.15, (len(start), 1)) / 3
+    turns_per_s = rng.uniform(0.25, 0.75, (len(start), 1)) / TEN_MINUTES_S
+    phase = rng.uniform(0, 2 * math.pi, (len(start), 1))
+    turned = 2 * math.pi * turns_per_s * np.maximum(times - since_s, 0.0)
+    moved = swing * (np.sin(turned + phase) - (np.sin(phase) if since_s else 0.0))
+    shapes = np.stack([np.ones_like(turned), np.sin(turned), np.cos(turned)], axis=-1)
+    return Path(_clipped(start[:, None] + moved[..., None]), shapes)
 
 
-def _jump(start: Errors, rng: np.random.Generator) -> Path:
-    """Another link from some moment on."""
-    at_s, after = rng.uniform(0.3, 0.9) * RUN_S, drawn_errors(rng)
-    return lambda time_s: start if time_s < at_s else after
+def _onset(start: Floats, times: Floats, rng: Rng) -> Path:
+    return _turning(start, times, rng, since_s=HOUR_S / 2)
 
 
+def _jump(start: Floats, times: Floats, rng: Rng) -> Path:
+    """Another link from some moment of the first ten minutes on."""
+    at_s = rng.uniform(0.3, 0.9, (len(start), 1)) * TEN_MINUTES_S
+    return _stepped(start, drawn_errors(len(start), rng), times, at_s)
+
+
+def _step(start: Floats, times: Floats, rng: Rng) -> Path:
+    """F by 0.02 to 0.05 at some moment of the last half hour."""
+    at_s = rng.uniform(0.5, 0.97, (len(start), 1)) * HOUR_S
+    size = _either(len(start), rng) * rng.uniform(0.02, 0.05, (len(start), 1)) * 2 / 3
+    return _stepped(start, _clipped(start + size), times, at_s)
+
+
+def _stepped(start: Floats, after: Floats, times: Floats, at_s: Floats) -> Path:
+    later = (times >= at_s)[..., None]
+    errors = np.where(later, after[:, None], start[:, None])
+    return Path(errors, np.concatenate([later, ~later], axis=-1).astype(float))
+
+
+def _either(links: int, rng: Rng) -> Floats:
+    return np.asarray(rng.choice([-1.0, 1.0], (links, 1)))
+
+
+def _clipped(errors: Floats) -> Floats:
+    return np.clip(errors, 1e-3, 0.6)
+
+
+def _alike(links: int, rng: Rng) -> Floats:
+    return np.full((links, 3), 2 / 3)
+
+
+def _xy(links: int, rng: Rng) -> Floats:
+    return np.tile([1.0, 1.0, 0.0], (links, 1))
+
+
+def _own(links: int, rng: Rng) -> Floats:
+    return 2 * rng.dirichlet([2, 2, 2], links)
+
+
+FIRST = (TEN_MINUTES_S,)
+FEW = (15 / TEN_MINUTES_S, 60 / TEN_MINUTES_S)
 SCENES = {
     "rest": Scene("at rest", _rest),
-    "few": Scene(
-        "at rest, 15 to 60 test rounds in all", _rest, lambda rng: rng.uniform(15, 60) / RUN_S
-    ),
+    "few": Scene("at rest, 15 to 60 test rounds in all", _rest, FIRST, FEW),
     "accidentals": Scene("at rest, 10 % accidentals", _rest, accidentals=0.1),
     "walk": Scene("each basis walks at random", _walk),
-    "linear": Scene("F drifts steadily", _linear),
-    "phase": Scene("X and Y drift steadily", _phase),
+    "slow": Scene("F drifts by 0.05 to 0.15 in an hour", _steady(HOUR_S, _alike)),
+    "linear": Scene("F drifts as much in ten minutes", _steady(TEN_MINUTES_S, _alike), FIRST),
+    "phase": Scene("X and Y drift so", _steady(TEN_MINUTES_S, _xy), FIRST),
+    "own": Scene("each basis drifts so at its own speed", _steady(TEN_MINUTES_S, _own), FIRST),
     "turning": Scene("F drifts to and fro", _turning),
-    "jump": Scene("F jumps", _jump),
+    "onset": Scene("F drifts to and fro after half an hour of rest", _onset, (2400.0, HOUR_S)),
+    "jump": Scene("F jumps", _jump, FIRST),
+    "step": Scene("F steps by 0.02 to 0.05", _step, (HOUR_S,)),
 }
 
 
-def drawn_errors(rng: np.random.Generator) -> Errors:
-    """Errors of X, Y and Z of a link: F = 1 - their half sum, from 0.55 to 0.98."""
-    shares = rng.dirichlet([2, 2, 2])
-    return np.asarray(np.minimum(2 * (1 - rng.uniform(0.55, 0.98)) * shares, 0.5))
+def drawn_errors(links: int, rng: Rng) -> Floats:
+    """Errors of X, Y and Z, (links, 3): F = 1 - their half sum, from 0.55 to 0.98."""
+    shares = rng.dirichlet([2, 2, 2], links)
+    return np.asarray(np.minimum(2 * (1 - rng.uniform(0.55, 0.98, (links, 1))) * shares, 0.5))
 
 
-def trial(scene: Scene, rng: np.random.Generator) -> tuple[bool, float]:
-    """One run: whether the interval at its end holds the true F, and the interval's width."""
-    now_s = 0.0
-    unit = FidelityUnit(lambda: now_s)
-    errors = scene.path(drawn_errors(rng), rng)
-    per_basis = scene.rounds_per_s(rng) * STEP_S / 3
-    chance = scene.accidentals / (1 - scene.accidentals) * per_basis
-    while now_s < RUN_S:
-        now_s += STEP_S
-        for basis, error in zip("XYZ", errors(now_s), strict=True):
-            rounds, by_chance = rng.poisson(per_basis), rng.poisson(chance)
-            wrong = rng.binomial(rounds, error) + rng.binomial(by_chance, 0.5)
-            delayed = rng.poisson(chance * WINDOWS)
-            delayed_wrong = rng.binomial(delayed, 0.5)
-            told = rounds + by_chance - wrong, wrong
-            expected = (delayed - delayed_wrong) / WINDOWS, delayed_wrong / WINDOWS
-            if basis == "Y":  # of Phi+, where outcomes in Y differ
-                told, expected = told[::-1], expected[::-1]
-            unit.add_counts(
-                basis,
-                BellState.PHI_PLUS,
-                *told,
-                chance_same=expected[0],
-                chance_different=expected[1],
-            )
-        unit.renew()
-    found = unit.goodness()
-    if found is None:
-        return False, 1.0
-    true = 1 - float(errors(now_s).sum()) / 2
-    return found.low <= true <= found.high, found.high - found.low
+def trials(scene: Scene, links: int, rng: Rng) -> list[Judged]:
+    """Follow so many links; what the intervals were at the instants of the scene."""
+    times = np.arange(STEP_S, scene.judged_s[-1] + STEP_S / 2, STEP_S)
+    path = scene.path(drawn_errors(links, rng), times, rng)
+    rate = rng.uniform(*scene.rounds_per_s, links)
+    per_basis = rate * STEP_S / 3
+    by_chance = scene.accidentals / (1 - scene.accidentals) * per_basis
+    own = ResidualFilter(shape=(links,))
+    chances = [Chance() for _ in BASES]
+    found = []
+    for step, now_s in enumerate(times.tolist()):
+        own.passes(STEP_S)
+        for basis, chance, error in zip(BASES, chances, path.errors[:, step].T, strict=True):
+            right, wrong = _told(per_basis, by_chance, error, chance, rng)
+            share, against = chance.shares()
+            own.hears(basis, right, wrong, contrast=1 - share, extra=against - share / 2)
+            chance.fade(STEP_S)
+        if now_s in scene.judged_s:
+            found.append(_judge(own, path, step, rate, scene.accidentals))
+    return found
+
+
+def _told(
+    per_basis: Floats, by_chance: Floats, error: Floats, chance: Chance, rng: Rng
+) -> tuple[Floats, Floats]:
+    rounds, accidentals = rng.poisson(per_basis), rng.poisson(by_chance)
+    wrong = rng.binomial(rounds, error) + rng.binomial(accidentals, 0.5)
+    told = (rounds + accidentals).astype(float)
+    delayed = rng.poisson(by_chance * WINDOWS)
+    delayed_wrong = rng.binomial(delayed, 0.5)
+    chance.add(told, (delayed - delayed_wrong) / WINDOWS, delayed_wrong / WINDOWS)
+    return told - wrong, wrong.astype(float)
+
+
+def _judge(own: ResidualFilter, path: Path, step: int, rate: Floats, accidentals: float) -> Judged:
+    """The interval as `FidelityUnit.goodness` has it, of every link."""
+    links = len(path.errors)
+    drawn = np.array([1 - own.drawn(SAMPLES, (link,)).sum(0) / 2 for link in range(links)])
+    low, high = np.clip(np.quantile(drawn, (0.025, 0.975), axis=1), 0.0, 1.0)
+    error = path.errors[:, step]
+    # Each true round comes with a / (1 - a) by chance.
+    odds = (1 - accidentals) * error + accidentals / 2
+    noise = odds * (1 - odds) / (1 - accidentals) / (rate[:, None] / 3)
+    ideal = 2 * QUANTILE * np.sqrt(_least(path, step, noise).sum(-1) / 4)
+    return Judged(low, high, 1 - error.sum(-1) / 2, ideal)
+
+
+def _least(path: Path, step: int, noise: Floats) -> Floats:
+    """Least variance of each error for somebody who knows how the link moves, (links, 3).
+
+    Cramer-Rao for a sum of known shapes; the Riccati equation for a walk. `noise` is the variance
+    of the error seen for a second.
+    """
+    if path.walk is not None:
+        error = path.errors[:, step]
+        walked = path.walk[:, None] ** 2 * 4 * error * (1 - error)
+        found = np.sqrt(walked * noise) / np.tanh((step + 1) * STEP_S * np.sqrt(walked / noise))
+        return np.asarray(found)
+    assert path.shapes is not None
+    seen = path.shapes[:, : step + 1]
+    told = np.einsum("nti,ntj->nij", seen, seen) * STEP_S
+    last = seen[:, -1, :, None]
+    gain = (np.swapaxes(last, -1, -2) @ np.linalg.pinv(told) @ last)[:, 0, 0]
+    return np.asarray(gain[:, None] * noise)

@@ -7,14 +7,15 @@ renewed by `renew`, which takes a millisecond, outside the path of a herald.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from link_layer.feu_filter import BASES, Floats, ResidualFilter
+from link_layer.feu_beta import Floats
+from link_layer.feu_chance import Chance
+from link_layer.feu_filter import BASES, ResidualFilter
 from link_layer.feu_model import (
     Contrasts,
     Fixed,
@@ -30,9 +31,6 @@ SAMPLES = 2048
 IDLE_S = 10.0
 """Without test rounds the interval grows in steps of this time."""
 
-ACCIDENTALS_KEPT_S = 120.0
-"""The share of accidentals is that of about this time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Goodness:
@@ -47,18 +45,6 @@ class Goodness:
     def half_width(self) -> float:
         """Half the interval."""
         return (self.high - self.low) / 2
-
-
-class _Chance:
-    """Accidentals of one basis: how many rounds, and how many of them are chance, each way."""
-
-    def __init__(self) -> None:
-        self.rounds = self.same = self.different = 0.0
-
-    def fade(self, left: float) -> None:
-        self.rounds *= left
-        self.same *= left
-        self.different *= left
 
 
 class FidelityUnit:
@@ -81,7 +67,7 @@ class FidelityUnit:
         self._clock = clock
         self._filter = ResidualFilter()
         self._waiting: defaultdict[tuple[str, float, bool], float] = defaultdict(float)
-        self._chance = {basis: _Chance() for basis in BASES}
+        self._chance = {basis: Chance() for basis in BASES}
         self._moved_s = clock()
         self._left: Floats | None = None
         self.rounds = dict.fromkeys(BASES, 0.0)
@@ -117,13 +103,10 @@ class FidelityUnit:
         setting: float = 0.0,
     ) -> None:
         """Many rounds at once, and how many of them accidentals are expected to be."""
-        chance = self._chance[basis]
-        chance.rounds += same + different
         if correlator_sign(bell_state, basis) < 0:
             same, different = different, same
             chance_same, chance_different = chance_different, chance_same
-        chance.same += chance_same
-        chance.different += chance_different
+        self._chance[basis].add(same + different, chance_same, chance_different)
         self._waiting[basis, setting, True] += same
         self._waiting[basis, setting, False] += different
 
@@ -132,7 +115,7 @@ class FidelityUnit:
         self._waiting.clear()
         self._filter.forget()
         self._left = None
-        self._chance = {basis: _Chance() for basis in BASES}
+        self._chance = {basis: Chance() for basis in BASES}
         self.rounds = dict.fromkeys(BASES, 0.0)
 
     def renew(self) -> bool:
@@ -148,7 +131,7 @@ class FidelityUnit:
         groups = {(basis, setting) for basis, setting, _ in waiting}
         for basis, setting in sorted(groups):
             right, wrong = (waiting[basis, setting, each] for each in (True, False))
-            share, against = self._accidentals(basis)
+            share, against = self._chance[basis].shares()
             of_model = self.model.contrasts(setting)[BASES.index(basis)]
             self._filter.hears(
                 basis,
@@ -159,7 +142,7 @@ class FidelityUnit:
             )
             self.rounds[basis] += right + wrong
         for chance in self._chance.values():
-            chance.fade(math.exp(-passed_s / ACCIDENTALS_KEPT_S))
+            chance.fade(passed_s)
         self._left = 1 - 2 * self._filter.drawn(SAMPLES)
         return True
 
@@ -208,17 +191,9 @@ class FidelityUnit:
 
     @property
     def unrest(self) -> tuple[float, float, float]:
-        """See `ResidualFilter.unrest`."""
-        return self._filter.unrest
-
-    def _accidentals(self, basis: str) -> tuple[float, float]:
-        """Share of the rounds that are chance, and of those that contradict by chance."""
-        chance = self._chance[basis]
-        if chance.rounds <= 0:
-            return 0.0, 0.0
-        share = (chance.same + chance.different) / chance.rounds
-        most = min(1.0, 0.95 / share) if share > 0 else 1.0
-        return share * most, chance.different / chance.rounds * most
+        """Variance that each error gains a second; see `ResidualFilter.unrest`."""
+        x, y, z = self._filter.unrest.tolist()
+        return x, y, z
 
 
 def _share(value: float) -> float:

@@ -1,180 +1,245 @@
-"""What test rounds say of a link that may drift: a Bayesian filter over the link's own errors.
+"""What test rounds say of a link that may drift: a dynamic model of the link's own errors.
 
-In each basis the link's own error r (the share of pairs that contradict the Bell state once model,
-accidentals and readout are accounted for) is a distribution on a grid of theta = arcsin sqrt(r), in
-which counting noise is the same everywhere. How it moves is not known, so a bank of hypotheses goes
-side by side: it stays, it diffuses, or all errors drift one way; each is weighted by how well it
-foretold the test rounds.
+In each basis the link's own error r is the share of pairs that contradict the Bell state once
+model, accidentals and readout are accounted for. The three errors and their speeds are followed as
+a dynamic generalised linear model (West, Harrison and Migon, J. Am. Stat. Assoc. 80, 73 (1985)):
+by their mean and covariance, and a test round is taken in through the beta distribution with the
+mean and variance of its error. How the link moves is not known, so regimes go side by side, each
+weighted by how well it foretold the test rounds; now and then a link goes over into another (an
+interacting multiple model: Blom and Bar-Shalom, IEEE Trans. Autom. Control 33, 780 (1988)).
+
+A filter may follow an array of links at once, which is how its coverage is measured.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from link_layer.feu_beta import LEAST_A, Floats, log_beta, quantiles
+from link_layer.feu_regimes import Regime, regimes
 
 BASES = ("X", "Y", "Z")
+LEVEL, SPEED = slice(0, 3), slice(3, 6)
+DIAGONAL = (range(3), range(3))
 
-CELLS = 128
-WIDTH = math.pi / 2
-STEP = WIDTH / CELLS
-THETA = (np.arange(CELLS) + 0.5) * STEP
-EDGES = np.sin(np.arange(CELLS + 1) * STEP) ** 2
-ERRORS = np.sin(THETA) ** 2
-
-PRIOR_A, PRIOR_B = 1 / 3, 3 / 2
+PRIOR_A, PRIOR_B = LEAST_A, 3 / 2
 """Half a count against and for, shared by three bases whose errors add up to one infidelity."""
 
-FORGET_S = 1800.0
-"""The weights of the hypotheses go back to where they began over this time: a link that rested for
-a day may begin to drift."""
+PRIOR_MEAN = PRIOR_A / (PRIOR_A + PRIOR_B)
+PRIOR_VARIANCE = PRIOR_MEAN * (1 - PRIOR_MEAN) / (PRIOR_A + PRIOR_B + 1)
 
 JUMP_S = 14_400.0
 """Mean time between sudden changes, after which everything is possible."""
 
+LEAST_SIZE = 1.0
+"""No belief in an error is weaker than a beta distribution of this a + b."""
+
 FOLLOWED_S = 60.0
-"""A steady drift is counted as if its direction were known for this long."""
+"""A drift is counted as if its direction were known for this long."""
 
-
-@dataclass(frozen=True, slots=True)
-class Motion:
-    """How the errors may move: standard deviation of theta per square root of a second, and speed
-    of theta per second in X and Y, and in Z."""
-
-    diffusion: float = 0.0
-    speed_xy: float = 0.0
-    speed_z: float = 0.0
-
-
-def _speeds(motion: Motion) -> tuple[float, float, float]:
-    return motion.speed_xy, motion.speed_xy, motion.speed_z
-
-
-def motions(scale_s: float = 60.0) -> tuple[tuple[Motion, float], ...]:
-    """The hypotheses with their weights at the start. `scale_s`: the time within which the slowest
-    drift of the bank would just be seen.
-    """
-    still = [(Motion(), 0.4)]
-    diffusions = [0.004, 0.012, 0.04, 0.12]
-    walks = [(Motion(each / math.sqrt(scale_s)), 0.25 / len(diffusions)) for each in diffusions]
-    speeds = [sign * each / scale_s for each in (0.003, 0.01, 0.03) for sign in (-1, 1)]
-    runs = [
-        (Motion(0.008 / math.sqrt(scale_s), speed, speed * z), 0.35 / (2 * len(speeds)))
-        for speed in speeds
-        for z in (0, 1)
-    ]
-    return (*still, *walks, *runs)
+_LEAST = 1e-12
 
 
 class ResidualFilter:
-    """The three errors r of a link, as a mixture of hypotheses on a grid; see the module.
+    """The three errors r of a link, or of each of an array of links; see the module."""
 
-    `contrast` of the rounds told is what the model leaves of each correlator: a round contradicts
-    with probability (1 - contrast (1 - 2r))/2 + extra.
-    """
-
-    def __init__(self, bank: Sequence[tuple[Motion, float]] | None = None):
-        self._bank = tuple(bank or motions())
-        weights = np.array([weight for _, weight in self._bank])
+    def __init__(self, bank: Sequence[Regime] | None = None, shape: tuple[int, ...] = ()):
+        # The last one is a link that is new: what it was says nothing of what it is.
+        bank = (*(bank or regimes()), Regime(0.0))
+        weights = np.array([each.weight for each in bank])
         self._start = weights / weights.sum()
-        self._weights = self._start.copy()
-        self._fresh = _prior()
-        shape = (len(self._bank), len(BASES), CELLS)
-        self._share: Floats = np.broadcast_to(self._fresh, shape).copy()
-        self._wave = math.pi * np.arange(CELLS + 1) / WIDTH
-
-    @property
-    def marginals(self) -> Floats:
-        """Probability of each cell of r, by basis; shape (3, cells)."""
-        mixed: Floats = np.tensordot(self._weights, self._share, 1)
-        return mixed
-
-    def passes(self, seconds: float) -> None:
-        """Time goes by: every hypothesis moves as it says."""
-        if seconds <= 0:
-            return
-        speeds = np.array([_speeds(motion) for motion, _ in self._bank])
-        spread = np.array([m.diffusion for m, _ in self._bank]) ** 2 * seconds / 2
-        moving = (spread > 0) | (speeds != 0).any(1)
-        damped = -spread[moving, None, None] * self._wave**2
-        kernel = np.exp(damped - 1j * speeds[moving, :, None] * seconds * self._wave)
-        # On twice the range, then folded back: what would leave is reflected.
-        wide = np.fft.rfft(self._share[moving], 2 * CELLS) * kernel
-        moved = np.fft.irfft(wide, 2 * CELLS)
-        folded = np.maximum(moved[..., :CELLS] + moved[..., : CELLS - 1 : -1], 0.0)
-        self._share[moving] = folded / folded.sum(-1, keepdims=True)
-        fresh = -math.expm1(-seconds / JUMP_S)
-        self._share += fresh * (self._fresh - self._share)
-        self._weights += -math.expm1(-seconds / FORGET_S) * (self._start - self._weights)
-
-    def hears(
-        self, basis: str, right: float, wrong: float, *, contrast: float = 1.0, extra: float = 0.0
-    ) -> None:
-        """Test rounds of a basis: `right` as the Bell state has it, `wrong` against it."""
-        if right + wrong <= 0:
-            return
-        odds = np.clip((1 - contrast * (1 - 2 * ERRORS)) / 2 + extra, 1e-12, 1 - 1e-12)
-        logs = right * np.log1p(-odds) + wrong * np.log(odds)
-        likelihood = np.exp(logs - logs.max())
-        axis = BASES.index(basis)
-        heard = self._share[:, axis] * likelihood
-        evidence = heard.sum(-1)
-        floor = 1e-300
-        self._share[:, axis] = heard / np.maximum(evidence, floor)[:, None]
-        weights = self._weights * evidence
-        total = weights.sum()
-        if total <= floor:
-            # Nothing foretold this: the link is another than it was.
-            self.forget()
-            return
-        self._weights = weights / total
+        self._lasts_s = np.array([each.lasts_s for each in bank])
+        self._steady_s = np.array([each.steady_s for each in bank])
+        self._diffusions = np.array([each.diffusion**2 for each in bank])
+        self._speeds = np.array([each.speeds() for each in bank])
+        many = (*shape, len(bank))
+        self._weights: Floats = np.empty(many)
+        self._mean: Floats = np.empty((*many, 6))
+        self._cov: Floats = np.empty((*many, 6, 6))
+        self.forget()
 
     def forget(self) -> None:
         """Everything is possible again."""
-        self._share[:] = self._fresh
-        self._weights = self._start.copy()
+        self._weights[...] = self._start
+        self._mean[...] = 0.0
+        self._mean[..., LEVEL] = PRIOR_MEAN
+        self._cov[...] = 0.0
+        self._cov[..., LEVEL, LEVEL] = PRIOR_VARIANCE * np.eye(3)
+        self._cov[..., SPEED, SPEED] = self._speeds
+
+    def passes(self, seconds: float) -> None:
+        """Time goes by: every regime moves as it says, and some of the links go over."""
+        if seconds <= 0:
+            return
+        self._restart()
+        self._jump(seconds)
+        self._switch(seconds)
+        self._move(seconds)
+        self._bound()
+
+    def _restart(self) -> None:
+        """Where a new link foretells better than all others together, it is the one there is."""
+        taken = self._weights[..., -1] > 0.5
+        if not np.any(taken):
+            return
+        mean = self._mean[..., -1:, LEVEL][taken]
+        cov = self._cov[..., -1:, LEVEL, LEVEL][taken]
+        self._mean[taken] = 0.0
+        self._mean[taken, :, LEVEL] = mean
+        self._cov[taken] = 0.0
+        self._cov[taken, :, LEVEL, LEVEL] = cov
+        self._cov[taken, :, SPEED, SPEED] = self._speeds
+        self._weights[taken] = self._start
+
+    def _jump(self, seconds: float) -> None:
+        """Some of the links become new ones."""
+        share = -math.expm1(-seconds / JUMP_S)
+        self._weights *= 1 - share
+        self._weights[..., -1] += share
+        part = (share / self._weights[..., -1])[..., None]
+        mean, cov = self._mean[..., -1, LEVEL], self._cov[..., -1, LEVEL, LEVEL]
+        away = mean - PRIOR_MEAN
+        mean -= part * away
+        part = part[..., None]
+        cov *= 1 - part
+        cov += part * ((1 - part) * _outer(away) + PRIOR_VARIANCE * np.eye(3))
+
+    def _switch(self, seconds: float) -> None:
+        """Some of the links go over into other regimes: the errors stay, the speeds are new."""
+        old = self._weights[..., :-1]
+        out = old * -np.expm1(-seconds / self._lasts_s[:-1])
+        leaving = out.sum(-1, keepdims=True)
+        inflow = leaving * self._start[:-1]
+        mean, cov = self._mean[..., :-1, :], self._cov[..., :-1, :, :]
+        # Mean and covariance of all that leave.
+        shares = (out / leaving)[..., None]
+        level = mean[..., LEVEL]
+        middle = (shares * level).sum(-2, keepdims=True)
+        spread = cov[..., LEVEL, LEVEL] + _outer(level - middle)
+        spread = (shares[..., None] * spread).sum(-3, keepdims=True)
+        self._weights[..., :-1] = old - out + inflow
+        # Who comes back to where it left from has gone nowhere.
+        part = (inflow / self._weights[..., :-1])[..., None] * (1 - shares)
+        away = mean.copy()
+        away[..., LEVEL] -= middle
+        mean -= part * away
+        part = part[..., None]
+        cov *= 1 - part
+        cov += part * (1 - part) * _outer(away)
+        cov[..., LEVEL, LEVEL] += part * spread
+        cov[..., SPEED, SPEED] += part * self._speeds[:-1]
+
+    def _move(self, seconds: float) -> None:
+        turned = np.maximum(seconds / self._steady_s, 1e-9)[:, None]
+        kept = np.exp(-turned)
+        far_s = seconds * -np.expm1(-turned) / turned
+        self._mean[..., LEVEL] += far_s * self._mean[..., SPEED]
+        self._mean[..., SPEED] *= kept
+        kept, far_s = kept[..., None], far_s[..., None]
+        level, speed = self._cov[..., LEVEL, LEVEL], self._cov[..., SPEED, SPEED]
+        cross = self._cov[..., LEVEL, SPEED]
+        level += far_s * (cross + np.swapaxes(cross, -1, -2) + far_s * speed)
+        cross += far_s * speed
+        cross *= kept
+        self._cov[..., SPEED, LEVEL] = np.swapaxes(cross, -1, -2)
+        speed *= kept**2
+        speed += (1 - kept**2) * self._speeds
+        # d r = 2 sqrt(r (1 - r)) d theta
+        walked = 4 * self._counting() * self._diffusions[:, None] * seconds
+        self._cov[..., *DIAGONAL] += walked
+
+    def _counting(self) -> Floats:
+        """r (1 - r): the variance of one round."""
+        error = np.clip(self._mean[..., LEVEL], 1e-3, 0.999)
+        return np.asarray(error * (1 - error))
+
+    def _bound(self) -> None:
+        """An error is a share. It may be a little below 0, as accidentals are taken off it."""
+        level = self._mean[..., LEVEL]
+        np.clip(level, -0.2, 1.0, out=level)
+        most = np.maximum(self._counting(), 0.01) / (1 + LEAST_SIZE)
+        variance = self._cov[..., *DIAGONAL]
+        if np.any(variance > most):
+            shrunk = np.ones_like(self._mean)
+            shrunk[..., LEVEL] = np.sqrt(np.minimum(1.0, most / np.maximum(variance, _LEAST)))
+            self._cov *= _outer(shrunk)
+
+    def hears(
+        self,
+        basis: str,
+        right: Floats | float,
+        wrong: Floats | float,
+        *,
+        contrast: Floats | float = 1.0,
+        extra: Floats | float = 0.0,
+    ) -> None:
+        """Test rounds of a basis: `right` as the Bell state has it, `wrong` against it.
+
+        `contrast` is what the model leaves of the correlator: a round contradicts with probability
+        (1 - contrast (1 - 2r))/2 + extra. Numbers, or arrays of the shape of the links.
+        """
+        axis = BASES.index(basis)
+        right, wrong = np.asarray(right)[..., None], np.asarray(wrong)[..., None]
+        slope, offset = np.asarray(contrast)[..., None], np.asarray(extra)[..., None]
+        variance = np.maximum(self._cov[..., axis, axis], _LEAST)
+        # The beta distribution is that of the probability to contradict.
+        spread = np.maximum(slope**2 * variance, _LEAST)
+        odds = slope * self._mean[..., axis] + (1 - slope) / 2 + offset
+        lowest = np.minimum(math.sqrt(LEAST_A) * np.sqrt(spread), 0.4)
+        odds = np.clip(odds, lowest, 1 - 1e-6)
+        counting = odds * (1 - odds)
+        size = np.maximum(counting / spread - 1, LEAST_SIZE)
+        a, b = odds * size, (1 - odds) * size
+        evidence = log_beta(a + wrong, b + right) - log_beta(a, b)
+        rounds = right + wrong
+        after = (a + wrong) / (size + rounds)
+        narrowed = after * (1 - after) / counting * (size + 1) / (size + rounds + 1)
+        # What is learnt of one error tells of all that goes with it.
+        column = self._cov[..., :, axis].copy()
+        self._mean += column * (slope * (after - odds) / spread)[..., None]
+        told = slope**2 * (1 - narrowed) / spread
+        self._cov -= told[..., None, None] * _outer(column)
+        evidence -= evidence.max(-1, keepdims=True)
+        self._weights *= np.exp(evidence)
+        self._weights /= self._weights.sum(-1, keepdims=True)
 
     @property
-    def unrest(self) -> tuple[float, float, float]:
-        """Variance that theta gains a second, by basis, as the hypotheses have it."""
-        moved = np.array(
-            [
-                [m.diffusion**2 + speed**2 * FOLLOWED_S for speed in _speeds(m)]
-                for m, _ in self._bank
-            ]
-        )
-        x, y, z = (float(each) for each in self._weights @ moved)
-        return x, y, z
+    def unrest(self) -> Floats:
+        """Variance that r gains a second, by basis, as the regimes have it."""
+        walked = 4 * self._counting() * self._diffusions[:, None]
+        speeds = self._mean[..., SPEED] ** 2 + self._cov[..., range(3, 6), range(3, 6)]
+        moved = walked + speeds * FOLLOWED_S
+        return np.asarray((self._weights[..., None] * moved).sum(-2))
 
-    def drawn(self, samples: int) -> Floats:
-        """Samples of r, shape (3, samples): the same each time for the same state."""
-        uniform = _uniform(len(BASES), samples)
-        cells = np.cumsum(self.marginals, axis=-1)
-        found = np.empty_like(uniform)
-        for row in range(len(BASES)):
-            found[row] = np.interp(uniform[row], np.concatenate([[0.0], cells[row]]), EDGES)
-        return found
+    def drawn(self, samples: int, at: tuple[int, ...] = ()) -> Floats:
+        """Samples of r, shape (3, samples), of one link: the same each time for the same state."""
+        even, scores = _even(samples)
+        weights, mean, cov = self._weights[at], self._mean[at], self._cov[at]
+        ends = np.searchsorted(even, np.cumsum(weights)[:-1] / weights.sum())
+        level = cov[:, LEVEL, LEVEL]
+        variances = np.maximum(level[:, *DIAGONAL], _LEAST)
+        values, vectors = np.linalg.eigh(level / np.sqrt(_outer(variances)))
+        mixing = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        alike = np.empty((len(BASES), samples))
+        for regime, (first, last) in enumerate(zip((0, *ends), (*ends, samples), strict=True)):
+            alike[:, first:last] = mixing[regime] @ scores[:, first:last]
+        return quantiles(mean[:, LEVEL].T, variances.T, (0, *ends, samples), alike)
+
+
+def _outer(of: Floats) -> Floats:
+    return np.asarray(of[..., :, None] * of[..., None, :])
 
 
 @cache
-def _uniform(rows: int, samples: int) -> Floats:
-    """Even numbers from 0 to 1 in an order of its own in each row (a Latin hypercube)."""
+def _even(samples: int) -> tuple[Floats, Floats]:
+    """Even numbers from 0 to 1, and normal scores in three rows, each in an order of its own (a
+    Latin hypercube)."""
     rng = np.random.default_rng(20190214)
     even = (np.arange(samples) + 0.5) / samples
-    return np.array([rng.permutation(even) for _ in range(rows)])
-
-
-def _prior() -> Floats:
-    """Cell probabilities of Beta(1/3, 3/2): a link that heralds is likelier good than useless."""
-    fine = 64
-    theta = (np.arange(CELLS * fine) + 0.5) * (STEP / fine)
-    density = np.sin(theta) ** (2 * PRIOR_A - 1) * np.cos(theta) ** (2 * PRIOR_B - 1)
-    cells = density.reshape(CELLS, fine).sum(1)
-    share: Floats = cells / cells.sum()
-    return share
+    inverse = np.vectorize(NormalDist().inv_cdf)(even)
+    return even, np.array([rng.permutation(inverse) for _ in BASES])

@@ -42,7 +42,6 @@ class TestPolicy:
         for left, unrest in zip(unit.left, unit.unrest, strict=True):
             error = min(0.5, max(1e-3, (1 - left) / 2))
             counting = error * (1 - error)
-            # d r = sin(2 theta) d theta, and sin^2(2 theta) = 4 r (1 - r).
-            noise += math.sqrt(4 * counting * unrest * counting)
+            noise += math.sqrt(unrest * counting)
         per_s = 3 * (noise / 4 / wanted) ** 2
         return min(self.ceiling, max(self.floor, per_s / pairs_per_s))

@@ -11,7 +11,7 @@ import numpy as np
 
 from drivers.devices import DeviceCapabilities
 from link_layer.feu import FidelityUnit, Goodness
-from link_layer.feu_filter import Floats
+from link_layer.feu_beta import Floats
 from link_layer.feu_model import SettingModel
 from link_layer.messages import LinkHello
 from link_layer.states import Coherence, useful_lifetime_s

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 
 from link_layer.feu import FidelityUnit, Goodness
-from link_layer.feu_filter import BASES, ResidualFilter
+from link_layer.feu_filter import BASES, PRIOR_A, PRIOR_B, ResidualFilter
 from link_layer.feu_model import (
     Fixed,
     SingleClick,
@@ -16,6 +17,7 @@ from link_layer.feu_model import (
     largest_setting,
 )
 from link_layer.feu_policy import TestPolicy
+from link_layer.feu_regimes import Regime
 from link_layer.states import BellState, correlator_sign
 
 
@@ -137,13 +139,43 @@ def test_the_interval_grows_while_nothing_is_tested() -> None:
     assert old.at_s == 3600.0
 
 
-def test_what_no_hypothesis_foretold_is_not_an_error() -> None:
+def test_what_no_regime_foretold_is_not_an_error() -> None:
     own = ResidualFilter()
     for _ in range(40):
         own.hears("X", 1e6, 0.0)
     own.hears("X", 0.0, 1e9)
-    assert np.isfinite(own.marginals).all()
-    assert np.allclose(own.marginals.sum(-1), 1.0)
+    drawn = own.drawn(256)
+    assert np.isfinite(drawn).all()
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+
+
+def test_rounds_without_contrast_tell_nothing() -> None:
+    own = ResidualFilter()
+    before = own.drawn(256)
+    own.hears("Z", 300.0, 200.0, contrast=0.0)
+    assert np.allclose(own.drawn(256), before, atol=1e-6)
+
+
+def test_a_link_at_rest_is_counted_as_the_beta_distribution_has_it() -> None:
+    own = ResidualFilter([Regime(1.0)])
+    for _ in range(20):
+        own.hears("X", 9.0, 1.0)
+    posterior = beta(PRIOR_A + 20, PRIOR_B + 180)
+    found = own.drawn(4096)[0]
+    for share in (0.025, 0.5, 0.975):
+        assert np.quantile(found, share) == pytest.approx(posterior.ppf(share), rel=0.01)
+
+
+def test_a_link_that_jumps_is_found_again() -> None:
+    own = ResidualFilter()
+    for error in [0.02] * 60 + [0.2] * 12:
+        own.passes(10.0)
+        for basis in BASES:
+            own.hears(basis, 66 * (1 - error), 66 * error)
+    drawn = 1 - own.drawn(1024).sum(0) / 2
+    assert np.quantile(drawn, 0.025) < 0.7 < np.quantile(drawn, 0.975)
+    assert np.ptp(np.quantile(drawn, (0.025, 0.975))) < 0.1
 
 
 @pytest.mark.parametrize("fidelity", [0.55, 0.7, 0.85, 0.95])

@@ -42,7 +42,7 @@ class LinkEnd:
     """The machine of one end. `me` is its node's name, as in the origin of requests.
 
     `test_share` of the rounds only test the link; `first_round` sets a new process apart from the
-    one before it.
+    one before it. For `announce_period_s` see `Attempt`.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class LinkEnd:
         test_share: float,
         rng: random.Random,
         counters: Counter[str],
+        announce_period_s: float = 0.0,
     ):
         self.link, self.leads, self.test_share = link, leads, test_share
+        self._announce_period_s = announce_period_s
         self.paused = ""
         """Why no round is to begin; "" lets them."""
         self._refused = False
@@ -120,6 +122,7 @@ class LinkEnd:
             test,
             self._port.bright_population(request),
             raw=test is None and self._port.raw(request),
+            announce_period_s=self._announce_period_s,
         )
         plan = self._plan(attempt)
         if isinstance(plan, str):

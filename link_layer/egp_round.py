@@ -126,7 +126,8 @@ class Rounds:
             return
         heralded = round_.held
         if heralded is None:
-            self.limit_s = min(self.limit_s, now_s + WITNESS_LIMIT_S)
+            kept_back_s = 2 * attempt.announce_period_s
+            self.limit_s = min(self.limit_s + kept_back_s, now_s + WITNESS_LIMIT_S + kept_back_s)
         elif self._half is None:
             self.limit_s = now_s + ROUND_LIMIT_S  # the device's own limits are shorter
             self._half = Half(attempt, self._plan, heralded, self._herald_s)

@@ -26,9 +26,20 @@ class StationPort(Protocol):
         """Take part no longer."""
         ...
 
-    def announce(self, message: Message) -> None:
-        """Send to both ends; it may get lost."""
+    def announce(self, message: Message, after_s: float = 0.0) -> None:
+        """Send to both ends, after this time; it may get lost."""
         ...
+
+
+def announced_after_s(now_s: float, period_s: float, rng: random.Random) -> float:
+    """How long a herald of now is kept back: until a random instant of the next period.
+
+    The instant says in which period the herald was, and nothing about when in it: whatever that
+    was, the phase of the announcement is spread evenly.
+    """
+    if period_s <= 0:
+        return 0.0
+    return period_s - now_s % period_s + rng.uniform(0.0, period_s)
 
 
 class LinkStation:
@@ -39,6 +50,8 @@ class LinkStation:
         self._port, self._counters = port, counters
         self._sequence = rng.getrandbits(30) << 32
         self._round: int | None = None
+        self._rng = rng
+        self._period_s = 0.0
         self._past: OrderedDict[int, None] = OrderedDict()
 
     @property
@@ -63,9 +76,10 @@ class LinkStation:
                 self._close()
                 self._port.stop()
             self._round = number
+            self._period_s = order.announce_period_s
             self._port.start()
 
-    def heralded(self, slot: int, bell_state: BellState) -> None:
+    def heralded(self, slot: int, bell_state: BellState, now_s: float) -> None:
         """The device has found two photons of one attempt in a Bell state."""
         number = self._round
         if number is None:
@@ -74,7 +88,8 @@ class LinkStation:
         self._close()
         self._sequence += 1
         self._counters["heralds"] += 1
-        self._port.announce(Heralded(self.link, number, self._sequence, slot, bell_state))
+        heralded = Heralded(self.link, number, self._sequence, slot, bell_state)
+        self._port.announce(heralded, announced_after_s(now_s, self._period_s, self._rng))
 
     def failed(self, reason: str) -> None:
         """The device cannot attempt."""

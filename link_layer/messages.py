@@ -33,6 +33,7 @@ Instant = Annotated[int, Meta(gt=-(2**62), lt=2**62)]
 """Picoseconds on a tagger's timescale, with room for sums."""
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+AnnouncePeriod = Annotated[float, Meta(ge=0, le=0.5)]
 Finite = Annotated[float, Meta(gt=-1e18, lt=1e18)]
 
 MOST_REPORT_BYTES = 1_000_000
@@ -64,6 +65,7 @@ class LinkHello(Struct, frozen=True, tag="link-hello"):
     readout_error: Annotated[float, Meta(ge=0, lt=0.5)]
     gate_error: Share = 0.0
     two_qubit_gate_error: Share = 0.0
+    announce_period_s: AnnouncePeriod = 0.0
 
     def __post_init__(self) -> None:
         if self.t2_s > 2 * self.t1_s * (1 + 1e-9):
@@ -155,7 +157,8 @@ class Attempt(Struct, frozen=True, tag="attempt"):
 
     `test_basis` makes it a test round: both ends measure in that basis and disclose the outcome.
     `bright_population` is that of both ends' emitters; None leaves it as it is. `raw`: the pair is
-    one of two that are to be purified.
+    one of two that are to be purified. The station tells of the herald at a random instant of the
+    next `announce_period_s`.
     """
 
     link: str
@@ -164,6 +167,7 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     test_basis: Basis | None = None
     bright_population: float | None = None
     raw: bool = False
+    announce_period_s: AnnouncePeriod = 0.0
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
@@ -36,6 +37,7 @@ from link_layer.messages import (
 from link_layer.purify import Recipe
 from link_layer.queue import Request
 from link_layer.served_rate import ServedRate
+from link_layer.states import Coherence, useful_lifetime_s
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
@@ -172,6 +174,7 @@ class MemoryLink:
             test_share=config.test_fraction,
             rng=context.rng,
             counters=self.counters,
+            announce_period_s=config.announce_period_s,
         )
 
     @property
@@ -403,6 +406,7 @@ class MemoryLink:
                     mine.readout_error,
                     mine.gate_error,
                     mine.two_qubit_gate_error,
+                    self.config.announce_period_s,
                 )
             )
 
@@ -444,6 +448,27 @@ class MemoryLink:
         ):
             if not there:
                 return what
+        return self._announced_badly()
+
+    def _announced_badly(self) -> str:
+        """Why heralds cannot be told of as late as the two ends have it; "" if they can."""
+        own_s, far = self.config.announce_period_s, self.quality.far
+        far_s = far.announce_period_s if far is not None else own_s
+        if own_s != far_s:
+            return (
+                f"announce_period_s is {own_s:g} here and {far_s:g} at {self.config.peer}: "
+                "give both ends the same"
+            )
+        if own_s <= 0 or self.quality.near is None or far is None:
+            return ""
+        minimum, coherences = self.quality.minimum, self.quality.coherences
+        stated = self.quality.near.initial_fidelity
+        useful_s = _useful_s(stated, minimum, *coherences)
+        if 2 * own_s >= useful_s:
+            return (
+                f"heralds are told up to {2 * own_s:g} s late, twice announce_period_s, and its "
+                f"pairs are of use for {useful_s:.3g} s: give less than {useful_s / 2:.3g} s"
+            )
         return ""
 
     def _request_changed(self, request: Request) -> None:
@@ -484,6 +509,11 @@ class MemoryLink:
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
         pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
         self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)
+
+
+@lru_cache(maxsize=32)
+def _useful_s(fidelity: float, minimum: float, near: Coherence, far: Coherence) -> float:
+    return useful_lifetime_s(fidelity, minimum, near, far)
 
 
 def _bright_state(config: MemoryLinkTable) -> SingleClick | None:

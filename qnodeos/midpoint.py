@@ -38,6 +38,7 @@ class Midpoint:
         self.config = config
         self.counters: Counter[str] = Counter()
         self._context = context
+        self._kept_back: asyncio.TimerHandle | None = None
         self._device = LinkDevice(
             name,
             supervisor,
@@ -91,6 +92,8 @@ class Midpoint:
     def abandon(self, reason: str) -> None:
         """Whatever round is open is over, at the ends too."""
         self._machine.failed(reason)
+        if self._kept_back is not None:
+            self._kept_back.cancel()
         self._device.stop()
 
     # What the machine asks for.
@@ -103,8 +106,15 @@ class Midpoint:
         """Take part no longer."""
         self._device.stop()
 
-    def announce(self, message: Message) -> None:
-        """Tell both ends."""
+    def announce(self, message: Message, after_s: float = 0.0) -> None:
+        """Tell both ends, after this time."""
+        if self._kept_back is not None:
+            self._kept_back.cancel()  # of a round that an end has given up
+            self._kept_back = None
+        if after_s > 0:
+            loop = asyncio.get_running_loop()
+            self._kept_back = loop.call_later(after_s, self.announce, message)
+            return
         for end in self.config.ends:
             self._context.send(end, message)
 
@@ -114,7 +124,8 @@ class Midpoint:
         if herald.bell_state is None:
             self.counters["unasked_heralds"] += 1
         else:
-            self._machine.heralded(herald.slot, BellState[herald.bell_state])
+            state = BellState[herald.bell_state]
+            self._machine.heralded(herald.slot, state, self._context.clock())
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
         self._context.store.event(

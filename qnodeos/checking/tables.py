@@ -125,6 +125,11 @@ def _link(
                 f"At most {link.test_fraction:.0%} of the rounds test the link, for "
                 f"F ± {link.fidelity_precision:g}."
             )
+            if link.announce_period_s > 0:
+                yield (
+                    "Heralds are told at a random instant of the next "
+                    f"{shown(link.announce_period_s, 's')}, as {link.peer} must have it too."
+                )
             if link.bright_state is not None:
                 b = link.bright_state
                 yield (

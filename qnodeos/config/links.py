@@ -306,6 +306,8 @@ class MemoryLinkTable(Table):
     """Most of the rounds that only test the link; fewer where it is known well and rests."""
     fidelity_precision: float = Field(default=0.02, ge=0.001, le=0.25)
     """Half the interval of the fidelity that is aimed at."""
+    announce_period_s: float = Field(default=0.0, ge=0.0, le=0.5)
+    """The station tells of a herald at a random instant of the next period; 0: at once."""
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
     targets: TargetsTable | None = None

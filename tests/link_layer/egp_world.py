@@ -239,6 +239,7 @@ class End:
             test_share=0.2,
             rng=self.rng,
             counters=self.counters,
+            announce_period_s=self.world.announce_period_s,
         )
         life = self.life
 
@@ -451,7 +452,7 @@ class Station:
 
         def heard(slot: int, state: BellState) -> None:
             if run == self.run and life == self.life:
-                self.machine.heralded(slot, state)
+                self.machine.heralded(slot, state, self.world.clock.now_s)
 
         def begin() -> None:
             if run == self.run and life == self.life:
@@ -463,9 +464,18 @@ class Station:
         self.run += 1
         self.world.photons.leave("station")
 
-    def announce(self, message: Message) -> None:
-        for end in ("alice", "bob"):
-            self.world.send("station", end, message)
+    def announce(self, message: Message, after_s: float = 0.0) -> None:
+        life = self.life
+
+        def tell() -> None:
+            if life == self.life:
+                for end in ("alice", "bob"):
+                    self.world.send("station", end, message)
+
+        if after_s > 0:
+            self.world.clock.after(after_s, tell)
+        else:
+            tell()
 
 
 @dataclass
@@ -475,6 +485,7 @@ class World:
     seed: int
     faults: Faults = field(default_factory=Faults)
     failing: float = 0.0
+    announce_period_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)

@@ -524,6 +524,7 @@ async def _network(
             "memory": {
                 "test_fraction": test_fraction,
                 "minimum_useful_fidelity": minimum_useful_fidelity,
+                **(link or {}),
             }
         }
     )

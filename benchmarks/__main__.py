@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -25,7 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", help="which one to run; without it all are listed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as JSON")
+    parser.add_argument("--seeds", type=int, metavar="N", help="how many; of egp alone")
     asked = parser.parse_args(arguments)
+    if asked.seeds is not None:
+        if asked.name != "egp" or asked.seeds < 1:
+            return _refuse("--seeds is a number from 1 on, of egp alone")
+        os.environ["QNODEOS_EGP_SEEDS"] = str(asked.seeds)
     known = all_benchmarks()
     if asked.name is None:
         for entry in known.values():

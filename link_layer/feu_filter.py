@@ -33,7 +33,7 @@ PRIOR_A, PRIOR_B = LEAST_A, 3 / 2
 PRIOR_MEAN = PRIOR_A / (PRIOR_A + PRIOR_B)
 PRIOR_VARIANCE = PRIOR_MEAN * (1 - PRIOR_MEAN) / (PRIOR_A + PRIOR_B + 1)
 
-JUMP_S = 14_400.0
+JUMP_S = 86_400.0
 """Mean time between sudden changes, after which everything is possible."""
 
 LEAST_SIZE = 1.0

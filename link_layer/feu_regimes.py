@@ -35,8 +35,8 @@ class Regime:
         return np.asarray(alike * np.outer(scale, scale))
 
 
-STRAIGHT = 1.2e-4
-"""Standard deviation of a steady speed, a second: F by 0.1 in ten minutes."""
+STRAIGHT = 1e-4
+"""Standard deviation of a steady speed, a second: F by 0.09 in ten minutes."""
 
 
 def regimes() -> tuple[Regime, ...]:
@@ -54,9 +54,9 @@ def regimes() -> tuple[Regime, ...]:
     drifts = tuple(
         Regime(weight / 2, speed=speed, along_z=along_z, steady_s=steady_s)
         for weight, speed, steady_s in (
-            (0.50, STRAIGHT, math.inf),
-            (0.33, 2e-4, 200.0),
-            (0.10, 4e-4, 200.0),
+            (0.40, STRAIGHT, math.inf),
+            (0.45, 2e-4, 150.0),
+            (0.08, 4e-4, 200.0),
         )
         for along_z in (0.0, 1.0)
     )

@@ -1,6 +1,6 @@
 """What holds of two ends and a station whatever the network, the devices and restarts do.
 
-`QNODEOS_EGP_SEEDS=100000 pytest tests/link_layer/test_egp_property.py` is the nightly run.
+`python -m benchmarks egp --seeds 100000` is the nightly run.
 """
 
 from __future__ import annotations

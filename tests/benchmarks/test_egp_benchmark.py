@@ -1,6 +1,8 @@
 """The nightly run of the link machine: it counts seeds, and a broken promise is a target missed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,11 @@ def test_a_broken_promise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("asked", [["egp", "--seeds", "0"], ["sim", "--seeds", "5"]])
 def test_seeds_of_nonsense_are_refused(asked: list[str]) -> None:
     assert main(asked) == 2
+
+
+def test_it_runs_outside_of_pytest_too() -> None:
+    """Where another package may be called `tests`."""
+    command = [sys.executable, "-m", "benchmarks", "egp", "--seeds", "1"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=root)
+    assert done.returncode == 0, done.stderr

@@ -67,17 +67,19 @@ class HomFigures:
     accidentals: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class HomSettings:
     """Which coincidences are of which kind, and where their peaks are.
 
     `ports` are the channels of either port: one each for time bins that are `apart_ps`, or H and V
-    each for polarization, where `apart_ps` is 0. `window_ps` is the full width of a peak.
+    each for polarization, where `apart_ps` is 0. `window_ps` is the full width of a peak,
+    `resolution_ps` the steps in which the tagger tells times.
     """
 
     ports: tuple[tuple[int, ...], tuple[int, ...]]
     window_ps: int
     apart_ps: int = 0
+    resolution_ps: int = 1
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -89,8 +91,10 @@ class HomSettings:
 
     @property
     def bin_ps(self) -> int:
-        """Width of the histogram's bins."""
-        return max(1, self.window_ps // BINS)
+        """Width of the histogram's bins: an odd number of the tagger's steps, as each bin then has
+        as many of them as its neighbours, and no step lies on a border."""
+        steps = max(1, self.window_ps // (BINS * self.resolution_ps))
+        return self.resolution_ps * (steps - 1 + steps % 2)
 
     @property
     def bins(self) -> int:
@@ -101,7 +105,7 @@ class HomSettings:
     @property
     def low_ps(self) -> int:
         """Where the first bin begins."""
-        return -(self.bins * self.bin_ps) // 2
+        return -(self.bins * self.bin_ps // 2)
 
     @property
     def delay_ps(self) -> NDArray[np.float64]:

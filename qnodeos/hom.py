@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,8 @@ class HomWatch:
         self._link, self._table, self._tagger = link, table, tagger
         self._context, self._counters = context, counters
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
-        self._total: Histograms = np.zeros((len(self.settings.pairs), self.settings.bins), np.int64)
-        self._marks: deque[tuple[float, Histograms]] = deque(
-            [(context.clock(), self._total)], maxlen=2
-        )
+        self._marks: deque[tuple[float, Histograms]] = deque(maxlen=2)
+        self._begin()
         self._news = asyncio.Event()
         self._known: tuple[Histograms, HomFigures | None] | None = None
 
@@ -107,6 +106,8 @@ class HomWatch:
                     await self._news.wait()
             except TimeoutError:
                 break
+            if before.shape != self._total.shape:  # another tagger, which counts from nothing
+                before = np.zeros_like(self._total)
             found = self._counts(self._total - before).coincidences
             progress(min(1.0, found / coincidences), f"{found} of {coincidences} coincidences")
         figures = self._figures(self._total - before)
@@ -135,8 +136,18 @@ class HomWatch:
                 self._tagger.report(problem)
                 await asyncio.sleep(RETRY_S)
 
+    def _begin(self) -> None:
+        """Nothing is counted yet."""
+        self._total: Histograms = np.zeros((len(self.settings.pairs), self.settings.bins), np.int64)
+        self._marks.append((self._context.clock(), self._total))
+        self._marks.append(self._marks[-1])
+
     async def _count(self, tagger: TimeTagger) -> None:
-        settings, before = self.settings, self._total
+        settings = replace(self.settings, resolution_ps=tagger.resolution_ps)
+        if settings != self.settings:
+            self.settings = settings
+            self._begin()
+        before = self._total
         counting = PairHistograms(settings.pairs, settings.low_ps, settings.bin_ps, settings.bins)
         with self._record(tagger) as recorded:
             async with aclosing(tagger.stream()) as batches:

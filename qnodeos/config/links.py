@@ -345,6 +345,11 @@ class HomTable(Table):
                 f"apart_ps: found {self.apart_ps}, expected at least twice window_ps "
                 f"({self.window_ps}) between the time bins of one channel a port"
             )
+        if self.apart_ps > 100 * self.window_ps:
+            raise ValueError(
+                f"apart_ps: found {self.apart_ps}, expected at most 100 times window_ps "
+                f"({self.window_ps}): all between the peaks is counted"
+            )
         if not binned and self.apart_ps:
             raise ValueError(
                 f"apart_ps: found {self.apart_ps}, expected none where H and V have channels"

@@ -62,7 +62,6 @@ class LinkPage:
             "numbers": tag("div", self._quality(figures), self._clock(figures), class_="grid"),
             "plots": tag("div", *self._plots(), class_="grid"),
             "hom": self._hom(),
-            "dip": joined(()) if self._sight.hom is None else dip_card(),
             "calibration": calibration_card(self._board.network.calibration(self._link)),
             "requests": tag("div", tag("h2", "Open requests"), self._requests(), class_="card"),
         }
@@ -203,6 +202,7 @@ class LinkPage:
                     plot("fidelity", FIDELITY, unit="F", zero=False),
                 ),
                 _card("Herald to correction", plot("corrections", ("median", "99 %"), unit="ms")),
+                *([] if self._sight.hom is None else [dip_card()]),
             ]
         return [
             _card(

@@ -97,3 +97,18 @@ def test_a_flat_histogram_is_all_accidentals(settings: HomSettings) -> None:
     assert counts.same == pytest.approx(each)
     assert counts.different == pytest.approx(each * counts.different_windows)
     assert settings.delay_ps[settings.bins // 2] == pytest.approx(0, abs=0.5)
+
+
+@given(window_ps=st.integers(1000, 20_000), resolution_ps=st.integers(1, 5000))
+def test_every_bin_has_as_many_steps_of_the_tagger(window_ps: int, resolution_ps: int) -> None:
+    settings = HomSettings(((1,), (2,)), window_ps, 3 * window_ps, resolution_ps)
+    most = settings.low_ps + settings.bins * settings.bin_ps
+    steps = resolution_ps * np.arange(
+        -(-settings.low_ps // resolution_ps) - 1, most // resolution_ps + 2
+    )
+    inside = (steps >= settings.low_ps) & (steps < most)
+    counts = np.bincount((steps[inside] - settings.low_ps) // settings.bin_ps)
+    assert set(counts.tolist()) == {settings.bin_ps // resolution_ps}
+    assert counts.size == settings.bins
+    # As far to the one side as to the other: no delay is in the middle of the middle bin.
+    assert steps[inside][0] == -steps[inside][-1]

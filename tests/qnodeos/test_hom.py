@@ -179,6 +179,7 @@ def test_without_attempts_there_is_nothing_to_say(tmp_path: Path) -> None:
     ("old", "new", "says"),
     [
         ('"400 ns"', '"100 ns"', "at least twice window_ps"),
+        ('"150 ns"', '"1 ns"', "at most 100 times window_ps"),
         ("port_b = [2]", "port_b = [1]", "all different"),
         ("port_b = [2]", "port_b = [2, 3]", "as many channels"),
         ('tagger = "tagger"', 'tagger = "tager"', "did you mean 'tagger'"),

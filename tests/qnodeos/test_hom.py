@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,9 +106,34 @@ def written(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, body: Callable[[Rehearsal], Awaitable[Any]]) -> Any:
+BINS = ("bins", ())
+POLARIZATION = (
+    "polarization",
+    (
+        ("bin_ns = 400.0", "detectors = 4"),
+        ('2 = "station.2" }', '2 = "station.2", 3 = "station.3", 4 = "station.4" }'),
+        ("port_a = [1]", "port_a = [1, 2]"),
+        ("port_b = [2]", "port_b = [3, 4]"),
+        ('apart_ps = "400 ns"\n', ""),
+    ),
+)
+
+
+def changed(folder: Path, changes: Sequence[tuple[str, str]]) -> None:
+    """Each change is of the lab or of the station."""
+    for old, new in changes:
+        (file,) = (
+            file
+            for file in (folder / "lab.toml", folder / "station.toml")
+            if old in file.read_text()
+        )
+        file.write_text(file.read_text().replace(old, new, 1))
+
+
+def run(folder: Path, body: Callable[[Rehearsal], Awaitable[Any]], changes: Any = ()) -> Any:
     async def scenario() -> Any:
-        lab, nodes, _ = load(written(folder), folder / "out")
+        changed(written(folder), changes)
+        lab, nodes, _ = load(folder, folder / "out")
         async with rehearsal(lab, nodes) as network:
             return await body(network)
 
@@ -122,7 +147,10 @@ async def measured(network: Rehearsal, coincidences: int, within_s: float) -> Ho
     return await station.hom.measure(coincidences, within_s, lambda share, text: None)
 
 
-def test_a_station_measures_how_alike_its_photons_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("modes", "changes"), [BINS, POLARIZATION])
+def test_a_station_measures_how_alike_its_photons_are(
+    tmp_path: Path, modes: str, changes: Any
+) -> None:
     async def body(network: Rehearsal) -> tuple[HomFigures, Any, Any]:
         await network.lasts(3.0)
         desk = network.nodes["alice"].links["memory"].desk  # type: ignore[union-attr]
@@ -146,7 +174,7 @@ def test_a_station_measures_how_alike_its_photons_are(tmp_path: Path) -> None:
         assert isinstance(station, Midpoint)
         return found, station.status(), station.histogram()
 
-    found, status, histogram = run(tmp_path, body)
+    found, status, histogram = run(tmp_path, body, changes)
     lab, _, _ = load(tmp_path, tmp_path / "out")
     truth = interference_visibility(lab.midpoints["station"])
     assert found.coincidences >= 600
@@ -157,6 +185,9 @@ def test_a_station_measures_how_alike_its_photons_are(tmp_path: Path) -> None:
     assert status["hom_visibility"] == pytest.approx(truth, abs=4 * status["hom_visibility_error"])
     assert status["tags"] > 0
     counts, middle = histogram["counts"], len(histogram["counts"]) // 2
+    if modes == "polarization":
+        assert sum(histogram["different"]) > 2 * sum(counts)
+        return
     bins = histogram["apart_ps"] // histogram["bin_ps"]
     beside = sum(counts[middle + bins - 10 : middle + bins + 10])
     # One of two peaks: half of the pairs in different modes; without interference it would be 0.5.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from sim_backends.bell_diagonal import BellDiagonal, exchanged
@@ -29,7 +30,7 @@ class Cause:
         return exchanged(self.psi_plus) if psi_minus else self.psi_plus
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HeraldOdds:
     """All causes of a herald, false ones first."""
 
@@ -57,7 +58,7 @@ class HeraldOdds:
         """Probability an attempt of a herald with a dark count in it."""
         return math.fsum(cause.probability for cause in self.causes if cause.name == "dark")
 
-    @property
+    @cached_property
     def total(self) -> float:
         """Probability of a herald an attempt."""
         return math.fsum(cause.probability for cause in self.causes)

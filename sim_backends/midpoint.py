@@ -264,8 +264,9 @@ class Attempts:
         if set(self._runs) != self._members:
             return
         begin = max(from_slot, *(run.first_slot for run in self._runs.values()))
-        self._note(self._joint_from, begin)
-        self._joint_from = max(begin, self._joint_from or 0)
+        if self._joint is not None:
+            self._note(self._joint_from, begin)
+            self._joint_from = max(begin, self._joint_from or 0)
         if self.odds.total <= 0.0:
             return
         end = min(run.last_slot for run in self._runs.values())

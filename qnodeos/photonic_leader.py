@@ -238,7 +238,7 @@ class Leader:
         estimate = self.tests.estimate
         if request is None or estimate is None:
             return None
-        return request if estimate.value >= request.create.minimum_fidelity else None
+        return request if estimate.fidelity >= request.create.minimum_fidelity else None
 
     def _test(self, overlap: Overlap, matches: Matches) -> None:
         pairs = [(matches.local, matches.remote), *matches.delayed]
@@ -259,7 +259,7 @@ class Leader:
     def _deliver(self, overlap: Overlap, matches: Matches, request: Request) -> None:
         use = np.full(len(matches), TagUse.DELIVERED, np.uint8)
         estimate = self.tests.estimate
-        fidelity = estimate.value if estimate else 0.0
+        fidelity = estimate.fidelity if estimate else 0.0
         for entry in self._by_report(overlap, matches.local, matches.remote, use):
             wanted = entry.first(max(request.missing, 0))
             if not len(wanted.tags) or not self._report(wanted, request=request.id):

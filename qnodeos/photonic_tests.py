@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from link_layer.fidelity import CorrelatorCounts, FidelityEstimate, TestRounds, estimate_fidelity
+from link_layer.feu import FidelityUnit, Goodness
+from link_layer.fidelity import CorrelatorCounts, TestRounds, correlator_counts
 from link_layer.matching import DELAYS_PS
 from link_layer.messages import Basis, ErrorCode, LinkQuality, TestOutcomes
 from link_layer.recent import RecentTests
@@ -23,6 +24,9 @@ from qnodeos.requests import Desk
 from qnodeos.status import Status
 
 ESTIMATE_EVERY_S = 0.5
+NORMAL_95 = 1.96
+"""Standard errors in half a 95 % interval."""
+
 TESTS_KEPT = 2000
 """Test rounds whose far outcomes are still awaited, in match reports."""
 
@@ -63,11 +67,13 @@ class PhotonicTests:
         self._desk, self._counters = desk, counters
         self._bell_state = BellState[config.bell_state]
         self._recent = RecentTests(context.clock)
+        self._unit = FidelityUnit(context.clock)
         self._trial: _Trial | None = None
         self._delays = OutcomeDelays()
         self._awaited: OrderedDict[int, AwaitedTests] = OrderedDict()
-        self.estimate: FidelityEstimate | None = None
-        """Of late; None before there were rounds in all bases."""
+        self.estimate: Goodness | None = None
+        """Of a pair of now, by all rounds, the latest above all; None before there were rounds in
+        all bases."""
 
     def status(self) -> Status:
         """Fidelity, correlators, and how much later one outcome comes than the other."""
@@ -75,15 +81,21 @@ class PhotonicTests:
         estimate = self.estimate
         if estimate is None:
             return said
+        recent = self._recent.counts
+        rounds = sum(each.total for each in recent.values())
+        chance = sum(each.accidental_same + each.accidental_different for each in recent.values())
         said |= {
-            "fidelity": estimate.value,
-            "fidelity_error": estimate.standard_error,
-            "fidelity_low": estimate.interval_low,
-            "fidelity_high": estimate.interval_high,
-            "fidelity_raw": estimate.raw_value,
-            "accidental_share": estimate.accidental_share,
+            "fidelity": estimate.fidelity,
+            "fidelity_error": estimate.half_width / NORMAL_95,
+            "fidelity_low": estimate.low,
+            "fidelity_high": estimate.high,
         }
-        for basis, counts in self._recent.counts.items():
+        if all(each.total for each in recent.values()):
+            said["fidelity_raw"] = (1 + sum(each.raw for each in recent.values())) / 4
+            said["accidental_share"] = chance / rounds
+        for basis, counts in recent.items():
+            if not counts.total:
+                continue
             name = f"correlator_{basis.lower() * 2}"
             said[name] = correlator_sign(self._bell_state, basis) * counts.net
             said[f"{name}_error"] = math.sqrt(counts.variance)
@@ -109,6 +121,15 @@ class PhotonicTests:
         counts = np.bincount(joint[true], minlength=4).reshape(2, 2)
         delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
         told = awaited.basis, self._bell_state, counts, delayed, len(DELAYS_PS)
+        found = correlator_counts(counts, delayed, len(DELAYS_PS))
+        self._unit.add_counts(
+            awaited.basis,
+            self._bell_state,
+            found.same,
+            found.different,
+            chance_same=found.accidental_same,
+            chance_different=found.accidental_different,
+        )
         self._recent.add_counts(*told)
         if self._trial is not None and awaited.epoch > self._trial.after:
             self._trial.rounds.add_counts(*told)
@@ -139,41 +160,36 @@ class PhotonicTests:
     def forget(self) -> None:
         """The light is another than it was."""
         self._recent = RecentTests(self._context.clock)
+        self._unit.forget()
         self.estimate = None
 
     async def keep_estimate(self) -> None:
         """Renew the estimate, tell the far end, and end requests that ask for more."""
-        rounds = 0.0
         while True:
             await asyncio.sleep(ESTIMATE_EVERY_S)
-            if self._recent.rounds == rounds:
+            if not self._unit.renew():
                 continue
-            rounds = self._recent.rounds
-            estimate = self.estimate = estimate_fidelity(self._recent.counts)
+            estimate = self.estimate = self._unit.goodness()
             if estimate is None:
                 continue
-            self._context.store.fidelity(
-                self._link, estimate.value, estimate.standard_error, int(rounds)
-            )
+            rounds = int(sum(self._unit.rounds.values()))
+            error = estimate.half_width / NORMAL_95
+            self._context.store.fidelity(self._link, estimate.fidelity, error, rounds)
             self._context.send(
                 self._config.peer,
                 LinkQuality(
-                    self._link,
-                    estimate.value,
-                    estimate.interval_low,
-                    estimate.interval_high,
-                    self._context.clock(),
+                    self._link, estimate.fidelity, estimate.low, estimate.high, estimate.at_s
                 ),
             )
             self._end_what_asks_for_more(estimate)
 
-    def _end_what_asks_for_more(self, estimate: FidelityEstimate) -> None:
+    def _end_what_asks_for_more(self, estimate: Goodness) -> None:
         for request in self._desk.queue:
-            if request.create.minimum_fidelity > estimate.interval_high:
+            if request.create.minimum_fidelity > estimate.high:
                 self._desk.end(
                     request.id,
                     ErrorCode.UNSUPPORTED,
                     f"fidelity {request.create.minimum_fidelity:.3f} is asked, link "
-                    f"{self._link} gives {estimate.value:.3f} "
-                    f"({estimate.interval_low:.3f} to {estimate.interval_high:.3f})",
+                    f"{self._link} gives {estimate.fidelity:.3f} "
+                    f"({estimate.low:.3f} to {estimate.high:.3f})",
                 )

@@ -13,6 +13,7 @@ import pytest
 from cext.pattern import AMBIGUOUS
 from link_layer.click_patterns import HERALDED, ClickPattern, HeraldStream, polarization, time_bins
 from link_layer.click_patterns import single_click as one_click
+from sim_backends.changing import change
 from sim_backends.click_draws import AttemptDraws, Clicks
 from sim_backends.heralding import HeraldOdds, interference_visibility
 from sim_backends.interference import WavePackets, visibility
@@ -231,6 +232,21 @@ def test_different_attempts_do_not_interfere() -> None:
         assert abs(at_zero - expected) <= 5 * math.sqrt(expected)
         bins = apart(BIN_PS) + apart(-BIN_PS)
         assert near(bins, 200_000 * 0.2 * 0.1 / 4)
+
+
+def test_photons_that_change_while_the_lab_runs_interfere_otherwise() -> None:
+    bench = Bench(visibility=1.0, modes=64)
+    shares = []
+    for _ in range(2):
+        bench.tags.clear()
+        bench.run(1, count=30_000, look_s=0.01)
+        times, channels = bench.seen
+        first, second = times[channels == 1], times[channels == 2]
+        low, high = (np.searchsorted(second, first + side * WINDOW_PS) for side in (-1, 1))
+        shares.append(int((high - low).sum()))
+        change(bench.world, "midpoints.m.visibility", 0.0, by="test")
+    assert shares[0] == 0
+    assert near(shares[1], 30_000 * 0.2 * 0.1 / 4)
 
 
 def test_who_does_not_look_pays_nothing_and_changes_nothing() -> None:

@@ -247,7 +247,8 @@ def test_a_link_without_light_does_not_hold_the_device(tmp_path: Path, dark: str
     there = [line for line in lab_file.read_text().splitlines() if line.startswith("efficiency")]
     ends = dark.split("-")
     (lit,) = [line for line in there if all(f"{end} =" in line for end in ends)]
-    lab_file.write_text(lab_file.read_text().replace(lit, lit.replace("= 1.0", "= 1e-6")))
+    unlit = ", ".join(f"{end} = 1e-6" for end in ends)
+    lab_file.write_text(lab_file.read_text().replace(lit, f"efficiency = {{ {unlit} }}"))
 
     async def scenario() -> dict[str, int]:
         names = ("alice", "bob", "charlie", "station")

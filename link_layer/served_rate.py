@@ -52,6 +52,7 @@ class ServedRate:
     def __init__(self) -> None:
         self._wanted_s = 0.0
         self._since_s: float | None = None
+        self._refusing_since_s: float | None = None
         self._made_s = deque([0.0])
         """When pairs were made, on a clock that runs while some are wanted; the first is where the
         count begins."""
@@ -60,6 +61,17 @@ class ServedRate:
         """From now on somebody wants pairs, or nobody does."""
         self._pass(now_s)
         self._since_s = now_s if wanted else None
+        if wanted:
+            self._refusing_since_s = None
+
+    def refused(self, now_s: float) -> None:
+        """Somebody was refused for this rate.
+
+        Who refuses everybody never learns that he has become faster, as when light is back: what
+        was learnt is believed no longer than it took to learn, or MEMORY_S if that is longer.
+        """
+        if self._since_s is None and self._refusing_since_s is None:
+            self._refusing_since_s = now_s
 
     def served(self, now_s: float, pairs: int = 1) -> None:
         """Pairs were made."""
@@ -70,6 +82,11 @@ class ServedRate:
         """How fast it serves; None while that is not known."""
         self._pass(now_s)
         pairs, in_s = len(self._made_s) - 1, self._wanted_s - self._made_s[0]
+        refusing_s = self._refusing_since_s
+        if refusing_s is not None and now_s >= refusing_s + max(MEMORY_S, in_s):
+            self._refusing_since_s = None
+            self._made_s = deque([self._wanted_s])
+            return None
         if pairs < LEAST_PAIRS or in_s <= 0:
             return None
         return Rate(pairs / in_s, pairs)

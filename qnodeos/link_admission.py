@@ -51,6 +51,7 @@ class Admission:
             return ErrorCode.NO_RESOURCES, f"{link}: {text}"
         ahead, each = self._queue.load(create.priority), self._purifier.raw_per_pair(create)
         if text := too_late(create, ahead, self.rate(create.priority), each):
+            self._served.refused(self._clock())
             return ErrorCode.NO_TIME, f"{link}: {text}"
         return None
 

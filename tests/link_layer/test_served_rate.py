@@ -58,6 +58,37 @@ def test_a_slow_link_is_known_by_its_last_pairs() -> None:
     assert rate.pairs_per_s(2960.0) == pytest.approx(0.025, rel=0.02)
 
 
+def learnt(pairs: int, each_s: float) -> ServedRate:
+    """So many pairs were made, one after the other, and then nobody wanted any."""
+    rate = ServedRate()
+    rate.wanted(0.0, True)
+    for k in range(1, pairs + 1):
+        rate.served(each_s * k)
+    rate.wanted(pairs * each_s, False)
+    return rate
+
+
+def test_who_refuses_everybody_tries_anew_after_as_long_as_it_took_to_learn() -> None:
+    rate = learnt(20, 1.0)
+    rate.refused(100.0)
+    rate.refused(119.9)
+    assert rate.pairs_per_s(119.9) == pytest.approx(1.0)
+    assert rate.rate(120.0) is None
+    rate.wanted(120.0, True)
+    for k in range(LEAST_PAIRS):
+        rate.served(120.0 + 0.01 * (k + 1))
+    assert rate.pairs_per_s(120.08) == pytest.approx(100.0)
+
+
+def test_a_refusal_beside_others_that_are_served_is_no_reason_to_forget() -> None:
+    rate = learnt(20, 1.0)
+    rate.refused(100.0)
+    rate.wanted(101.0, True)
+    rate.refused(102.0)
+    rate.wanted(103.0, False)
+    assert rate.rate(1000.0) is not None
+
+
 def test_what_is_remembered_is_bounded() -> None:
     rate = ServedRate()
     rate.wanted(0.0, True)

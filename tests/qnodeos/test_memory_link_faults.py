@@ -16,6 +16,7 @@ from link_layer.messages import (
     EndRound,
     ErrorCode,
     Finish,
+    Heralded,
     LinkHello,
     Message,
     NotReady,
@@ -23,8 +24,10 @@ from link_layer.messages import (
     PairHeld,
     Refuse,
 )
+from link_layer.served_rate import MEMORY_S
 from link_layer.states import BellState
 from qnodeos.memory import PairExpired
+from qnodeos.requests import RequestEnded
 from timing.loop import run_virtual
 
 
@@ -184,6 +187,37 @@ async def test_a_restarted_station_goes_on_with_new_numbers(
         for pair in first + pairs:
             await pair.release()
         await works(net, collect)
+
+
+@on_virtual_time
+async def test_a_link_that_was_dark_takes_requests_again(network: Any, tmp_path: Path) -> None:
+    """It had become too slow for them, and would never have seen that this is over."""
+    async with network(tmp_path) as net:
+        clock = net.node("alice").clock
+
+        async def use(pairs: Any) -> None:
+            async for pair in pairs:
+                await pair.measure()
+
+        async def asks(for_s: float) -> list[str]:
+            until_s, ends = clock() + for_s, []
+            while clock() < until_s:
+                try:
+                    await use(net.ask("alice", number=1, within_s=0.5))
+                    ends.append("done")
+                except RequestEnded as ended:
+                    ends.append(ended.error.name)
+                await asyncio.sleep(0.05)
+            return ends
+
+        taking = asyncio.create_task(use(net.link("bob").desk.accept("test")))
+        assert set(await asks(2.0)) == {"done"}
+        net.wire.faults.lose = lambda _from, _to, message: isinstance(message, Heralded)
+        assert (await asks(5.0))[-1] == "NO_TIME"
+        net.wire.faults.lose = lambda *_: False
+        await asks(2 * MEMORY_S)  # either end refuses for so long
+        assert set(await asks(2.0)) == {"done"}
+        taking.cancel()
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -48,7 +48,7 @@ QUIET_S = 8.0
 
 IDEAL = {
     "lab": (
-        ("qubits = 5 ", "qubits = 9 "),
+        ("qubits = 5", "qubits = 9"),
         ("t1_s = 10.0", "t1_s = 1e9"),
         ("t2_s = 0.5", "t2_s = 4e6"),
         ("gate_error = 0.001", "gate_error = 0.0"),

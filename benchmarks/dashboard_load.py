@@ -1,8 +1,9 @@
 """Whether those who watch a dashboard slow a herald: time from herald to OK with 0 and 20 of them.
 
 Two nodes, a station, the lab and the dashboard are processes of their own on the loopback. The
-watchers are one more, of the least priority, for in a lab they run where people sit. Each figure
-is of a network of its own, three of either kind in turns, so that their spread is seen.
+watchers are one more, and what they take of this computer counts against the nodes; in a lab they
+run where people sit. Each figure is of a network of its own, three of either kind in turns, so that
+their spread is seen.
 """
 
 from __future__ import annotations

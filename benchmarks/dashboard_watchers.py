@@ -9,7 +9,6 @@ ends with its standard input. A process of its own, so that what watchers take i
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -64,9 +63,7 @@ def watchers(url: str, count: int) -> Iterator[Watchers]:
 
 
 async def watch(url: str, count: int) -> None:
-    """Connect, and count until the standard input ends; at the least priority."""
-    if hasattr(os, "nice"):
-        os.nice(19)
+    """Connect, and count until the standard input ends."""
     import socketio
 
     received = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,6 @@ from qnodeos.dashboard.view import NetworkView
 LOOK_FOR_TROUBLE_S = 0.25
 LOOK_S = 0.05
 LISTENS_WITHIN_S = 5.0
-NICENESS = 10
-"""The nodes of this computer go first: no herald waits for a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,7 @@ class Serving:
 
 
 def serve(places: Places, serving: Serving) -> None:
-    """Serve until interrupted, with less priority than the nodes have."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    """Serve until interrupted."""
     network = NetworkView.of(places, time.monotonic, time.time)
     alarms = Alarms(serving.state_file, time.time)
     lab = Lab(serving.lab, time.monotonic)

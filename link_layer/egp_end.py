@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import dataclass
 
 from link_layer.egp_agreement import Agreement
 from link_layer.egp_plan import EndPort, Half, Plan
@@ -35,14 +36,26 @@ RETRY_S = 0.005
 
 RETRY_LIMIT_S = 0.5
 
+COHERENT: tuple[Basis, ...] = ("X", "Y")
+"""In which coherence shows."""
+
 TEST_BASES: tuple[Basis, ...] = ("Z", "X", "Y")
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """A share of the test rounds is stored before it is measured, half of them for `held_s`."""
+
+    share: float
+    held_s: float
 
 
 class LinkEnd:
     """The machine of one end. `me` is its node's name, as in the origin of requests.
 
     `test_share` of the rounds only test the link; `first_round` sets a new process apart from the
-    one before it. For `announce_period_s` see `Attempt`.
+    one before it. For `announce_period_s` see `Attempt`; `aged` are the test rounds that show how
+    stored halves decay.
     """
 
     def __init__(
@@ -57,9 +70,10 @@ class LinkEnd:
         rng: random.Random,
         counters: Counter[str],
         announce_period_s: float = 0.0,
+        aged: Aged | None = None,
     ):
         self.link, self.leads, self.test_share = link, leads, test_share
-        self._announce_period_s = announce_period_s
+        self._announce_period_s, self._aged = announce_period_s, aged
         self.paused = ""
         """Why no round is to begin; "" lets them."""
         self._refused = False
@@ -115,6 +129,9 @@ class LinkEnd:
             return  # it calls when it is free
         self._number += 1
         test = self._draw_test()
+        held_s = self._draw_age() if test is not None else None
+        if held_s is not None:
+            test = COHERENT[self._number % 2]
         attempt = Attempt(
             self.link,
             self._number,
@@ -123,6 +140,7 @@ class LinkEnd:
             self._port.bright_population(request),
             raw=test is None and self._port.raw(request),
             announce_period_s=self._announce_period_s,
+            held_s=held_s,
         )
         plan = self._plan(attempt)
         if isinstance(plan, str):
@@ -295,12 +313,23 @@ class LinkEnd:
         self._test_turn += 1
         return TEST_BASES[self._test_turn % len(TEST_BASES)]
 
+    def _draw_age(self) -> float | None:
+        """How long the halves of a test round are stored: as many not at all as long."""
+        if self._aged is None or self._rng.random() >= self._aged.share:
+            return None
+        return self._rng.choice((0.0, self._aged.held_s))
+
     def _keeps(self, kind: str, origin: str) -> bool:
         """This end stores its halves of such requests."""
         return kind == "K" or (kind == "R" and origin != self._me)
 
     def _plan(self, attempt: Attempt) -> Plan | str:
         """What becomes of the half; a text: why there can be none."""
+        if attempt.test_basis is not None and attempt.held_s is not None:
+            qubit = self._port.allocate()
+            if qubit is None:
+                return "no storage qubit is free"
+            return Plan(basis=attempt.test_basis, discloses=True, test=True, ages_in=qubit)
         if attempt.test_basis is not None:
             return Plan(basis=attempt.test_basis, discloses=True, test=True)
         request = self._queue.get(attempt.request)

@@ -21,7 +21,7 @@ class Plan:
     """What becomes of the half of a round: kept in a storage qubit, or measured in a basis.
 
     `corrects`: this end turns the pair into Phi+. `discloses`: the outcome is told to the far end.
-    `test`: the round only tests the link.
+    `test`: the round only tests the link; `ages_in`: in this storage qubit until it is measured.
     """
 
     qubit: int | None = None
@@ -29,13 +29,15 @@ class Plan:
     corrects: bool = False
     discloses: bool = False
     test: bool = False
+    ages_in: int | None = None
 
 
 @dataclass(slots=True)
 class Half:
     """This end's half of a heralded pair until the far end has said that it has the other.
 
-    Instants are seconds on the node's own clock. `outcome` is as read, `said` our word to the far
+    Instants are seconds on the node's own clock. `outcome` is as read, `age_s` since its herald,
+    `said` our word to the far
     end, repeated from `repeat_s` on until `until_s`.
     """
 
@@ -44,6 +46,7 @@ class Half:
     heralded: Heralded
     herald_s: float
     outcome: int | None = None
+    age_s: float = 0.0
     said: PairHeld | None = None
     repeat_s: float = 0.0
     repeats: int = 0
@@ -78,6 +81,12 @@ class LinkDevicePort(Protocol):
 
     def measure(self, basis: MeasuredBasis, done: Callable[[int, float], None]) -> None:
         """Measure the communication qubit."""
+        ...
+
+    def read(
+        self, qubit: int, done: Callable[[int, float], None], basis: MeasuredBasis = "Z"
+    ) -> None:
+        """Measure a storage qubit, which frees it."""
         ...
 
 

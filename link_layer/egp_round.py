@@ -48,6 +48,7 @@ class Rounds:
         self._herald_s = 0.0
         self._began_s = 0.0
         self._wait_s: float | None = None
+        self._ripe_s: float | None = None
         self.limit_s = 0.0
         """When it is given up."""
 
@@ -102,16 +103,24 @@ class Rounds:
         attempt, plan = self._attempt, self._plan
         if attempt is None:
             return
-        self._attempt = self._witnesses = self._half = None
+        self._attempt = self._witnesses = self._half = self._ripe_s = None
         self._counters["rounds_failed"] += 1
         self._port.device.stop()
-        if plan.qubit is not None:
-            self._port.free(plan.qubit)
+        for qubit in (plan.qubit, plan.ages_in):
+            if qubit is not None:
+                self._port.free(qubit)
         self._over(attempt, reason, now_s)
 
     def tick(self, now_s: float) -> None:
         """Give up what takes too long."""
-        if self._attempt is not None and now_s >= self.limit_s:
+        half, ripe_s = self._half, self._ripe_s
+        if half is not None and ripe_s is not None and now_s >= ripe_s:
+            self._ripe_s = None
+            assert half.plan.ages_in is not None
+            assert half.plan.basis is not None
+            done = partial(self._done, half)
+            self._port.device.read(half.plan.ages_in, done, half.plan.basis)
+        elif self._attempt is not None and now_s >= self.limit_s:
             self.end(f"no progress within {now_s - self._began_s:.3g} s", now_s)
 
     def _hear(self, witness: Callable[[], None], now_s: float) -> None:
@@ -129,7 +138,8 @@ class Rounds:
             kept_back_s = 2 * attempt.announce_period_s
             self.limit_s = min(self.limit_s + kept_back_s, now_s + WITNESS_LIMIT_S + kept_back_s)
         elif self._half is None:
-            self.limit_s = now_s + ROUND_LIMIT_S  # the device's own limits are shorter
+            # The device's own limits are shorter.
+            self.limit_s = now_s + ROUND_LIMIT_S + (attempt.held_s or 0.0)
             self._half = Half(attempt, self._plan, heralded, self._herald_s)
             self._work(self._half)
 
@@ -141,6 +151,8 @@ class Rounds:
             self._port.device.gate(gate, partial(self._corrected, half))
         if half.plan.qubit is not None:
             self._port.device.move(half.plan.qubit, partial(self._done, half, None))
+        elif half.plan.ages_in is not None:
+            self._port.device.move(half.plan.ages_in, partial(self._ages, half))
         else:
             assert half.plan.basis is not None
             self._port.device.measure(half.plan.basis, partial(self._done, half))
@@ -149,9 +161,16 @@ class Rounds:
         if half is self._half and not self._port.corrected(half.herald_s, now_s):
             self.end("the correction came after the deadline", now_s)
 
+    def _ages(self, half: Half, now_s: float) -> None:
+        if half is self._half:
+            self._ripe_s = half.herald_s + (half.attempt.held_s or 0.0)
+            self.tick(now_s)
+
     def _done(self, half: Half, outcome: int | None, now_s: float) -> None:
         if half is not self._half:
             return
-        half.outcome = outcome
+        half.outcome, half.age_s = outcome, now_s - half.herald_s
+        if half.plan.ages_in is not None:
+            self._port.free(half.plan.ages_in)
         self._attempt = self._witnesses = self._half = None
         self._ready(half, now_s)

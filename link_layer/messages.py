@@ -33,6 +33,7 @@ Instant = Annotated[int, Meta(gt=-(2**62), lt=2**62)]
 """Picoseconds on a tagger's timescale, with room for sums."""
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+HeldTime = Annotated[float, Meta(ge=0, le=10)]
 AnnouncePeriod = Annotated[float, Meta(ge=0, le=0.5)]
 Finite = Annotated[float, Meta(gt=-1e18, lt=1e18)]
 
@@ -158,7 +159,8 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     `test_basis` makes it a test round: both ends measure in that basis and disclose the outcome.
     `bright_population` is that of both ends' emitters; None leaves it as it is. `raw`: the pair is
     one of two that are to be purified. The station tells of the herald at a random instant of the
-    next `announce_period_s`.
+    next `announce_period_s`. `held_s`: the halves of a test round are stored, and
+    measured when they are this old; None measures them at once.
     """
 
     link: str
@@ -168,6 +170,7 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     bright_population: float | None = None
     raw: bool = False
     announce_period_s: AnnouncePeriod = 0.0
+    held_s: HeldTime | None = None
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):

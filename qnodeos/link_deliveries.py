@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from link_layer.distil import RawPair
 from link_layer.egp_plan import Half
 from link_layer.messages import MeasuredBasis, PairHeld
 from link_layer.queue import Request
-from link_layer.states import BellState, flips, pauli_to_phi_plus
+from link_layer.states import BellState, correlator_sign, flips, pauli_to_phi_plus
 from qnodeos.context import NodeContext
 from qnodeos.keeping import PairKeeper
 from qnodeos.measured import MeasuredPairs
@@ -22,7 +23,10 @@ from qnodeos.requests import Desk
 
 
 class Deliveries:
-    """The last step of a round at one end of a memory link. `leads`: it is the leading end."""
+    """The last step of a round at one end of a memory link. `leads`: it is the leading end.
+
+    `stored_tested` is told of test rounds that were stored, and whether they were right.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,9 @@ class Deliveries:
         keeper: PairKeeper,
         quality: MemoryQuality,
         counters: Counter[str],
+        stored_tested: Callable[[Half, bool], None],
     ):
+        self._stored_tested = stored_tested
         self._link, self._context, self._leads = link, context, leads
         self._desk, self._keeper, self._quality = desk, keeper, quality
         self._counters = counters
@@ -87,14 +93,18 @@ class Deliveries:
         heralded, basis = half.heralded, half.attempt.test_basis
         if basis is None or half.outcome is None or far.outcome is None:
             return
-        self._quality.unit.add(
-            basis,
-            heralded.bell_state,
-            half.outcome,
-            far.outcome,
-            half.attempt.bright_population or 0.0,
-        )
-        self._counters["test_rounds"] += 1
+        if half.attempt.held_s is not None:
+            same = half.outcome == far.outcome
+            self._stored_tested(half, same is (correlator_sign(heralded.bell_state, basis) > 0))
+        else:
+            self._quality.unit.add(
+                basis,
+                heralded.bell_state,
+                half.outcome,
+                far.outcome,
+                half.attempt.bright_population or 0.0,
+            )
+            self._counters["test_rounds"] += 1
         self._context.store.event(
             "test-round",
             {

@@ -111,9 +111,11 @@ class LinkDevice:
         """A gate on storage qubits."""
         self._post(_nothing, "gate", gate, *qubits)
 
-    def read(self, qubit: int, done: Callable[[int, float], None]) -> None:
-        """Measure a storage qubit in Z, which frees it."""
-        self._post(partial(self._read, done), "measure", qubit, "Z")
+    def read(
+        self, qubit: int, done: Callable[[int, float], None], basis: MeasuredBasis = "Z"
+    ) -> None:
+        """Measure a storage qubit, which frees it."""
+        self._post(partial(self._read, done), "measure", qubit, basis)
 
     def release(self, qubit: int) -> None:
         """Free a qubit of the device."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
 from drivers.supervisor import Supervisor
-from link_layer.egp_end import LinkEnd
+from link_layer.coherence_watch import CoherenceWatch
+from link_layer.egp_end import Aged, LinkEnd
 from link_layer.egp_plan import Half
 from link_layer.feu import Goodness
 from link_layer.feu_model import SingleClick
@@ -142,6 +143,7 @@ class MemoryLink:
             keeper=self.keeper,
             quality=self.quality,
             counters=self.counters,
+            stored_tested=self._stored_tested,
         )
         self.purifier = Purifier(
             name,
@@ -165,6 +167,12 @@ class MemoryLink:
             memory=lambda: self.memory,
             missing=self.missing,
         )
+        aged = config.coherence
+        self._coherence = (
+            CoherenceWatch(aged.rounds, aged.false_alarms_per_year, context.clock())
+            if aged is not None
+            else None
+        )
         self._machine = LinkEnd(
             name,
             self,
@@ -175,6 +183,7 @@ class MemoryLink:
             rng=context.rng,
             counters=self.counters,
             announce_period_s=config.announce_period_s,
+            aged=Aged(aged.share, aged.held_s) if aged is not None else None,
         )
 
     @property
@@ -381,6 +390,24 @@ class MemoryLink:
             self.purifier.rounds.hold(raw, now_s)
         else:
             self._deliveries.deliver(half, request, far)
+
+    def _stored_tested(self, half: Half, right: bool) -> None:
+        """A test round that was stored tells how stored pairs decay."""
+        self.counters["stored_test_rounds"] += 1
+        watch, now_s = self._coherence, self._context.clock()
+        if watch is None or not self.quality.known:
+            return
+        stated_hz = sum(1 / each.t2_s for each in self.quality.coherences)
+        before, old = watch.trouble, bool(half.attempt.held_s)
+        if not watch.add(old=old, right=right, held_s=half.age_s, stated_hz=stated_hz, now_s=now_s):
+            return
+        alarm = f"coherence-{self.name}"
+        if watch.trouble:
+            self._context.bus.alarm(alarm, watch.trouble)
+        else:
+            self._context.bus.clear_alarm(alarm)
+        if bool(watch.trouble) != bool(before):
+            self._context.store.event("coherence", {"link": self.name, "trouble": watch.trouble})
 
     def void(self, sequence: int, reason: str) -> None:
         """The far end has lost its half."""

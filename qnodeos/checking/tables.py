@@ -130,6 +130,11 @@ def _link(
                     "Heralds are told at a random instant of the next "
                     f"{shown(link.announce_period_s, 's')}, as {link.peer} must have it too."
                 )
+            if link.coherence is not None:
+                yield (
+                    f"{link.coherence.share:.0%} of the test rounds are stored for up to "
+                    f"{shown(link.coherence.held_s, 's')}, to see whether pairs decay as T2 has it."
+                )
             if link.bright_state is not None:
                 b = link.bright_state
                 yield (

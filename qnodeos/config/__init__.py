@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qnodeos.config.links import (
     CalibrationTable,
+    CoherenceTable,
     GuardTable,
     HomTable,
     LinkTable,
@@ -37,6 +38,7 @@ __all__ = [
     "ApplicationsTable",
     "BusTable",
     "CalibrationTable",
+    "CoherenceTable",
     "ConfigError",
     "CorrelationsTable",
     "GuardTable",

@@ -191,6 +191,20 @@ class TargetsTable(Table):
     correction_p99_ms: Annotated[Milliseconds, Field(gt=0.0, le=1e6)] | None = None
 
 
+class CoherenceTable(Table):
+    """[links.NAME.coherence]: whether stored pairs decay as the devices' T2 has it.
+
+    At the leading end a `share` of the test rounds is stored before it is measured, half of them
+    for `held_s`, the others as shortly as can be. Both ends that have the table judge windows of
+    `rounds` of each kind, with fewer false alarms than `false_alarms_per_year`.
+    """
+
+    held_s: Seconds = Field(ge=0.001, le=10.0)
+    share: float = Field(default=0.1, gt=0.0, le=1.0)
+    rounds: int = Field(default=500, ge=50, le=1_000_000)
+    false_alarms_per_year: float = Field(default=0.01, gt=0.0, le=1e4)
+
+
 class BrightStateTable(Table):
     """[links.NAME.bright_state]: the emitters' bright-state population is chosen for each request,
     within these bounds; heralds are single clicks. The same at both ends.
@@ -308,6 +322,7 @@ class MemoryLinkTable(Table):
     """Half the interval of the fidelity that is aimed at."""
     announce_period_s: float = Field(default=0.0, ge=0.0, le=0.5)
     """The station tells of a herald at a random instant of the next period; 0: at once."""
+    coherence: CoherenceTable | None = None
     bright_state: BrightStateTable | None = None
     verify: VerifyTable | None = None
     targets: TargetsTable | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from link_layer.distil import Distiller, RawPair
-from link_layer.egp_end import LinkEnd
+from link_layer.egp_end import Aged, LinkEnd
 from link_layer.egp_plan import Half
 from link_layer.egp_station import LinkStation
 from link_layer.messages import Attempt, Create, Distil, Distilled, EndRound, Message, PairHeld
@@ -152,12 +152,12 @@ class Device:
     def apply(self, gate: str, qubits: tuple[int, ...]) -> None:
         self._order(lambda: None)
 
-    def read(self, qubit: int, done: Callable[[int, float], None]) -> None:
+    def read(self, qubit: int, done: Callable[[int, float], None], basis: str = "Z") -> None:
         """Outcomes of the two halves of a pair agree, or contradict, as its slot says."""
 
         def do() -> None:
             slot = self.qubits.pop(qubit, None) or 0
-            wrong = self.end.name == "bob" and slot % 3 == 0
+            wrong = basis == "Z" and self.end.name == "bob" and slot % 3 == 0
             done(slot % 2 ^ wrong, self.end.now_s)
 
         self._order(do)
@@ -240,6 +240,7 @@ class End:
             rng=self.rng,
             counters=self.counters,
             announce_period_s=self.world.announce_period_s,
+            aged=self.world.aged,
         )
         life = self.life
 
@@ -486,6 +487,7 @@ class World:
     faults: Faults = field(default_factory=Faults)
     failing: float = 0.0
     announce_period_s: float = 0.0
+    aged: Aged | None = None
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)

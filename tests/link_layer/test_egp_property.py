@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from link_layer.egp_end import Aged
 from link_layer.messages import Create, Measuring
 from tests.link_layer.egp_world import QUBITS, End, Faults, World
 
@@ -108,7 +109,8 @@ def at_rest(end: End, asked: list[int]) -> None:
 
 def one_run(seed: int) -> None:
     kept_back_s = random.Random(-1 - seed).choice((0.0, 0.0, 1e-3, 1e-2))
-    world, rng = World(seed, announce_period_s=kept_back_s), random.Random(seed)
+    aged = random.Random(-1e6 - seed).choice((None, None, Aged(0.5, 0.03)))
+    world, rng = World(seed, announce_period_s=kept_back_s, aged=aged), random.Random(seed)
     asked = trouble(world, rng)
     world.clock.run_until(TROUBLE_S)
     world.faults, world.failing = Faults(), 0.0

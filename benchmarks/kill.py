@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import statistics
 import tempfile
 from collections import Counter
@@ -45,19 +46,21 @@ def kill_rows() -> list[Row]:
 
 @benchmark("kill-real", "processes of a network killed with SIGKILL at 200 random instants")
 def kill_real_rows() -> list[Row]:
-    """In about 10 minutes; breaches are printed."""
+    """In about 10 minutes; breaches are printed, and the papers of such a run stay."""
     from benchmarks.kill_real import run_real
 
     outcomes: list[RealOutcome] = []
-    with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
-        for seed in range(NETWORKS):
-            work = run_real(Path(folder) / str(seed), seed, RUNS // NETWORKS)
-            try:
-                outcomes.append(asyncio.run(work))
-            except ModuleNotFoundError as error:
-                raise CannotRunError(f"{error}; pip install .[demo]") from error
-            for text in outcomes[-1].breaches:
-                print(f"seed {seed}: {text}")
+    folder = Path(tempfile.mkdtemp(prefix="qnodeos-kill-"))
+    for seed in range(NETWORKS):
+        work = run_real(folder / str(seed), seed, RUNS // NETWORKS)
+        try:
+            outcomes.append(asyncio.run(work))
+        except ModuleNotFoundError as error:
+            raise CannotRunError(f"{error}; pip install .[demo]") from error
+        for text in outcomes[-1].breaches:
+            print(f"{folder / str(seed)}: {text}")
+    if not any(each.breaches for each in outcomes):
+        shutil.rmtree(folder)
     killed = Counter(kill.node for each in outcomes for kill in each.kills)
     recovered_s = [time_s for each in outcomes for time_s in each.recovered_s]
     return [

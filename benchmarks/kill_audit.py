@@ -7,6 +7,7 @@ was promised in a sentence; none is what is wanted.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -99,8 +100,8 @@ def audit(
         found += _pairs(end, journal, logs[end], kills, ends=set(journals))
     one, other = journals
     found += _agreement(one, other, journals, logs)
-    found += _known_to_one(one, logs[one], journals[other], kills)
-    found += _known_to_one(other, logs[other], journals[one], kills)
+    found += _known_to_one(one, logs[one], journals[one], journals[other], kills)
+    found += _known_to_one(other, logs[other], journals[other], journals[one], kills)
     return found
 
 
@@ -173,14 +174,21 @@ def _agreement(
     return found + _measured_apart(logs[one], logs[other])
 
 
-def _known_to_one(end: str, log: ClientLog, far: Journal, kills: list[Kill]) -> list[str]:
+def _known_to_one(
+    end: str, log: ClientLog, near: Journal, far: Journal, kills: list[Kill]
+) -> list[str]:
+    """Pairs used here that the far end never had, and of which it has not told that either."""
     known = {(pair.link, pair.sequence) for pair in far.pairs}
-    return [
-        f"{end}: pair {use.pair.sequence} was used, but the far end does not know it"
-        for use in log.uses
-        if use.pair.key not in known
-        and all(abs(kill.at_s - use.heralded_s) > UNSETTLED_S for kill in kills)
-    ]
+    known |= {(e.data["link"], e.data["sequence"]) for e in near.of_kind("pair-void")}
+    found = []
+    for use in log.uses:
+        apart_s = min((abs(kill.at_s - use.heralded_s) for kill in kills), default=math.inf)
+        if use.pair.key not in known and apart_s > UNSETTLED_S:
+            found.append(
+                f"{end}: pair {use.pair.sequence} was used, but the far end does not know it; "
+                f"the nearest kill is {apart_s:.3g} s away"
+            )
+    return found
 
 
 def _all_told(log: ClientLog) -> Iterator[Key]:

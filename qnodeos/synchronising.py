@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.exchange import MOST_REPORT_TAGS
 from qnodeos.status import Status
-from qnodeos.worker import worker_process
+from qnodeos.worker import kill_worker, worker_process
 from timing.acquire import Acquisition, NoCorrelation
 from timing.changes import Change
 from timing.clock import ClockState
@@ -196,8 +195,7 @@ class Synchroniser:
         try:
             yield pool
         except TimeoutError:
-            for stuck in multiprocessing.active_children():  # the node has no others
-                stuck.kill()
+            kill_worker(pool)
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""A process that a node works with ends when the node is killed, busy or not."""
+"""A process that a node works with ends when the node is killed, busy or not, or as it is told."""
 
 import contextlib
 import os
@@ -6,9 +6,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+
+from qnodeos.worker import kill_worker, worker_process
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and named pipes")
 
@@ -48,3 +52,16 @@ def test_it_ends_with_a_killed_node(tmp_path: Path, state: str) -> None:
         node.stdout.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.timeout(60)
+def test_one_that_is_stuck_is_killed_and_no_other() -> None:
+    stuck, other = worker_process(), worker_process()
+    with other:
+        work = stuck.submit(time.sleep, 3600)
+        assert other.submit(os.getpid).result() > 0
+        kill_worker(stuck)
+        with pytest.raises(BrokenProcessPool):
+            work.result(30)
+        assert other.submit(os.getpid).result() > 0
+    stuck.shutdown()

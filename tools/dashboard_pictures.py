@@ -24,7 +24,7 @@ from benchmarks.dashboard_site import Site  # noqa: E402
 PICTURES = ROOT / "docs" / "pictures"
 WARM_UP_S = 60.0
 LOOKED_AT_MS = 6000
-COLOURS = 48
+COLOURS = 160
 FULL = ("dashboard-link", "dashboard-lab")
 SIZES = {"": (1180, 820), "phone": (390, 780)}
 

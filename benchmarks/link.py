@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,12 @@ async def measured(
 ) -> Told:
     """What each node says of the link after so long; `beside` runs on the network's folder."""
     from qnodeos.client import connect
-    from qnodeos.launch.ideal import write_ideal
+    from qnodeos.launch.ideal import IDEAL, write_ideal
     from qnodeos.launch.network import network
 
     with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
         example = Path(folder) / "ideal"
-        write_ideal(example, 2)
-        _change(example / "lab.toml", "= 1.0, bob = 1.0", f"= {efficiency}, bob = {efficiency}")
+        write_ideal(example, 2, replace(IDEAL, efficiency=efficiency))
         for name in ("alice", "bob"):
             _change(
                 example / f"{name}.toml", "test_fraction = 0.0", f"test_fraction = {TEST_FRACTION}"

@@ -189,6 +189,7 @@ class Bus:
         if self._description_topic in self._fresh:
             # A description changes only in this state, which ends when all of it has been told.
             await client.publish(self._state_topic, "init", qos=1, retain=True)
+            _end_if_cancelled()
             self._fresh.setdefault(self._state_topic)
         while self._fresh:
             topic = self._next_topic()
@@ -200,6 +201,7 @@ class Bus:
                 self._fresh.setdefault(topic)
                 raise
             self.counters.published += 1
+            _end_if_cancelled()
             if not text and self._values.get(topic) == "" and "/$alert/" in topic:
                 del self._values[topic], self._changed[topic]
 
@@ -269,6 +271,14 @@ async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bo
             failures += 1
             log.info("watching %s: %s", without_password(url), error)
         await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
+
+
+def _end_if_cancelled() -> None:
+    """aiomqtt waits with `wait_for`, which before Python 3.12 loses a cancellation that comes in
+    the same turn as what it waits for; a node would never end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _until_disconnected(client: BusClient) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,36 @@ async def test_an_absent_broker_is_no_trouble_and_is_found_when_it_comes():
                     and seen.get("homie/5/alice/$state") == "ready"
                 )
             )
+
+
+async def test_a_cancellation_that_the_client_loses_ends_the_bus_all_the_same():
+    """As `wait_for` of Python 3.11 does when the broker's answer comes in the same turn."""
+
+    class Client:
+        messages = watch("mqtt://127.0.0.1:1")
+
+        async def __aenter__(self) -> "Client":
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            """Nothing to do."""
+
+        async def publish(self, *_: object, **__: object) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+
+    class Broker:
+        def client(self, *_: object) -> Any:
+            return Client()
+
+    bus = Bus("mem://bus", "alice", broker=Broker())
+    bus.publish("group", "value", 1)
+    life = asyncio.create_task(bus.run())
+    await asyncio.sleep(0.02)
+    life.cancel()
+    done, _ = await asyncio.wait([life], timeout=LIMIT_S)
+    assert done
+    assert life.cancelled()
 
 
 async def test_closing_without_a_broker_returns_at_once():

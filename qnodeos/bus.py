@@ -262,6 +262,7 @@ async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bo
         try:
             async with _client(url) as client:
                 await client.subscribe([(topic, 1) for topic in topics])
+                _end_if_cancelled()
                 failures = 0
                 async for message in client.messages:
                     payload = message.payload

@@ -34,9 +34,9 @@ def run() -> list[Row]:
     python = os.environ.get(VARIABLE, "")
     if not python or not Path(python).is_file():
         raise CannotRunError(
-            f"SimulaQron needs an environment of its own: python -m venv /tmp/peer && "
-            f"/tmp/peer/bin/pip install simulaqron==4.1.2 'qutip<5', then set "
-            f"{VARIABLE}=/tmp/peer/bin/python"
+            f"SimulaQron needs an environment of its own: python -m venv peer && "
+            f"peer/bin/pip install simulaqron==4.1.2 'qutip<5', then set "
+            f"{VARIABLE}=$PWD/peer/bin/python"
         )
     started_s, ours_s = asyncio.run(_ours())
     theirs_s = [asyncio.run(_theirs(python)) for _ in range(THEIRS)]

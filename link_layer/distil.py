@@ -19,6 +19,7 @@ from typing import Protocol
 
 from link_layer.messages import Distil, Distilled, Message
 from link_layer.purify import TURNS, Recipe, accepts
+from link_layer.states import NO_DECAY, Coherence
 
 REPEAT_S = 0.02
 """First repetition of a word; each later one comes after twice the time."""
@@ -33,13 +34,14 @@ EARLY_KEPT = 64
 @dataclass(frozen=True, slots=True)
 class RawPair:
     """Our half of a pair that is raw material; `setting` is the bright population it was made with,
-    `heralded_s` on the node's own clock."""
+    `heralded_s` on the node's own clock. `coherences` are of our half and the far end's."""
 
     sequence: int
     request: int
     qubit: int
     heralded_s: float
     setting: float | None = None
+    coherences: tuple[Coherence, Coherence] = (NO_DECAY, NO_DECAY)
 
 
 @dataclass(slots=True)

@@ -73,6 +73,7 @@ class Agreement:
             test=plan.test,
             basis=plan.basis if plan.discloses else None,
             outcome=half.outcome if plan.discloses else None,
+            decay=plan.decay,
         )
         half.repeat_s, half.until_s = now_s + REPEAT_S, now_s + AGREEMENT_LIMIT_S
         self._mine[heralded.round] = half
@@ -218,6 +219,7 @@ def _asking(said: PairHeld) -> PairHeld:
         basis=said.basis,
         outcome=said.outcome,
         asks=True,
+        decay=said.decay,
     )
 
 

@@ -22,6 +22,7 @@ class Plan:
 
     `corrects`: this end turns the pair into Phi+. `discloses`: the outcome is told to the far end.
     `test`: the round only tests the link; `ages_in`: in this storage qubit until it is measured.
+    `decay`: T1 and T2 of the storage qubit, seconds; None where all of the device are alike.
     """
 
     qubit: int | None = None
@@ -30,6 +31,7 @@ class Plan:
     discloses: bool = False
     test: bool = False
     ages_in: int | None = None
+    decay: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -133,6 +135,10 @@ class EndPort(Protocol):
 
     def allocate(self) -> int | None:
         """A storage qubit, or None."""
+        ...
+
+    def decay(self, qubit: int) -> tuple[float, float] | None:
+        """T1 and T2 of a storage qubit, seconds; None where all of the device are alike."""
         ...
 
     def free(self, qubit: int) -> None:

@@ -209,7 +209,8 @@ class PairHeld(Struct, frozen=True, tag="pair-held"):
     """One end has its half of this pair, stored or measured; when both have said so it exists.
 
     `basis` and `outcome` (0 for the +1 eigenstate) are disclosed in a `test` round, by both ends,
-    and in type R by the origin. `asks`: the sender has not heard the other end's word.
+    and in type R by the origin. `asks`: the sender has not heard the other end's word. `decay`: T1
+    and T2 of the qubit that holds it, where they are not those of LinkHello.
     """
 
     link: str
@@ -221,8 +222,11 @@ class PairHeld(Struct, frozen=True, tag="pair-held"):
     basis: MeasuredBasis | None = None
     outcome: Outcome | None = None
     asks: bool = False
+    decay: tuple[Seconds, Seconds] | None = None
 
     def __post_init__(self) -> None:
+        if self.decay is not None and self.decay[1] > 2 * self.decay[0] * (1 + 1e-9):
+            raise ValueError(f"T1 and T2 {self.decay} s: T2 exceeds 2 T1")
         if (self.basis is None) is not (self.outcome is None) or (self.test and not self.basis):
             raise ValueError(
                 f"basis {self.basis} and outcome {self.outcome} of a "

@@ -38,7 +38,7 @@ class Deliveries:
         keeper: PairKeeper,
         quality: MemoryQuality,
         counters: Counter[str],
-        stored_tested: Callable[[Half, bool], None],
+        stored_tested: Callable[[Half, PairHeld, bool], None],
     ):
         self._stored_tested = stored_tested
         self._link, self._context, self._leads = link, context, leads
@@ -47,7 +47,7 @@ class Deliveries:
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Hand the pair to whoever asked."""
-        stored = self._stored(half, request)
+        stored = self._stored(half, request, far)
         if half.plan.qubit is None:
             self._deliver_outcome(half, request, stored)
             return
@@ -57,9 +57,9 @@ class Deliveries:
             prepared = far.basis, far.outcome
         self.hand_over(stored, request, prepared)
 
-    def keep_raw(self, half: Half, request: Request) -> RawPair:
+    def keep_raw(self, half: Half, request: Request, far: PairHeld) -> RawPair:
         """The pair is one of two that are to be purified."""
-        stored = self._stored(half, request)
+        stored = self._stored(half, request, far)
         self._keeper.store(stored)
         return RawPair(
             stored.sequence,
@@ -67,6 +67,7 @@ class Deliveries:
             stored.qubit,
             stored.heralded_s,
             half.attempt.bright_population,
+            stored.coherences,
         )
 
     def hand_over(
@@ -95,7 +96,8 @@ class Deliveries:
             return
         if half.attempt.held_s is not None:
             same = half.outcome == far.outcome
-            self._stored_tested(half, same is (correlator_sign(heralded.bell_state, basis) > 0))
+            right = same is (correlator_sign(heralded.bell_state, basis) > 0)
+            self._stored_tested(half, far, right)
         else:
             self._quality.unit.add(
                 basis,
@@ -126,10 +128,12 @@ class Deliveries:
                 "pair-void", {"link": self._link, "sequence": sequence, "reason": reason}
             )
 
-    def _stored(self, half: Half, request: Request) -> StoredPair:
+    def _stored(self, half: Half, request: Request, far: PairHeld) -> StoredPair:
         heralded, plan = half.heralded, half.plan
         corrected = request.create.corrected
         known = self._quality.at(half.attempt.bright_population)
+        coherences = self._quality.coherences_of(plan.decay, far.decay)
+        lifetime_s = self._quality.lifetime_s(known.goodness.fidelity, coherences)
         return StoredPair(
             link=self._link,
             sequence=heralded.sequence,
@@ -139,9 +143,9 @@ class Deliveries:
             request=request.id,
             qubit=COMMUNICATION_QUBIT if plan.qubit is None else plan.qubit,
             heralded_s=half.herald_s,
-            deadline_s=half.herald_s + known.lifetime_s,
+            deadline_s=half.herald_s + lifetime_s,
             goodness=known.goodness,
-            coherences=self._quality.coherences,
+            coherences=coherences,
         )
 
     def _deliver_outcome(self, half: Half, request: Request, stored: StoredPair) -> None:

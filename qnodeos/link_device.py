@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,9 @@ from drivers.devices import DeviceCapabilities, DeviceHerald, Order, QuantumDevi
 from drivers.errors import InstrumentProblem, NotConnected, ProtocolError
 from drivers.supervisor import Supervisor
 from link_layer.messages import MeasuredBasis
-from link_layer.states import Coherence, Pauli
+from link_layer.states import Pauli
 from qnodeos.memory import COMMUNICATION_QUBIT
+from qnodeos.memory_map import MemoryMap
 from qnodeos.shared_device import SharedDevice
 
 ONLINE_LIMIT_S = 60.0
@@ -206,9 +208,14 @@ class LinkDevice:
                     f"herald mode {numbers.herald_mode!r}, expected one that stops at its herald"
                 )
             if numbers.role == "node":
-                Coherence(numbers.t1_s, numbers.t2_s)
-            if not 0 <= numbers.readout_error < 0.5:
-                raise ValueError(f"readout error {numbers.readout_error}, expected 0 to below 0.5")
+                MemoryMap(numbers)
+            for error in (numbers.readout_error, *(q.readout_error for q in numbers.qubit_numbers)):
+                if not 0 <= error < 0.5:
+                    raise ValueError(f"readout error {error}, expected 0 to below 0.5")
+            if numbers.qubit_numbers:
+                # Test rounds are read where they come in.
+                here = numbers.qubit_numbers[COMMUNICATION_QUBIT]
+                numbers = replace(numbers, readout_error=here.readout_error)
             return numbers
         except ValueError as error:
             raise ProtocolError(

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drivers.devices import DeviceCapabilities
 from link_layer.feu import Goodness
 from link_layer.states import NO_DECAY, BellState, Coherence, decayed_fidelity
+from qnodeos.memory_map import MemoryMap
 
 COMMUNICATION_QUBIT = 0
+
+FIRST_HOLD_S = 0.01
+"""For how long a qubit is expected to be held before one was given back."""
 
 
 class MemoryFull(Exception):
@@ -58,9 +63,12 @@ class StoredPair:
 class QuantumMemory:
     """Allocation, ownership and deadlines over the storage qubits of one device."""
 
-    def __init__(self, qubits: int, clock: Callable[[], float]):
+    def __init__(self, device: DeviceCapabilities, clock: Callable[[], float]):
         self._clock = clock
-        self._free = list(range(qubits - 1, COMMUNICATION_QUBIT, -1))
+        self.map = MemoryMap(device)
+        self._free = list(range(device.qubits - 1, COMMUNICATION_QUBIT, -1))
+        self._since_s: dict[int, float] = {}
+        self._held_s, self._held_times = 0.0, 0
         self._pairs: dict[tuple[str, int], StoredPair] = {}
         self._owned: set[tuple[str, int]] = set()
         self.capacity = len(self._free)
@@ -78,16 +86,32 @@ class QuantumMemory:
         return list(self._pairs.values())
 
     def allocate(self, *, keep_free: int = 0) -> int:
-        """Take a free storage qubit, leaving `keep_free` others; raises MemoryFull."""
+        """Take a free storage qubit, leaving `keep_free` others; raises MemoryFull.
+
+        Where qubits differ it is that with the least loss, of what it will hold and of what is held
+        beside it.
+        """
         if len(self._free) <= keep_free:
             raise MemoryFull(f"all {self.capacity} storage qubits are in use or kept free")
-        return self._free.pop()
+        qubit = self._best() if self.map.differs else self._free[-1]
+        self._free.remove(qubit)
+        self._since_s[qubit] = self._clock()
+        return qubit
+
+    def _best(self) -> int:
+        """Of equals that with the lowest number. Gates on the communication qubit never end, so it
+        counts as held."""
+        hold_s = self._held_s / self._held_times if self._held_times else FIRST_HOLD_S
+        held = {COMMUNICATION_QUBIT, *self._since_s}
+        return min(self._free, key=lambda qubit: (self.map.loss(qubit, held, hold_s), qubit))
 
     def give_back(self, qubit: int) -> None:
         """Return a qubit that holds nothing any more."""
         if qubit in self._free or not 0 < qubit <= self.capacity:
             raise ValueError(f"qubit {qubit} is not an allocated storage qubit")
         self._free.append(qubit)
+        self._held_s += self._clock() - self._since_s.pop(qubit)
+        self._held_times += 1
         if self.freed is not None:
             self.freed()
 

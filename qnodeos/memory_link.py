@@ -10,7 +10,6 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
@@ -38,7 +37,6 @@ from link_layer.messages import (
 from link_layer.purify import Recipe
 from link_layer.queue import Request
 from link_layer.served_rate import ServedRate
-from link_layer.states import Coherence, useful_lifetime_s
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
@@ -283,7 +281,7 @@ class MemoryLink:
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
         self.quality.near = capabilities
-        self._shared.fit(capabilities.qubits)
+        self._shared.fit(capabilities)
         self._say_hello()
         self._machine.go(self._context.clock())
 
@@ -363,6 +361,13 @@ class MemoryLink:
         except MemoryFull:
             return None
 
+    def decay(self, qubit: int) -> tuple[float, float] | None:
+        """T1 and T2 of a storage qubit; None where all of the device are alike."""
+        if self.memory is None or not self.memory.map.differs:
+            return None
+        stored = self.memory.map.coherence(qubit)
+        return stored.t1_s, stored.t2_s
+
     def free(self, qubit: int) -> None:
         """Give up what a storage qubit holds, and the qubit."""
         self.keeper.free(qubit)
@@ -386,18 +391,19 @@ class MemoryLink:
         self.served.served(now_s)
         self.agreements.add(now_s - half.herald_s)
         if half.attempt.raw:
-            raw = self._deliveries.keep_raw(half, request)
+            raw = self._deliveries.keep_raw(half, request, far)
             self.purifier.rounds.hold(raw, now_s)
         else:
             self._deliveries.deliver(half, request, far)
 
-    def _stored_tested(self, half: Half, right: bool) -> None:
+    def _stored_tested(self, half: Half, far: PairHeld, right: bool) -> None:
         """A test round that was stored tells how stored pairs decay."""
         self.counters["stored_test_rounds"] += 1
         watch, now_s = self._coherence, self._context.clock()
         if watch is None or not self.quality.known:
             return
-        stated_hz = sum(1 / each.t2_s for each in self.quality.coherences)
+        stored = self.quality.coherences_of(half.plan.decay, far.decay)
+        stated_hz = sum(1 / each.t2_s for each in stored)
         before, old = watch.trouble, bool(half.attempt.held_s)
         if not watch.add(old=old, right=right, held_s=half.age_s, stated_hz=stated_hz, now_s=now_s):
             return
@@ -488,9 +494,7 @@ class MemoryLink:
             )
         if own_s <= 0 or self.quality.near is None or far is None:
             return ""
-        minimum, coherences = self.quality.minimum, self.quality.coherences
-        stated = self.quality.near.initial_fidelity
-        useful_s = _useful_s(stated, minimum, *coherences)
+        useful_s = self.quality.lifetime_s(self.quality.near.initial_fidelity)
         if 2 * own_s >= useful_s:
             return (
                 f"heralds are told up to {2 * own_s:g} s late, twice announce_period_s, and its "
@@ -536,11 +540,6 @@ class MemoryLink:
         policy = TestPolicy(self.config.test_fraction, self.config.fidelity_precision)
         pairs_per_s = self.served.pairs_per_s(self._context.clock()) or 0.0
         self._machine.test_share = policy.share(self.quality.unit, goodness, pairs_per_s)
-
-
-@lru_cache(maxsize=32)
-def _useful_s(fidelity: float, minimum: float, near: Coherence, far: Coherence) -> float:
-    return useful_lifetime_s(fidelity, minimum, near, far)
 
 
 def _bright_state(config: MemoryLinkTable) -> SingleClick | None:

@@ -83,6 +83,19 @@ class MemoryQuality:
             _coherence(far.t1_s, far.t2_s) if far is not None else Coherence(),
         )
 
+    def coherences_of(
+        self, ours: tuple[float, float] | None, theirs: tuple[float, float] | None
+    ) -> tuple[Coherence, Coherence]:
+        """How the halves of one pair decay, by T1 and T2 of the qubits that hold them; None: as all
+        of that device."""
+        if ours is None and theirs is None:
+            return self.coherences
+        near, far = self.coherences
+        return (
+            near if ours is None else _coherence(*ours),
+            far if theirs is None else _coherence(*theirs),
+        )
+
     def at(self, setting: float | None = None) -> Known:
         """What is known of pairs made with a setting; None is that of a link without, or the
         largest."""
@@ -184,14 +197,23 @@ class MemoryQuality:
         fidelity = self.near.initial_fidelity if self.near is not None else 0.25
         return np.full(3, (4 * fidelity - 1) / 3)
 
-    def lifetime_s(self, fidelity: float) -> float:
-        """How long a pair of a fidelity is of use."""
-        if not self.known:
+    def lifetime_s(
+        self, fidelity: float, coherences: tuple[Coherence, Coherence] | None = None
+    ) -> float:
+        """How long a pair of a fidelity is of use, whose halves decay like this; None: as all of
+        their devices. Work on it has to wait until the device has come from another qubit."""
+        near = self.near
+        if near is None or self.far is None:
             return 0.0
-        near, far = self.coherences
-        return useful_lifetime_s(fidelity, self.minimum, near, far)
+        useful_s = _useful_s(fidelity, self.minimum, *(coherences or self.coherences))
+        return max(0.0, useful_s - near.switching_time_s)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
+def _useful_s(fidelity: float, minimum: float, near: Coherence, far: Coherence) -> float:
+    return useful_lifetime_s(fidelity, minimum, near, far)
+
+
+@lru_cache(maxsize=64)
 def _coherence(t1_s: float, t2_s: float) -> Coherence:
     return Coherence(t1_s, t2_s)

@@ -120,7 +120,11 @@ class Purifier:
 
     @property
     def _coherences(self) -> tuple[Coherence, Coherence]:
-        near, far = self._quality.coherences
+        return self._by_lead(self._quality.coherences)
+
+    def _by_lead(self, ends: tuple[Coherence, Coherence]) -> tuple[Coherence, Coherence]:
+        """The leading end's first."""
+        near, far = ends
         return (near, far) if self._leads else (far, near)
 
     @property
@@ -176,7 +180,7 @@ class Purifier:
         """Enter what the two have become, and hand it over."""
         request = self._queue.get(keep.request)
         goodness = self._goodness(keep, spend, order, now_s)
-        lifetime_s = self._quality.lifetime_s(goodness.fidelity)
+        lifetime_s = self._quality.lifetime_s(goodness.fidelity, keep.coherences)
         better = self._keeper.improve(
             keep.sequence,
             lambda pair: replace(
@@ -198,12 +202,12 @@ class Purifier:
         state = self._raw(np.array([pair.setting or 0.0]))
         age_s = max(0.0, now_s - pair.heralded_s)
         one = PairState(*(float(np.ravel(each)[0]) for each in (state.x, state.y, state.z)))
-        return self.tilt.on(one).aged(age_s, *self._coherences)
+        return self.tilt.on(one).aged(age_s, *self._by_lead(pair.coherences))
 
     def _sampled(self, pair: RawPair, now_s: float) -> PairState:
         x, y, z = self._quality.samples(pair.setting)
         age_s = max(0.0, now_s - pair.heralded_s)
-        return self.tilt.on(PairState(x, y, z)).aged(age_s, *self._coherences)
+        return self.tilt.on(PairState(x, y, z)).aged(age_s, *self._by_lead(pair.coherences))
 
     def _goodness(self, keep: RawPair, spend: RawPair, order: Distil, now_s: float) -> Goodness:
         """Of the pair that two have become: what test rounds leave possible, through the map."""

@@ -46,6 +46,7 @@ from drivers.devices.quantum import (
     Done,
     Order,
     QuantumDevice,
+    QubitNumbers,
 )
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "PowerMeter",
     "Pulse",
     "QuantumDevice",
+    "QubitNumbers",
     "ReferenceStatus",
     "TemperatureController",
     "TimeTagger",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,22 @@ class DevicePort:
 
 
 @dataclass(frozen=True, slots=True)
+class QubitNumbers:
+    """One qubit of a device whose qubits differ.
+
+    `efficiency` is the probability that it takes over a state that is moved into it.
+    `attempts_1e`: after so many attempts of the communication qubit the <X> and <Y> that it holds
+    are down to 1/e; inf where attempts do not disturb it.
+    """
+
+    t1_s: float
+    t2_s: float
+    readout_error: float = 0.0
+    efficiency: float = 1.0
+    attempts_1e: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceCapabilities:
     """What a quantum device can do, in its own numbers; see docs/device-protocol.md.
 
@@ -50,6 +67,10 @@ class DeviceCapabilities:
     the former "measure", a device tells what differs from one gate to another, or nothing.
 
     `turns`: it can turn a qubit by any angle.
+
+    `qubit_numbers` has each qubit's own, or nothing where all are alike. `crosstalk` are pairs of
+    neighbours: a gate on either flips the phase of the other with this probability. Work on another
+    qubit than the last begins `switching_time_s` later.
 
     `ports` are its optical ports by number, each to a midpoint of its own, of which it serves one
     at a time; a device with one has none here. Period and fidelity above are those of port 0.
@@ -71,6 +92,9 @@ class DeviceCapabilities:
     gate_errors: Mapping[str, float] = field(default_factory=dict)
     ports: tuple[DevicePort, ...] = ()
     turns: bool = False
+    qubit_numbers: tuple[QubitNumbers, ...] = ()
+    crosstalk: tuple[tuple[int, int, float], ...] = ()
+    switching_time_s: float = 0.0
 
     def at_port(self, port: int) -> DeviceCapabilities:
         """The numbers of a link at this port. Raises ValueError for a port that is not there."""

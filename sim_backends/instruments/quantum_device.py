@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sim_backends.lab_parts import ModeConfig
 from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, StoppedEvent
 from sim_backends.mount import Channel
@@ -20,7 +21,7 @@ from timing.loop import VirtualLoop
 __all__ = ["QuantumDeviceServer"]
 
 VERSION: Final = 1
-MINOR: Final = 3
+MINOR: Final = 4
 NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
@@ -237,6 +238,17 @@ def _do(server: QuantumDeviceServer, request: Fields) -> tuple[Fields, float]:
     return _NODE[name](device, request)
 
 
+def _qubit_numbers(device: MemoryDevice, qubit: int) -> Fields:
+    memory, mode = device.config, device.config.modes.get(qubit, ModeConfig())
+    told = {
+        "t1_s": memory.t1_s if mode.t1_s is None else mode.t1_s,
+        "t2_s": memory.t2_s if mode.t2_s is None else mode.t2_s,
+        "readout_error": memory.readout_error if mode.readout_error is None else mode.readout_error,
+        "efficiency": mode.efficiency,
+    }
+    return told if mode.attempts_1e is None else told | {"attempts_1e": mode.attempts_1e}
+
+
 def _hello(server: QuantumDeviceServer, request: Fields) -> Fields:
     version = _integer(request, "version")
     if version != VERSION:
@@ -295,6 +307,17 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
                 "move": device.config.two_qubit_gate_error,
             },
         }
+        if device.config.modes:
+            fields["qubit_numbers"] = [
+                _qubit_numbers(device, each) for each in range(device.qubits)
+            ]
+        if device.config.crosstalk > 0.0:
+            # In a row: each qubit has the next for a neighbour.
+            fields["crosstalk"] = [
+                [each, each + 1, device.config.crosstalk] for each in range(device.qubits - 1)
+            ]
+        if device.config.switching_time_us > 0.0:
+            fields["switching_time_s"] = device.config.switching_time_us * 1e-6
         if server.has_ports:
             fields["ports"] = [
                 {

@@ -293,6 +293,9 @@ class End:
     def allocate(self) -> int | None:
         return self.free_qubits.pop() if self.free_qubits else None
 
+    def decay(self, qubit: int) -> tuple[float, float] | None:
+        return None
+
     def free(self, qubit: int) -> None:
         assert qubit not in self.free_qubits, "a qubit is freed twice"
         self._device.release(qubit)

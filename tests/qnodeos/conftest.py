@@ -61,6 +61,7 @@ two_qubit_gate_error = {gate_error}
 readout_error = {readout_error}
 gate_time_us = {gate_time_us}
 readout_time_us = 50.0
+{differs}
 [memories.bob]
 qubits = {qubits}
 t1_s = {t1_s}
@@ -92,6 +93,7 @@ MEMORY_NUMBERS = {
     "efficiency": 0.3,
     "visibility": 0.95,
     "dark": 0.0,
+    "differs": "",
 }
 
 PHOTONIC_LAB = """

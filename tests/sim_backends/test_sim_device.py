@@ -124,7 +124,7 @@ def test_the_test_vector_of_the_specification_is_answered() -> None:
             "id": 1,
             "ok": True,
             "version": 1,
-            "minor": 3,
+            "minor": 4,
             "role": "node",
             "maker": "simulated lab",
             "model": "simulated node",

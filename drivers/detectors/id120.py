@@ -11,25 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options, number_option
-from drivers.devices import AvalancheBias, Detector, Identity
+from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
+from drivers.detectors.bias_switch import OFF_V, BiasSwitch
+from drivers.devices import Identity
 from drivers.errors import InstrumentError, Refused
 from drivers.framing import LINE_LF
 from drivers.links.base import Link
 from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
-from drivers.waiting import becomes
 
 LARGEST_BIAS_V = 250.0
 BIAS_STEP_UV = 80_000
-_OFF_V = 1.0
-_SETTLE_S = 1.0
 _GATE_MS, _GATE_STEP_MS = (200, 100_000), 200
 _TEMPERATURE_C = (-50.0, -10.0)
 _THRESHOLD_MV, _THRESHOLD_STEP_UV = (0.0, 1047.0), 500
 
 
-class Id120(Detector, AvalancheBias):
+class Id120(BiasSwitch):
     """One detector. Settings: `gate_ms`, `threshold_mv`, `temperature_c`, `regulating`, `bias_v` (a
     list of one), `enabled`.
 
@@ -50,14 +48,14 @@ class Id120(Detector, AvalancheBias):
         sources=("Instrumental-lib fork, drivers/spad/id120.py",),
     )
 
+    bias_command = "BIAS:VOLTAGE"
+    settle_s = 1.0
+
     def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
-        super().__init__(link, options)
-        known_options("idquantique.id120", self.options, "max_bias_v")
-        self._max_bias_v = number_option(
-            self.options, "max_bias_v", LARGEST_BIAS_V, 0.0, LARGEST_BIAS_V, "V"
-        )
-        self._lines = Lines(link)
-        self._wanted_v = 0.0
+        options = options or {}
+        known_options("idquantique.id120", options, "max_bias_v")
+        most_v = number_option(options, "max_bias_v", LARGEST_BIAS_V, 0.0, LARGEST_BIAS_V, "V")
+        super().__init__(link, options, Lines(link), most_v)
 
     async def connect(self) -> Identity:
         """End half a command, drop late answers, ask who it is and which bias it has."""
@@ -65,8 +63,7 @@ class Id120(Detector, AvalancheBias):
         text = await self._lines.ask("*IDN?")
         serial = await self._lines.ask("INFO:PRODUCT_SERIAL_NUMBER?")
         firmware = await self._lines.ask("INFO:FIRMWARE_VERSION?")
-        bias = await self._bias()
-        self._wanted_v = bias if bias >= _OFF_V else 0.0
+        await self._take_over()
         return Identity(text, serial, firmware)
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
@@ -81,19 +78,11 @@ class Id120(Detector, AvalancheBias):
         }
         await apply_in_order(settings, setters, self._lines.about())
 
-    async def enter_safe_state(self) -> None:
-        """Take the bias away and see that it has gone."""
-        await self._send_bias(0.0)
-
-    async def ping(self) -> None:
-        """Ask for the bias."""
-        await self._bias()
-
     async def readings(self) -> dict[str, float | int | bool | str]:
         """Bias and whether it is in error, breakdown, temperatures, the count rate."""
         bias = await self._bias()
         return {
-            "enabled": bias >= _OFF_V,
+            "enabled": bias >= OFF_V,
             "bias_v": bias,
             "bias_error": await self._flag("BIAS:ERROR_STATUS?"),
             "breakdown_v": await self._lines.number("INFO:BIAS_BREAKDOWN_VOLTAGE?") * 1e-6,
@@ -105,45 +94,15 @@ class Id120(Detector, AvalancheBias):
         }
 
     async def set_enabled(self, on: bool) -> None:
-        """See Detector; on gives the bias that was set."""
-        if not on:
-            await self.enter_safe_state()
-            return
-        self.require_armed("switching the detector bias on")
-        if self._wanted_v < _OFF_V:
-            raise Refused("no bias is set; set bias_v first", **self._lines.about("BIAS:VOLTAGE"))
-        await self._send_bias(self._wanted_v)
-        if await self._flag("BIAS:ERROR_STATUS?"):
+        """See Detector; on gives the bias that was set, and takes it away if it is in error."""
+        await super().set_enabled(on)
+        if on and await self._flag("BIAS:ERROR_STATUS?"):
             await self.enter_safe_state()
             raise InstrumentError(
                 "BIAS:ERROR_STATUS",
                 "the bias is in error, and was switched off again",
-                **self._lines.about("BIAS:VOLTAGE"),
+                **self._about_bias(),
             )
-
-    async def enabled(self) -> bool:
-        """See Detector: whether there is a bias."""
-        return await self._bias() >= _OFF_V
-
-    async def set_bias_v(self, bias_v: tuple[float, ...]) -> None:
-        """See AvalancheBias; one value, rounded to the instrument's step of 80 mV."""
-        right = isinstance(bias_v, list | tuple) and len(bias_v) == 1
-        if not right or not is_number(bias_v[0], 0.0, self._max_bias_v):
-            raise Refused(
-                f"bias_v = {bias_v!r}, accepted: one value of 0 to {self._max_bias_v:g} V",
-                **self._lines.about("BIAS:VOLTAGE"),
-            )
-        wanted = float(bias_v[0])
-        if await self.enabled():
-            if wanted >= _OFF_V:
-                self.require_armed("changing the detector bias")
-            await self._send_bias(wanted)
-        self._wanted_v = wanted
-
-    async def bias_v(self) -> tuple[float, ...]:
-        """See AvalancheBias; while the detector is off, what it gets when switched on."""
-        bias = await self._bias()
-        return (bias if bias >= _OFF_V else self._wanted_v,)
 
     async def count_rates_cps(self) -> tuple[float, ...]:
         """See Detector; the rate that the instrument tells of its last gate."""
@@ -184,21 +143,15 @@ class Id120(Detector, AvalancheBias):
             )
 
     async def _bias(self) -> float:
-        return await self._lines.number("BIAS:VOLTAGE?") * 1e-6
+        return await self._lines.number(f"{self.bias_command}?") * 1e-6
 
-    async def _send_bias(self, bias_v: float) -> None:
+    async def _say_bias(self, bias_v: float) -> None:
+        """In its steps of 80 mV."""
         steps = round(bias_v * 1e6 / BIAS_STEP_UV)
-        await self._lines.say(f"BIAS:VOLTAGE {steps * BIAS_STEP_UV}")
+        await self._lines.say(f"{self.bias_command} {steps * BIAS_STEP_UV}")
 
-        async def there() -> bool:
-            return abs(await self._bias() - bias_v) <= BIAS_STEP_UV * 1e-6
-
-        if not await becomes(there, limit_s=_SETTLE_S, poll_s=0.1):
-            raise InstrumentError(
-                "BIAS:VOLTAGE",
-                f"{bias_v:g} V was set, but it tells {await self._bias():g} V",
-                **self._lines.about("BIAS:VOLTAGE"),
-            )
+    def _near_v(self, bias_v: float) -> float:
+        return BIAS_STEP_UV * 1e-6
 
     async def _set_in_steps(
         self,

@@ -12,23 +12,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.checks import Setter, apply_in_order, in_range, is_number, known_options, number_option
-from drivers.devices import AvalancheBias, Detector, Identity
-from drivers.errors import InstrumentError, Refused
+from drivers.checks import Setter, apply_in_order, in_range, known_options, number_option
+from drivers.detectors.bias_switch import OFF_V, BiasSwitch
+from drivers.devices import Identity
+from drivers.errors import InstrumentError
 from drivers.framing import LINE_CRLF
 from drivers.links.base import Link
 from drivers.plugin import Asking, Manifest
 from drivers.scpi import Lines
-from drivers.waiting import becomes
 
-_OFF_V = 1.0
 _NEAR_V = 0.5
-_SETTLE_S = 1.5
 _GATE_MS = (10, 1000)
 _TEMPERATURE_C = (-60.0, 30.0)
 
 
-class SFifteenSpd(Detector, AvalancheBias):
+class SFifteenSpd(BiasSwitch):
     """One detector. Settings: `gate_ms`, `temperature_c`, `regulating`, `bias_v` (a list of one),
     `enabled`.
 
@@ -49,24 +47,25 @@ class SFifteenSpd(Detector, AvalancheBias):
         sources=("S15lib single_photon_detector.py, serial_connection.py (MIT)",),
     )
 
+    bias_command = "hvolt"
+    settle_s = 1.5
+
     def __init__(self, link: Link, options: Mapping[str, Any] | None = None):
-        super().__init__(link, options)
-        known_options("sfifteen.spd", self.options, "max_bias_v")
-        if "max_bias_v" not in self.options:
+        options = options or {}
+        known_options("sfifteen.spd", options, "max_bias_v")
+        if "max_bias_v" not in options:
             raise ValueError(
                 "sfifteen.spd: the option max_bias_v is missing; give the highest bias that the "
                 "data sheet of this detector allows, in volts"
             )
-        self._max_bias_v = number_option(self.options, "max_bias_v", 0.0, 0.0, 500.0, "V")
-        self._lines = Lines(link, end=b"\r\n", framing=LINE_CRLF)
-        self._wanted_v = 0.0
+        most_v = number_option(options, "max_bias_v", 0.0, 0.0, 500.0, "V")
+        super().__init__(link, options, Lines(link, end=b"\r\n", framing=LINE_CRLF), most_v)
 
     async def connect(self) -> Identity:
         """End half a command, drop late answers, ask who it is and which bias it has."""
         await self._lines.settle(quiet_s=0.2)
         text = await self._lines.ask("*idn?")
-        bias = await self._bias()
-        self._wanted_v = bias if bias >= _OFF_V else 0.0
+        await self._take_over()
         return Identity(text, _serial(text))
 
     async def apply(self, settings: Mapping[str, Any]) -> None:
@@ -80,59 +79,17 @@ class SFifteenSpd(Detector, AvalancheBias):
         }
         await apply_in_order(settings, setters, self._lines.about())
 
-    async def enter_safe_state(self) -> None:
-        """Take the bias away and see that it has gone."""
-        await self._send_bias(0.0)
-
-    async def ping(self) -> None:
-        """Ask for the bias."""
-        await self._bias()
-
     async def readings(self) -> dict[str, float | int | bool | str]:
         """Bias, temperature and its set point, and the count rate of one gate."""
         bias = await self._bias()
         return {
-            "enabled": bias >= _OFF_V,
+            "enabled": bias >= OFF_V,
             "bias_v": bias,
             "temperature_c": await self.temperature_c(),
             "set_temperature_c": await self._lines.number("settemp?"),
             "regulating": await self._lines.flag("loop?"),
             "rate_cps": (await self.count_rates_cps())[0],
         }
-
-    async def set_enabled(self, on: bool) -> None:
-        """See Detector; on gives the bias that was set."""
-        if not on:
-            await self.enter_safe_state()
-            return
-        self.require_armed("switching the detector bias on")
-        if self._wanted_v < _OFF_V:
-            raise Refused("no bias is set; set bias_v first", **self._lines.about("hvolt"))
-        await self._send_bias(self._wanted_v)
-
-    async def enabled(self) -> bool:
-        """See Detector: whether there is a bias."""
-        return await self._bias() >= _OFF_V
-
-    async def set_bias_v(self, bias_v: tuple[float, ...]) -> None:
-        """See AvalancheBias; one value, 0 to the option `max_bias_v`."""
-        right = isinstance(bias_v, list | tuple) and len(bias_v) == 1
-        if not right or not is_number(bias_v[0], 0.0, self._max_bias_v):
-            raise Refused(
-                f"bias_v = {bias_v!r}, accepted: one value of 0 to {self._max_bias_v:g} V",
-                **self._lines.about("hvolt"),
-            )
-        wanted = float(bias_v[0])
-        if await self.enabled():
-            if wanted >= _OFF_V:
-                self.require_armed("changing the detector bias")
-            await self._send_bias(wanted)
-        self._wanted_v = wanted
-
-    async def bias_v(self) -> tuple[float, ...]:
-        """See AvalancheBias; while the detector is off, what it gets when switched on."""
-        bias = await self._bias()
-        return (bias if bias >= _OFF_V else self._wanted_v,)
 
     async def count_rates_cps(self) -> tuple[float, ...]:
         """See Detector; counts for one gate."""
@@ -164,21 +121,13 @@ class SFifteenSpd(Detector, AvalancheBias):
         await self._set("loop", str(int(on)), float(on), 0.0)
 
     async def _bias(self) -> float:
-        return await self._lines.number("hvolt?")
+        return await self._lines.number(f"{self.bias_command}?")
 
-    async def _send_bias(self, bias_v: float) -> None:
-        await self._lines.say(f"hvolt {bias_v:g}")
-        near = max(_NEAR_V, 0.01 * bias_v)
+    async def _say_bias(self, bias_v: float) -> None:
+        await self._lines.say(f"{self.bias_command} {bias_v:g}")
 
-        async def there() -> bool:
-            return abs(await self._bias() - bias_v) <= near
-
-        if not await becomes(there, limit_s=_SETTLE_S, poll_s=0.1):
-            raise InstrumentError(
-                "hvolt",
-                f"{bias_v:g} V was set, but it tells {await self._bias():g} V",
-                **self._lines.about("hvolt"),
-            )
+    def _near_v(self, bias_v: float) -> float:
+        return max(_NEAR_V, 0.01 * bias_v)
 
     async def _set(self, name: str, text: str, value: float, tolerance: float) -> None:
         await self._lines.say(f"{name} {text}")

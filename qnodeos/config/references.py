@@ -18,6 +18,7 @@ def reference_problems(config: NodeConfig, drivers: Collection[str]) -> list[Pro
         *_drivers(config, drivers),
         *_interlocks(config),
         *_links(config),
+        *_shared_taggers(config),
         *_applications(config),
     ]
 
@@ -118,6 +119,29 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     yield from _instrument(config, (*where, "hom", "tagger"), link.hom.tagger)
                 for end in link.ends:
                     yield from _peer(config, (*where, "ends"), end)
+
+
+def _shared_taggers(config: NodeConfig) -> Iterator[Problem]:
+    """A tagger gives its tags to one reader at a time, so a second one would wait for ever."""
+    reader: dict[str, str] = {}
+    for name, link in config.links.items():
+        where: tuple[str, ...]
+        match link:
+            case PhotonicLinkTable():
+                tagger, where = link.tagger, ("links", name, "tagger")
+            case MidpointTable(hom=hom) if hom is not None:
+                tagger, where = hom.tagger, ("links", name, "hom", "tagger")
+            case _:
+                continue
+        if tagger in reader:
+            yield Problem(
+                where,
+                "a tagger gives its tags to one reader",
+                found=f"'{tagger}', which {reader[tagger]} has",
+                expected="a tagger that no other link reads",
+                do="give one of the two another tagger, or remove its table",
+            )
+        reader.setdefault(tagger, ".".join(where))
 
 
 def _instrument(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:

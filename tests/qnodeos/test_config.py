@@ -231,6 +231,30 @@ def test_visa_strings_and_absolute_ports_stay_as_they_are(tmp_path: Path):
     assert config.instruments["power_meter"].resource == "TCPIP::10.0.0.3::5025::SOCKET"
 
 
+SECOND = """
+[links.second]
+kind = "midpoint"
+ends = ["bob", "station"]
+device = "memory"
+[links.second.hom]
+tagger = "tagger"
+port_a = [1]
+port_b = [2]
+window_ps = "1 ns"
+apart_ps = "10 ns"
+"""
+
+
+def test_a_tagger_has_one_reader(tmp_path: Path):
+    """The drivers refuse a second stream, so one of the two would never see a tag."""
+    error = problem(tmp_path, ALICE + SECOND)
+    assert "links.second.hom.tagger" in error.where
+    assert "'tagger', which links.photonic.tagger has" in error.found
+    other = SECOND.replace('tagger = "tagger"', 'tagger = "another"')
+    more = '[instruments.another]\ndriver = "sfifteen.tdc1"\nresource = "serial://run/b"\n'
+    load_node(write(tmp_path, ALICE + other + more), environment={})
+
+
 def test_the_schema_describes_every_table():
     text = json.dumps(schema())
     for word in (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from qnodeos.config import ScheduleTable
+from timing.alarm import Alarm, alarm_in
 from timing.slots import SlotPattern
 
 _PS_PER_MS = 10**9
@@ -30,7 +32,7 @@ class LinkSlots:
         self._pattern = _pattern(table) if table is not None else None
         self._network_s = network_s
         self._begins, self._ends = begins, ends
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | asyncio.TimerHandle | None = None
 
     @property
     def on(self) -> bool:
@@ -60,9 +62,8 @@ class LinkSlots:
         now_ps = self._now_ps()
         left_ps = self._pattern.left_ps(now_ps)
         border_ps = left_ps or self._pattern.until_ps(now_ps)
-        self._timer = asyncio.get_running_loop().call_later(
-            border_ps / _PS_PER_S, self._border, left_ps > 0
-        )
+        ring = partial(self._border, left_ps > 0)
+        self._timer = alarm_in(border_ps / _PS_PER_S, ring)
 
     def _border(self, ended: bool) -> None:
         self._timer = None

@@ -264,15 +264,16 @@ def test_a_link_without_light_does_not_hold_the_device(tmp_path: Path, dark: str
     assert delivered[other] > 1000  # in half of the time; it would have some 4000 alone
 
 
-def test_links_attempt_in_their_slots_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length_ms", [10.0, 0.8])
+def test_links_attempt_in_their_slots_only(tmp_path: Path, length_ms: float) -> None:
     three_nodes(tmp_path / "net")
-    offsets_ms = {"alice-bob": 0.0, "bob-charlie": 10.0}
+    offsets_ms = {"alice-bob": 0.0, "bob-charlie": length_ms}
     for file in (tmp_path / "net").glob("*.toml"):
         text = file.read_text()
         for name, offset_ms in offsets_ms.items():
-            table = f"\n[links.{name}.schedule]\nperiod_ms = 20\noffset_ms = {offset_ms}\n"
+            table = f"\n[links.{name}.schedule]\nperiod_ms = {2 * length_ms}\n"
             if f"[links.{name}]" in text and file.stem != "station":
-                text += table + "length_ms = 10\n"
+                text += table + f"offset_ms = {offset_ms}\nlength_ms = {length_ms}\n"
         file.write_text(text)
     begun: dict[str, list[float]] = {name: [] for name in offsets_ms}
 
@@ -309,7 +310,8 @@ def test_links_attempt_in_their_slots_only(tmp_path: Path) -> None:
 
     delivered = run_virtual(scenario(), limit_s=120)
     for name, offset_ms in offsets_ms.items():
-        into_ms = [(1e3 * at_s - offset_ms) % 20 for at_s in begun[name]]
+        # A float of seconds since 1970 knows no more than a quarter of a microsecond.
+        into_ms = [(1e3 * at_s - offset_ms + 1e-3) % (2 * length_ms) for at_s in begun[name]]
         assert len(into_ms) > 100
-        assert max(into_ms) < 10.01
+        assert max(into_ms) < length_ms + 0.01
         assert delivered[name] > 100

@@ -59,7 +59,8 @@ class CoherenceWatch:
 
     def __init__(self, rounds: int, false_alarms_per_year: float, now_s: float):
         self._rounds, self._per_year = rounds, false_alarms_per_year
-        self._began_s = now_s
+        self.began_s = now_s
+        """When the present window began, on the clock of `now_s`."""
         self._young, self._old = _Ages(), _Ages()
         self.rate_hz: tuple[float, float] | None = None
         """What the last window leaves possible for the decay rate; None before there was one."""
@@ -75,12 +76,12 @@ class CoherenceWatch:
         kind.held_s += held_s
         if min(self._young.rounds, self._old.rounds) < self._rounds:
             return False
-        window_s = max(now_s - self._began_s, 1e-3)
+        window_s = max(now_s - self.began_s, 1e-3)
         # Four bounds, each of which may be broken by chance.
         improbable = min(0.05, self._per_year * window_s / S_PER_YEAR / 4)
         young, old_ = self._young.correlators(improbable), self._old.correlators(improbable)
         apart_s = self._old.held_s / self._old.rounds - self._young.held_s / self._young.rounds
-        self._began_s, self._young, self._old = now_s, _Ages(), _Ages()
+        self.began_s, self._young, self._old = now_s, _Ages(), _Ages()
         if apart_s <= 0:
             return False
         least = _rate(young[0], old_[1], apart_s)

@@ -347,6 +347,26 @@ class ClockReport(Struct, frozen=True, tag="clock-report"):
     uncertainty_ps: Annotated[float, Meta(ge=0, le=1e12)] | None = None
 
 
+class GuardState(Struct, frozen=True, tag="guard-state"):
+    """The sender's guard has stopped the link, for this reason, or "" it no longer does.
+
+    Pairs with an identity above `after_pair` are not to be trusted, and are withdrawn at both ends.
+    `number` counts the changes of one process; repeated until GuardSeen.
+    """
+
+    link: str
+    number: Count
+    reason: str
+    after_pair: Int64 = 0
+
+
+class GuardSeen(Struct, frozen=True, tag="guard-seen"):
+    """The sender has taken a GuardState in."""
+
+    link: str
+    number: Count
+
+
 class TagUse(enum.IntEnum):
     """What the matching end uses a tag for."""
 
@@ -430,6 +450,8 @@ Message = (
     | MatchReport
     | TestOutcomes
     | LinkQuality
+    | GuardState
+    | GuardSeen
     | FinishSeen
     | AppMessage
 )

@@ -29,6 +29,7 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
         store=parts.store,
         bus=parts.bus,
         recorder=parts.recorder,
+        withdrawals=parts.withdrawals,
     )
     supervisors = parts.rack.supervisors
     match table:
@@ -49,6 +50,9 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 supervisor=supervisors[table.device],
                 shared=parts.devices.of(table.device),
                 network_s=parts.wall,
+                stops=[supervisors[each] for each in table.coherence.stops]
+                if table.coherence is not None
+                else (),
             )
         case PhotonicLinkTable():
             return PhotonicLink(
@@ -64,6 +68,9 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                     if table.guard is not None and table.guard.power_meter
                     else None
                 ),
+                stops=[supervisors[each] for each in table.guard.stops]
+                if table.guard is not None
+                else (),
                 executor=parts.executor,
             )
 

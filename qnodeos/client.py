@@ -211,6 +211,17 @@ class Node:
         async for item in self._deliveries(request):
             yield item
 
+    async def withdrawals(self, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """Pairs that were delivered here and are not to be used after all, as they are withdrawn:
+        link, request, purpose, origin, first and last identity, pairs, reason.
+
+        `after`: from the one with the next `number` on; 0 for all that the node still has.
+        """
+        while True:
+            for each in await self.call("withdrawn", after=after):
+                after = each["number"]
+                yield each
+
     async def qubit(self, state: str = "0", *, peer: str = "", link: str = "") -> Qubit:
         """A storage qubit of the device of a link, in "0" "1" "+" "-" "+i" or "-i"."""
         return Qubit(self, await self.call("qubit.new", state=state, peer=peer, link=link))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from link_layer.messages import Message
 from qnodeos.bus import Bus
 from qnodeos.recording import TagRecorder
 from qnodeos.store import Store
+from qnodeos.withdrawing import Withdrawals
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,4 @@ class NodeContext:
     store: Store
     bus: Bus
     recorder: TagRecorder | None = None
+    withdrawals: Withdrawals = field(default_factory=Withdrawals)

@@ -12,19 +12,24 @@ from link_layer.guard import RateGuard
 from qnodeos.config import GuardTable
 from timing.tags import PS_PER_S, TagBatch
 
+READING_AGE_S = 3.0
+"""No reading of an instrument that is online is older."""
+
 
 class DetectorGuard:
     """Rates of both outcome channels, and the power of the light that comes to them.
 
-    `changed` is told what is wrong, "" when it has ended. A meter that tells nothing is wrong, too:
-    who unplugs it must not be better off.
+    `changed` is told what is wrong ("" when it has ended), whether that is known, and since when it
+    may be so, on the node's own clock. A meter that tells nothing is wrong, too: who unplugs it
+    must not be better off.
     """
 
     def __init__(
         self,
         table: GuardTable,
         channels: tuple[int, int],
-        changed: Callable[[str], None],
+        clock: Callable[[], float],
+        changed: Callable[[str, bool, float], None],
         power_meter: Supervisor | None = None,
     ):
         self._guards = {
@@ -37,14 +42,22 @@ class DetectorGuard:
             for channel, dark_cps in zip(channels, table.dark_cps, strict=True)
         }
         self._table, self._meter = table, power_meter
-        self._changed = changed
-        self._told = ""
+        self._clock, self._changed = clock, changed
+        self._told = ("", True)
         self._rates = self._power = ""
+        self._meter_tells = True
+        now_s = clock()
+        # Of the window that is counted now, and of the one before: most of a window may be blinded
+        # without showing in its counts, which light has made more than the dark ones.
+        self._begin_s: float | None = None
+        self._before_s, self._dim_s = now_s, now_s
 
     def add(self, batch: TagBatch) -> None:
         """Take in a batch; one with a gap tells no rate and is left out."""
         if batch.lost or batch.overflow:
             return
+        if self._begin_s is None:
+            self._begin_s = self._clock()
         length_s = (batch.stop_ps - batch.start_ps) / PS_PER_S
         new = [
             guard.add(length_s, int(np.count_nonzero(batch.channel == channel)))
@@ -56,7 +69,8 @@ class DetectorGuard:
                 for channel, guard in self._guards.items()
                 if guard.trouble
             )
-            self._tell()
+            self._tell(self._before_s)
+            self._before_s, self._begin_s = self._begin_s, None
 
     def look(self) -> None:
         """What the power meter says now; to be called again and again."""
@@ -64,7 +78,9 @@ class DetectorGuard:
         if meter is None or most_mw is None:
             return
         power_mw = meter.status.readings.get("power_mw")
+        self._meter_tells = True
         if meter.status.state != "online" or not isinstance(power_mw, int | float):
+            self._meter_tells = False
             self._power = f"{self._table.power_meter} does not tell what light comes in"
         elif power_mw > most_mw:
             self._power = (
@@ -72,10 +88,13 @@ class DetectorGuard:
             )
         else:
             self._power = ""
-        self._tell()
+        self._tell(self._dim_s - READING_AGE_S)
+        if not self._power:
+            self._dim_s = self._clock()
 
-    def _tell(self) -> None:
+    def _tell(self, since_s: float) -> None:
         trouble = "; ".join(each for each in (self._power, self._rates) if each)
-        if trouble != self._told:
-            self._told = trouble
-            self._changed(trouble)
+        known = self._meter_tells or bool(self._rates)
+        if (trouble, known) != self._told:
+            self._told = trouble, known
+            self._changed(trouble, known, since_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
@@ -29,6 +29,8 @@ from link_layer.messages import (
     ErrorCode,
     Finish,
     FinishSeen,
+    GuardSeen,
+    GuardState,
     LinkHello,
     Message,
     PairHeld,
@@ -44,6 +46,7 @@ from qnodeos.keeping import PairKeeper
 from qnodeos.link_admission import KEEP_FREE_QUBITS, Admission
 from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
+from qnodeos.link_guard import LinkGuard
 from qnodeos.link_slots import LinkSlots
 from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_quality import MemoryQuality
@@ -76,6 +79,7 @@ class MemoryLink:
         supervisor: Supervisor,
         shared: SharedDevice | None = None,
         network_s: Callable[[], float] | None = None,
+        stops: Sequence[Supervisor] = (),
     ):
         self.name = name
         self.config = config
@@ -110,6 +114,7 @@ class MemoryLink:
             gone=self._gone,
             shared=self._shared,
         )
+        self.guard = LinkGuard(name, config.peer, context, changed=self._guard_changed, stops=stops)
         self.served = ServedRate()
         self.desk: Desk[Any] = Desk(  # K and R: Pair; M, and the origin of R: MeasuredPairs
             name,
@@ -122,6 +127,7 @@ class MemoryLink:
             raw_per_pair=lambda create: self.purifier.raw_per_pair(create),
             changed=self._request_changed,
             unused=_give_up,
+            delivered=self.guard.delivered,
             leads=self.leads,
             order=order_of(config.queue),
             limit=config.queue.limit,
@@ -203,6 +209,7 @@ class MemoryLink:
             "stale_heralds": self.device.stale_heralds,
             "deliveries_dropped": self.desk.dropped,
             **self.counters,
+            **self.guard.status(),
             **self.quality.status(),
             "test_share": self._machine.test_share,
         }
@@ -254,6 +261,8 @@ class MemoryLink:
                     self._machine.go(now_s)
                 case Create() | Accept() | Refuse() | Finish() | FinishSeen():
                     self.desk.handle(message)
+                case GuardState() | GuardSeen():
+                    self.guard.handle(message)
                 case Distil() | Distilled():
                     self.purifier.rounds.from_peer(message, now_s)
                     self._machine.go(now_s)
@@ -265,6 +274,8 @@ class MemoryLink:
         now_s = self._context.clock()
         if peer not in (self.config.peer, self.config.station):
             return
+        if peer == self.config.peer:
+            self.guard.peer_changed(up=up, restarted=restarted)
         if not up or restarted:
             reason = f"{peer} {'has restarted' if up else 'was lost'}"
             if peer == self.config.station:
@@ -404,7 +415,7 @@ class MemoryLink:
             return
         stored = self.quality.coherences_of(half.plan.decay, far.decay)
         stated_hz = sum(1 / each.t2_s for each in stored)
-        before, old = watch.trouble, bool(half.attempt.held_s)
+        before, old, since_s = watch.trouble, bool(half.attempt.held_s), watch.began_s
         if not watch.add(old=old, right=right, held_s=half.age_s, stated_hz=stated_hz, now_s=now_s):
             return
         alarm = f"coherence-{self.name}"
@@ -414,6 +425,25 @@ class MemoryLink:
             self._context.bus.clear_alarm(alarm)
         if bool(watch.trouble) != bool(before):
             self._context.store.event("coherence", {"link": self.name, "trouble": watch.trouble})
+        if self.config.coherence is not None and self.config.coherence.on_alarm == "stop":
+            # Soon, not now: the machine is in the middle of a round.
+            asyncio.get_running_loop().call_soon(self._coherence_judged, watch.trouble, since_s)
+
+    def _coherence_judged(self, trouble: str, since_s: float) -> None:
+        self.guard.judge(trouble, known=True, since_s=since_s)
+        # A link that stands still stores nothing that could say that it is over: a person does.
+        self.guard.judge("", known=True, since_s=since_s)
+
+    def _guard_changed(self, reason: str, withdrawn: dict[int, str]) -> None:
+        """Who has been at a memory may have been at every pair: none is used on."""
+        now_s = self._context.clock()
+        if reason:
+            self._machine.give_all_up(reason, now_s)
+            self.purifier.rounds.clear()
+            self.desk.end_each(ErrorCode.OTHER, reason, withdrawn)
+            self.keeper.drop_all(reason, tell_peer=False)  # its guard knows, and does the same
+        else:
+            self._machine.go(now_s)
 
     def void(self, sequence: int, reason: str) -> None:
         """The far end has lost its half."""
@@ -481,7 +511,7 @@ class MemoryLink:
         ):
             if not there:
                 return what
-        return self._announced_badly()
+        return self.guard.reason or self._announced_badly()
 
     def _announced_badly(self) -> str:
         """Why heralds cannot be told of as late as the two ends have it; "" if they can."""
@@ -516,6 +546,7 @@ class MemoryLink:
             busy = self._machine.busy or self.purifier.rounds.busy
             await asyncio.sleep(BUSY_TICK_S if busy else TICK_S)
             now_s = self._context.clock()
+            self.guard.tick()
             self.purifier.rounds.tick(now_s)
             self._machine.tick(now_s)
             if now_s >= next_s:

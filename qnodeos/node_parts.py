@@ -28,6 +28,7 @@ from qnodeos.supervising import Supervision
 from qnodeos.systemd import Notifier
 from qnodeos.wire import Wire
 from qnodeos.wire_memory import Exchange
+from qnodeos.withdrawing import Withdrawals
 
 Link = MemoryLink | PhotonicLink | Midpoint
 App = teleport.Sender | teleport.Receiver | correlations.Asker | correlations.Taker
@@ -84,5 +85,6 @@ class NodeParts:
     channels: dict[str, Channel] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
     notifier: Notifier = field(default_factory=Notifier)
+    withdrawals: Withdrawals = field(default_factory=Withdrawals)
     draining: str = ""
     """Why no new request is taken; "" while they are."""

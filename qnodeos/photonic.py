@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -23,6 +24,8 @@ from link_layer.messages import (
     ErrorCode,
     Finish,
     FinishSeen,
+    GuardSeen,
+    GuardState,
     KeepTime,
     LinkQuality,
     MatchReport,
@@ -37,6 +40,7 @@ from qnodeos.analysis import TurningAnalyzer
 from qnodeos.config import PhotonicLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.detector_guard import DetectorGuard
+from qnodeos.link_guard import LinkGuard
 from qnodeos.measured import MeasuredPairs
 from qnodeos.photonic_follower import Follower
 from qnodeos.photonic_leader import Leader
@@ -67,12 +71,22 @@ class PhotonicLink:
         analyzer: Supervisor,
         reference: Supervisor | None = None,
         power_meter: Supervisor | None = None,
+        stops: Sequence[Supervisor] = (),
         executor: Executor | None = None,
     ):
         self.name = name
         self.config = config
         self.leads = context.node_id < peer_id
         self.counters: Counter[str] = Counter()
+        guard = config.guard
+        self.guard = LinkGuard(
+            name,
+            config.peer,
+            context,
+            changed=self._guard_changed,
+            stops=stops,
+            latch=guard is None or guard.after_trip == "latch",
+        )
         self.desk: Desk[MeasuredPairs] = Desk(
             name,
             me=context.name,
@@ -82,6 +96,7 @@ class PhotonicLink:
             rng=context.rng,
             admit=self._admit,
             changed=self._request_changed,
+            delivered=self.guard.delivered,
             order=order_of(config.queue),
             limit=config.queue.limit,
         )
@@ -89,12 +104,11 @@ class PhotonicLink:
         """Why the link is not ready though the far end is there; "" when it is fit for use."""
         self._context = context
         self._paused = ""
-        self._blinded = ""
-        self._guard = (
+        self._detectors = (
             DetectorGuard(
-                config.guard, config.outcome_channels, self._detectors_changed, power_meter
+                guard, config.outcome_channels, context.clock, self._detectors_changed, power_meter
             )
-            if config.guard
+            if guard
             else None
         )
         self._tally: Tally | None = None
@@ -145,12 +159,17 @@ class PhotonicLink:
                 self._role.handle(message)
             case KeepTime():
                 self._keep_in_step(message)
+            case GuardState() | GuardSeen():
+                self.guard.handle(message)
             case _:
                 self.counters["stale_messages"] += 1
 
     def peer_changed(self, peer: str, *, up: bool, restarted: bool) -> None:
         """The far end appeared, vanished, or is a new process."""
-        if peer == self.config.peer and (not up or restarted):
+        if peer != self.config.peer:
+            return
+        self.guard.peer_changed(up=up, restarted=restarted)
+        if not up or restarted:
             reason = f"{peer} {'has restarted' if up else 'was lost'}"
             self._kept_until_s = 0.0
             self._role.reset(reason)
@@ -159,7 +178,7 @@ class PhotonicLink:
     @property
     def ready(self) -> bool:
         """A request can be made: the far end is there, and guard and calibration do not object."""
-        return self.peer_there and not self.unfit and not self._blinded
+        return self.peer_there and not self.unfit and not self.guard.reason
 
     @property
     def peer_there(self) -> bool:
@@ -221,7 +240,7 @@ class PhotonicLink:
         """What a request would wait for in vain; "" when nothing is known to be missing."""
         if not self.peer_there:
             return f"{self.config.peer} is away"
-        return self._blinded or self.unfit
+        return self.guard.reason or self.unfit
 
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
@@ -250,6 +269,7 @@ class PhotonicLink:
             "ready": self.ready,
             "resting": resting,
             "deliveries_dropped": self.desk.dropped,
+            **self.guard.status(),
             **self._role.status(),
         }
         if isinstance(self._role, Leader) and not resting and said.get("clock") == "tracking":
@@ -276,33 +296,32 @@ class PhotonicLink:
         while True:
             await asyncio.sleep(TICK_S)
             self.desk.expire()
-            if self._guard is not None:
-                self._guard.look()
+            self.guard.tick()
+            if self._detectors is not None:
+                self._detectors.look()
             # A blinded detector has to be watched on to see when that ends.
-            if len(self.desk.queue) or self._blinded or self._context.clock() < self._kept_until_s:
+            watched = self.guard.state in ("unknown", "tripped")
+            if len(self.desk.queue) or watched or self._context.clock() < self._kept_until_s:
                 self._wanted_s = self._context.clock()
             elif self._context.clock() > self._wanted_s + REST_AFTER_S:
                 self._wanted.clear()
 
     def _tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
-        if self._guard is not None:
-            self._guard.add(batch)
+        if self._detectors is not None:
+            self._detectors.add(batch)
         if self._tally is not None:
             self._tally.add(batch)
         self._role.tags(stream, batch, epoch)
 
-    def _detectors_changed(self, trouble: str) -> None:
+    def _detectors_changed(self, trouble: str, known: bool, since_s: float) -> None:
+        self.guard.judge(trouble, known=known, since_s=since_s)
+
+    def _guard_changed(self, reason: str, withdrawn: dict[int, str]) -> None:
         """What a blinded detector counts is the intruder's: no pair is made of it."""
-        alarm, since = f"guard-{self.name}", bool(self._blinded)
-        self._blinded = trouble
-        if not trouble:
-            self._context.bus.clear_alarm(alarm)
-            self._context.store.event("guard", {"link": self.name, "trouble": ""})
-            return
-        self._context.bus.alarm(alarm, trouble)
-        self.desk.end_all(ErrorCode.OTHER, trouble)
-        if not since:
-            self._context.store.event("guard", {"link": self.name, "trouble": trouble})
+        if reason:
+            self.desk.end_each(ErrorCode.OTHER, reason, withdrawn)
+        else:
+            self.forget_tests()
 
     def _tell_peer(self, message: Message) -> bool:
         return self._context.send(self.config.peer, message)

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -111,7 +111,7 @@ class Desk(Generic[Item]):
     `order` is that of service at the leading end, by default strict priority, and `limit` how many
     requests may wait. `changed` is called whenever a request became active or ended, `unused` with
     each item that nobody will collect: held back for a request that ended, or left in an inbox that
-    was given up.
+    was given up. `delivered` hears the request, the identity of the first and the number of pairs.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Desk(Generic[Item]):
         changed: Callable[[Request], None],
         raw_per_pair: Callable[[Create], float] = lambda _: 1.0,
         unused: Callable[[Item], None] | None = None,
+        delivered: Callable[[Request, int, int], None] = lambda request, first, pairs: None,
         leads: bool = True,
         order: Order | None = None,
         limit: int = 1024,
@@ -144,7 +145,7 @@ class Desk(Generic[Item]):
         self._purposes: dict[str, Inbox[Item]] = {}
         self.closed = ""
         """Why no new request is taken, from here or from the far end; "" while they are."""
-        self._unused = unused
+        self._unused, self._delivered = unused, delivered
         self._held: dict[int, dict[int, Item]] = {}
         self._lingering: dict[int, float] = {}
         self._proposed_s: OrderedDict[int, float] = OrderedDict()
@@ -264,6 +265,7 @@ class Desk(Generic[Item]):
         inbox = self._inbox_of(request)
         if inbox is None or not self.queue.deliver(request_id, sequence, count=count):
             return False
+        self._delivered(request, sequence, count)
         create = request.create
         if create.consecutive and create.window_s is None:
             taken = inbox.put(item)
@@ -334,6 +336,12 @@ class Desk(Generic[Item]):
         for request in self.queue:
             self.end(request.id, error, text)
         self._unseen.clear()
+
+    def end_each(self, error: ErrorCode, text: str, more: Mapping[int, str]) -> None:
+        """End every open request while the far end is there; `more` is added to some reasons."""
+        for request in list(self.queue):
+            added = more.get(request.id)
+            self.end(request.id, error, f"{text}; {added}" if added else text)
 
     def expire(self) -> None:
         """End what has run out of time, propose again what was not answered.

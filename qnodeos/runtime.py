@@ -27,6 +27,7 @@ from qnodeos.errors import UserError
 from qnodeos.indicators import with_indicators
 from qnodeos.instruments import Rack
 from qnodeos.metrics import MetricsServer
+from qnodeos.midpoint import Midpoint
 from qnodeos.node_parts import App, Link, NodeParts, Surroundings
 from qnodeos.recording import Limits, TagRecorder
 from qnodeos.reloading import reload
@@ -64,6 +65,9 @@ class Node:
         self.parts.links = {
             name: make_link(name, self.parts, self._peer_up) for name in config.links
         }
+        for name, link in self.parts.links.items():
+            if f"{name}.guard" in config.guards and not isinstance(link, Midpoint):
+                self.parts.rack.acknowledged[f"{name}.guard"] = link.guard.acknowledge
         self.parts.apps = make_apps(self.parts)
         self._links = made(LINKS, self.parts)
         self._users = made(USERS, self.parts)

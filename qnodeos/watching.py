@@ -22,12 +22,14 @@ REQUESTS_SHOWN = 50
 
 
 def watch_methods(parts: NodeParts) -> Methods:
-    """`told(after)`, `look.link(link)`, `look.node()` and `request.cancel(link, request)`."""
+    """`told(after)`, `look.link(link)`, `look.node()`, `request.cancel(link, request)` and
+    `withdrawn(after)`."""
     return {
         "told": _told,
         "look.link": _look_link,
         "look.node": _look_node,
         "request.cancel": _cancel,
+        "withdrawn": _withdrawn,
     }
 
 
@@ -107,6 +109,26 @@ async def _cancel(session: Session, progress: Progressing, /, *, link: str, requ
         raise UserError(f"there is no link '{link}' with requests", where=session.parts.name)
     text = f"cancelled by the operator of {session.parts.name}"
     found.desk.end(int(request), ErrorCode.CANCELLED, text)
+
+
+async def _withdrawn(
+    session: Session, progress: Progressing, /, *, after: int = 0
+) -> list[dict[str, Any]]:
+    """Pairs that are not to be used, of anybody; waits until there are some."""
+    return [
+        {
+            "number": each.number,
+            "link": each.link,
+            "request": str(each.what.request),
+            "purpose": each.what.purpose,
+            "origin": each.what.origin,
+            "first": each.what.first,
+            "last": each.what.last,
+            "pairs": each.what.pairs,
+            "reason": each.reason,
+        }
+        for each in await session.parts.withdrawals.after(after)
+    ]
 
 
 def _request(request: Request, now_s: float) -> dict[str, Any]:

@@ -135,6 +135,10 @@ def _link(
                     f"{link.coherence.share:.0%} of the test rounds are stored for up to "
                     f"{shown(link.coherence.held_s, 's')}, to see whether pairs decay as T2 has it."
                 )
+                if link.coherence.on_alarm == "stop":
+                    held = link.coherence.stops
+                    safe = f", and {_and(held)} held safe," if held else ""
+                    yield f"If not, the link stands still{safe} until somebody acknowledges it."
             if link.bright_state is not None:
                 b = link.bright_state
                 yield (
@@ -209,6 +213,9 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
         if link.guard.power_meter is not None and link.guard.most_power_mw is not None:
             most = shown(link.guard.most_power_mw, "mW")
             yield f"No pair is made while {link.guard.power_meter} reads more than {most}."
+        until = {"latch": "somebody acknowledges it", "auto": "the signs are gone"}
+        held = f", and {_and(link.guard.stops)} held safe," if link.guard.stops else ""
+        yield f"Once it trips the link stands still{held} until {until[link.guard.after_trip]}."
     if link.targets is not None:
         told = {name: value for name, value in link.targets if value is not None}
         yield f"Promised: {_entries(told)}."

@@ -31,15 +31,18 @@ def why(
     from qnodeos.journal import requests_ended
 
     ended = requests_ended(journal_of(node), request, last)
-    down = None
+    down: UserError | None = None
+    standing: list[str] = []
     try:
         found = ask(node, "why", quiet=True, request=request)
+        standing = stopped(ask(node, "status", quiet=True)["links"])
     except UserError as problem:
         if not ended:
             raise
         found, down = [], problem
     if json:
-        typer.echo(json_module.dumps({"open": found, "ended": [_row(each) for each in ended]}))
+        rows = [_row(each) for each in ended]
+        typer.echo(json_module.dumps({"open": found, "ended": rows, "stopped": standing}))
         return
     for each in found:
         typer.echo("\n".join(lines(each)))
@@ -49,6 +52,17 @@ def why(
         typer.echo(f"the node does not answer: {down}".splitlines()[0])
     elif not found:
         typer.echo(f"no request is open{f' of {request}' if request else ''}")
+    for text in standing:
+        typer.echo(text)
+
+
+def stopped(links: dict[str, dict[str, Any]]) -> list[str]:
+    """Links that take no request because of a guard: nobody can be open there to say so."""
+    return [
+        f"link {name} is stopped by its guard ({said['guard']}): {said.get('guard_reason', '')}"
+        for name, said in links.items()
+        if said.get("guard", "closed") != "closed"
+    ]
 
 
 def lines(said: dict[str, Any]) -> list[str]:

@@ -138,7 +138,9 @@ class GuardTable(Table):
     `dark_cps`: what the detector of each outcome channel surely counts in the dark; `most_cps`:
     what none may exceed. Both are tested on windows of `window_s`, with fewer false alarms than
     `false_alarms_per_year`. `power_meter` looks at the light before them, of which there may be
-    `most_power_mw`: what it cannot look at is not trusted.
+    `most_power_mw`: what it cannot look at is not trusted. While the link is stopped by it, here
+    or at the far end, the instruments that `stops` names are held in their safe state;
+    `after_trip`: "latch" until a person acknowledges it, "auto" until the signs are gone.
     """
 
     dark_cps: Annotated[tuple[DarkCps, DarkCps], Field(strict=False)]
@@ -147,6 +149,8 @@ class GuardTable(Table):
     false_alarms_per_year: float = Field(default=0.01, gt=0.0, le=1e4)
     power_meter: Name | None = None
     most_power_mw: Annotated[Milliwatts, Field(gt=0.0, le=1e3)] | None = None
+    stops: Annotated[tuple[Name, ...], Field(strict=False, max_length=32)] = ()
+    after_trip: Literal["latch", "auto"] = "latch"
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -196,13 +200,23 @@ class CoherenceTable(Table):
 
     At the leading end a `share` of the test rounds is stored before it is measured, half of them
     for `held_s`, the others as shortly as can be. Both ends that have the table judge windows of
-    `rounds` of each kind, with fewer false alarms than `false_alarms_per_year`.
+    `rounds` of each kind, with fewer false alarms than `false_alarms_per_year`. `on_alarm`: "tell"
+    it and go on, or "stop" the link until a person acknowledges it, with the instruments that
+    `stops` names held in their safe state.
     """
 
     held_s: Seconds = Field(ge=0.001, le=10.0)
     share: float = Field(default=0.1, gt=0.0, le=1.0)
     rounds: int = Field(default=500, ge=50, le=1_000_000)
     false_alarms_per_year: float = Field(default=0.01, gt=0.0, le=1e4)
+    on_alarm: Literal["tell", "stop"] = "tell"
+    stops: Annotated[tuple[Name, ...], Field(strict=False, max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _somebody_stops(self) -> Self:
+        if self.stops and self.on_alarm != "stop":
+            raise ValueError('stops: found some, expected none unless on_alarm = "stop"')
+        return self
 
 
 class BrightStateTable(Table):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from qnodeos.config.links import LinkTable
+from qnodeos.config.links import LinkTable, MemoryLinkTable, PhotonicLinkTable
 from qnodeos.config.tables import (
     BrokerUrl,
     Count,
@@ -231,3 +231,17 @@ class NodeConfig(Table):
     def path(self) -> Path:
         """The file this came from, absolute."""
         return self._path
+
+    @property
+    def guards(self) -> dict[str, tuple[str, ...]]:
+        """Of links that a guard of this node stops: what a person acknowledges it as, and the
+        instruments that it holds in their safe state."""
+        found = {}
+        for name, link in self.links.items():
+            if isinstance(link, PhotonicLinkTable) and link.guard is not None:
+                found[f"{name}.guard"] = link.guard.stops
+            elif isinstance(link, MemoryLinkTable) and (watched := link.coherence) is not None:
+                if watched.on_alarm == "tell":
+                    continue
+                found[f"{name}.guard"] = watched.stops
+        return found

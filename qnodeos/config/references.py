@@ -100,9 +100,13 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                 if meter is not None and meter not in config.instruments:
                     place = (*where, "guard", "power_meter")
                     yield _absent(place, meter, "instrument", "instruments", config.instruments)
+                for each in link.guard.stops if link.guard is not None else ():
+                    yield from _instrument(config, (*where, "guard", "stops"), each)
                 yield from _peer(config, (*where, "peer"), link.peer)
             case MemoryLinkTable():
                 yield from _instrument(config, (*where, "device"), link.device)
+                for each in link.coherence.stops if link.coherence is not None else ():
+                    yield from _instrument(config, (*where, "coherence", "stops"), each)
                 yield from _peer(config, (*where, "peer"), link.peer)
                 yield from _peer(config, (*where, "station"), link.station)
                 if link.peer == link.station:

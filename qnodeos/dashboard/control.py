@@ -100,7 +100,7 @@ class Control:
     async def _interlock(self, of: str) -> str:
         node, _, name = of.partition("/")
         place = self._network.nodes[node].place
-        if name not in place.config.interlocks:
+        if name not in place.config.interlocks and name not in place.config.guards:
             raise UserError(f"there is no interlock '{name}'", where=f"node {node}")
         desk = Desk(place.data_dir)
         try:

@@ -47,7 +47,7 @@ class NodePage:
             "alarms": alarm_list(mine, self._board, empty=f"Nothing is wrong with {name}."),
             "instruments": _card("Instruments", self._instruments(seen.get("instruments", {}))),
         }
-        if self._node.place.config.interlocks:
+        if self._node.place.config.interlocks or self._node.place.config.guards:
             parts["interlocks"] = _card("Interlocks", self._interlocks())
         if self._memory_links():
             parts["memory"] = tag(
@@ -130,12 +130,21 @@ class NodePage:
                 f"{config.of}: {config.when}",
                 ", ".join(config.makes_safe),
             ]
-            if self._board.control.there:
-                of = f"{self._node.place.name}/{name}"
-                row.append(tag("button", "Acknowledge", data_act="interlock", data_of=of))
-            rows.append(row)
+            rows.append(self._acknowledged(name, row))
+        for name, stops in self._node.place.config.guards.items():
+            told = self._node.group(f"link-{name.removesuffix('.guard')}")
+            state = told.get("guard", "")
+            why = told.get("guard_reason") or "signs of an intruder, here or at the far end"
+            row = [name, chip(state or "not told", _STATES.get(state, "bad")), why]
+            rows.append(self._acknowledged(name, [*row, ", ".join(stops)]))
         head = ["Interlock", "State", "Opens when", "Makes safe"]
         return table([*head, ""] if self._board.control.there else head, rows, empty="None.")
+
+    def _acknowledged(self, name: str, row: list[object]) -> list[object]:
+        if self._board.control.there:
+            of = f"{self._node.place.name}/{name}"
+            row.append(tag("button", "Acknowledge", data_act="interlock", data_of=of))
+        return row
 
     def _memory_links(self) -> dict[str, MemoryLinkTable]:
         links = self._node.place.config.links

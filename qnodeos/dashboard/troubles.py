@@ -72,6 +72,8 @@ def _own(node: NodeView) -> Iterator[Trouble]:
         do = ""
         if alarm.startswith("interlock-"):
             do = "see to the cause, then acknowledge the interlock on the node's page"
+        elif alarm.startswith("guard-"):
+            do = "see docs/side-channels.md; what it asks to acknowledge is on the node's page"
         yield Trouble(f"alert/{name}/{alarm}", "alarm", name, text, do, f"/node/{name}")
 
 
@@ -155,6 +157,9 @@ def _why_not_ready(link: LinkPlace, network: NetworkView) -> str:
         node = network.nodes.get(name)
         if node is None or node.silent:
             return f": {name} is away"
+    figures = network.figures(link)
+    if figures.get("guard", "closed") != "closed":
+        return f": stopped by its guard, {figures.get('guard_reason', '')}"
     if link.station:
         for name in link.ends:
             if network.nodes[name].peer(topic_part(link.station)) != "up":

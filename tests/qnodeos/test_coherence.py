@@ -6,6 +6,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qnodeos.requests import RequestEnded
 from timing.loop import run_virtual
 
 
@@ -63,3 +66,34 @@ async def test_without_the_table_no_test_round_is_stored(network: Any, tmp_path:
             pass
         assert net.link("alice").counters["stored_test_rounds"] == 0
         assert net.link("alice").counters["test_rounds"] > 0
+
+
+@on_virtual_time
+async def test_a_link_that_is_to_stop_stops_at_both_ends_until_acknowledged(
+    network: Any, tmp_path: Path
+) -> None:
+    table = {"coherence": {**TABLE["coherence"], "on_alarm": "stop"}}
+    async with network(tmp_path, link=table, test_fraction=0.95) as net:
+        net.link("bob").desk.accept("test")
+        asked = net.ask("alice", number=10**5, kind="M", within_s=1e7)
+        await windows(net, 1)
+        net.bench.change("memories.bob.t2_s", 0.05, by="test")
+        with pytest.raises(RequestEnded, match=r"decay faster than the devices say.*withdrawn"):
+            async for _ in asked:
+                pass
+        await asyncio.sleep(1.0)
+        for name in ("alice", "bob"):
+            assert net.link(name).status()["guard"] == "tripped"
+            with pytest.raises(RequestEnded, match="not ready: stored pairs decay faster"):
+                net.ask(name, number=1)
+        attempts = net.link("alice").device.attempts
+        await asyncio.sleep(5.0)
+        assert net.link("alice").device.attempts == attempts
+        net.bench.change("memories.bob.t2_s", 2.0, by="test")
+        for name in ("alice", "bob"):
+            net.link(name).guard.acknowledge()
+        await asyncio.sleep(1.0)
+        async for _ in net.ask("alice", number=5, kind="M", within_s=100.0):
+            pass
+    for name in ("alice", "bob"):
+        assert any(event.kind == "withdrawn" for event in net.journal(name).events)

@@ -20,7 +20,7 @@ from tests.qnodeos.test_photonic import Taker, on_virtual_time, pairs_of, until
 from timing.loop import run_virtual
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two_nodes"
-GUARD = {"guard": {"dark_cps": (100.0, 100.0)}}
+GUARD = {"guard": {"dark_cps": (100.0, 100.0), "after_trip": "auto"}}
 
 
 @pytest.mark.parametrize("victim", ["alice", "bob"])
@@ -76,6 +76,7 @@ settings = { wavelength_nm = 810.0 }
 dark_cps = [100, 100]
 power_meter = "monitor"
 most_power_mw = "100 nW"
+after_trip = "auto"
 """
 
 

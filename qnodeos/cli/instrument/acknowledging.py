@@ -1,4 +1,4 @@
-"""`acknowledge`: close an interlock that has tripped."""
+"""`acknowledge`: close an interlock, or a link's guard, that has tripped."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ _LIMIT_S = 5.0
 
 def acknowledge(
     node: Annotated[Path, typer.Argument(metavar="NODE", help="The node's TOML file.")],
-    name: Annotated[str, typer.Argument(metavar="INTERLOCK", help="The interlock's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="INTERLOCK", help="The interlock's name, or LINK.guard.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Close a tripped interlock of a running node; its instruments get their settings again."""
+    """Close a tripped interlock of a running node, or a link's guard; the instruments that it held
+    get their settings again."""
     from qnodeos.acknowledging import Desk
     from qnodeos.config import load_node
 
     config = load_node(node)
-    if name not in config.interlocks:
+    known = [*config.interlocks, *config.guards]
+    if name not in known:
         raise UserError(
             "there is no such interlock",
             where=f"{config.path}: interlocks",
             found=f"'{name}'",
-            expected=f"one of {', '.join(config.interlocks) or 'none is there'}",
+            expected=f"one of {', '.join(known) or 'none is there'}",
             do="correct the name",
         )
     try:

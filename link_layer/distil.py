@@ -34,7 +34,8 @@ EARLY_KEPT = 64
 @dataclass(frozen=True, slots=True)
 class RawPair:
     """Our half of a pair that is raw material; `setting` is the bright population it was made with,
-    `heralded_s` on the node's own clock. `coherences` are of our half and the far end's."""
+    `heralded_s` on the node's own clock. `coherences` are of our half and the far end's,
+    `kept` is what both ways into memory have left of its correlators."""
 
     sequence: int
     request: int
@@ -42,6 +43,7 @@ class RawPair:
     heralded_s: float
     setting: float | None = None
     coherences: tuple[Coherence, Coherence] = (NO_DECAY, NO_DECAY)
+    kept: float = 1.0
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ class Agreement:
             self._note(heralded.round, None)
             self._lost(half, "the far end has given it up", now_s)
             return
+        half.place = self._port.place(half)
         half.said = PairHeld(
             self._link,
             heralded.round,
@@ -73,7 +74,7 @@ class Agreement:
             test=plan.test,
             basis=plan.basis if plan.discloses else None,
             outcome=half.outcome if plan.discloses else None,
-            decay=plan.decay,
+            place=half.place,
         )
         half.repeat_s, half.until_s = now_s + REPEAT_S, now_s + AGREEMENT_LIMIT_S
         self._mine[heralded.round] = half
@@ -219,7 +220,7 @@ def _asking(said: PairHeld) -> PairHeld:
         basis=said.basis,
         outcome=said.outcome,
         asks=True,
-        decay=said.decay,
+        place=said.place,
     )
 
 

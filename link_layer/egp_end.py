@@ -329,13 +329,7 @@ class LinkEnd:
             qubit = self._port.allocate()
             if qubit is None:
                 return "no storage qubit is free"
-            return Plan(
-                basis=attempt.test_basis,
-                discloses=True,
-                test=True,
-                ages_in=qubit,
-                decay=self._port.decay(qubit),
-            )
+            return Plan(basis=attempt.test_basis, discloses=True, test=True, ages_in=qubit)
         if attempt.test_basis is not None:
             return Plan(basis=attempt.test_basis, discloses=True, test=True)
         request = self._queue.get(attempt.request)
@@ -351,8 +345,7 @@ class LinkEnd:
         if qubit is None:
             return "no storage qubit is free"
         # Either half may be corrected: of two that are kept, that of the following end.
-        corrects = create.corrected and (create.kind == "R" or not self.leads)
-        return Plan(qubit, corrects=corrects, decay=self._port.decay(qubit))
+        return Plan(qubit, corrects=create.corrected and (create.kind == "R" or not self.leads))
 
     def _drawn(self, measuring: Measuring | None) -> MeasuredBasis:
         measuring = measuring or Measuring()

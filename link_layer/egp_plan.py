@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from link_layer.messages import Attempt, Heralded, MeasuredBasis, Message, PairHeld
+from link_layer.messages import Attempt, Heralded, MeasuredBasis, Message, PairHeld, Place
 from link_layer.queue import Request
 from link_layer.states import Pauli
 
@@ -22,7 +22,6 @@ class Plan:
 
     `corrects`: this end turns the pair into Phi+. `discloses`: the outcome is told to the far end.
     `test`: the round only tests the link; `ages_in`: in this storage qubit until it is measured.
-    `decay`: T1 and T2 of the storage qubit, seconds; None where all of the device are alike.
     """
 
     qubit: int | None = None
@@ -31,7 +30,6 @@ class Plan:
     discloses: bool = False
     test: bool = False
     ages_in: int | None = None
-    decay: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +51,7 @@ class Half:
     repeat_s: float = 0.0
     repeats: int = 0
     until_s: float = 0.0
+    place: Place | None = None
 
 
 class LinkDevicePort(Protocol):
@@ -137,8 +136,9 @@ class EndPort(Protocol):
         """A storage qubit, or None."""
         ...
 
-    def decay(self, qubit: int) -> tuple[float, float] | None:
-        """T1 and T2 of a storage qubit, seconds; None where all of the device are alike."""
+    def place(self, half: Half) -> Place | None:
+        """Where a half lies that is stored, or was, and what the way there has cost; see
+        PairHeld."""
         ...
 
     def free(self, qubit: int) -> None:

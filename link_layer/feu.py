@@ -24,7 +24,7 @@ from link_layer.feu_model import (
     fidelity_at,
     largest_setting,
 )
-from link_layer.states import BellState, correlator_sign
+from link_layer.states import BellState, correlator_sign, shrunk_fidelity
 
 SAMPLES = 2048
 
@@ -45,6 +45,15 @@ class Goodness:
     def half_width(self) -> float:
         """Half the interval."""
         return (self.high - self.low) / 2
+
+    def shrunk(self, kept: float) -> Goodness:
+        """After depolarising that leaves this share of the correlators."""
+        if kept == 1.0:
+            return self
+        fidelity, low, high = (
+            shrunk_fidelity(each, kept) for each in (self.fidelity, self.low, self.high)
+        )
+        return Goodness(fidelity, low, high, self.at_s)
 
 
 class FidelityUnit:

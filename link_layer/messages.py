@@ -67,6 +67,8 @@ class LinkHello(Struct, frozen=True, tag="link-hello"):
     gate_error: Share = 0.0
     two_qubit_gate_error: Share = 0.0
     announce_period_s: AnnouncePeriod = 0.0
+    kept: Share = 1.0
+    """What the way into memory leaves of a half's correlators, on average over the memory."""
 
     def __post_init__(self) -> None:
         if self.t2_s > 2 * self.t1_s * (1 + 1e-9):
@@ -205,12 +207,26 @@ class Heralded(Struct, frozen=True, tag="heralded"):
     bell_state: BellState
 
 
+class Place(Struct, frozen=True):
+    """Where one half lies, if not as LinkHello has it: T1 and T2 there, and the share of its
+    correlators that corrections and moves on the way have left."""
+
+    t1_s: Seconds
+    t2_s: Seconds
+    kept: Share = 1.0
+
+    def __post_init__(self) -> None:
+        if self.t2_s > 2 * self.t1_s * (1 + 1e-9):
+            raise ValueError(f"T2 {self.t2_s} s exceeds 2 T1 = {2 * self.t1_s} s")
+
+
 class PairHeld(Struct, frozen=True, tag="pair-held"):
     """One end has its half of this pair, stored or measured; when both have said so it exists.
 
     `basis` and `outcome` (0 for the +1 eigenstate) are disclosed in a `test` round, by both ends,
-    and in type R by the origin. `asks`: the sender has not heard the other end's word. `decay`: T1
-    and T2 of the qubit that holds it, where they are not those of LinkHello.
+    and in type R by the origin. `asks`: the sender has not heard the other end's word. `place`
+    of a half that is stored, or was; None: nothing was lost on the way, and it decays as LinkHello
+    says.
     """
 
     link: str
@@ -222,11 +238,9 @@ class PairHeld(Struct, frozen=True, tag="pair-held"):
     basis: MeasuredBasis | None = None
     outcome: Outcome | None = None
     asks: bool = False
-    decay: tuple[Seconds, Seconds] | None = None
+    place: Place | None = None
 
     def __post_init__(self) -> None:
-        if self.decay is not None and self.decay[1] > 2 * self.decay[0] * (1 + 1e-9):
-            raise ValueError(f"T1 and T2 {self.decay} s: T2 exceeds 2 T1")
         if (self.basis is None) is not (self.outcome is None) or (self.test and not self.basis):
             raise ValueError(
                 f"basis {self.basis} and outcome {self.outcome} of a "

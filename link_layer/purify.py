@@ -86,6 +86,10 @@ class PairState:
             return self.even / 2
         return ((1 - self.z) / 2 + (near - far) * self.tilt) / 2
 
+    def shrunk(self, kept: float) -> PairState:
+        """After depolarising that leaves this share of the correlators."""
+        return PairState(self.x * kept, self.y * kept, self.z * kept, self.tilt * kept)
+
     def turned(self, axis: Basis) -> PairState:
         """After the `TURNS` of an axis; the tilt, which is one along Z, is then none."""
         if axis == "Z":

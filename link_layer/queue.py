@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from link_layer.messages import Create, ErrorCode, Purify
+from link_layer.messages import Create, ErrorCode, Purify, RequestKind
 from link_layer.queue_load import Arrivals, Load, Loads, load_of
 from link_layer.queue_order import Group, Open, Order, PriorityOrder, Rank, everybody
 
@@ -38,6 +38,10 @@ class RequestState(enum.Enum):
     def final(self) -> bool:
         """Nothing more will come of it."""
         return self in (RequestState.DONE, RequestState.REFUSED, RequestState.FAILED)
+
+
+Wish = tuple[float, Purify, RequestKind, bool]
+"""Fidelity, purification, kind, corrected or not: how good fresh pairs have to be."""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,9 +79,10 @@ class Request:
         return self.create.kind, self.origin
 
     @property
-    def wish(self) -> tuple[float, Purify]:
-        """How good its pairs are to be."""
-        return self.create.minimum_fidelity, self.create.purify
+    def wish(self) -> Wish:
+        """How good its pairs are to be, by the time they are what was asked for."""
+        create = self.create
+        return create.minimum_fidelity, create.purify, create.kind, create.corrected
 
     @property
     def rank(self) -> Rank:
@@ -125,7 +130,7 @@ class RequestQueue:
         self._open: dict[int, Request] = {}
         # Not a dict, which looks for its oldest entry among the places of all that were deleted.
         self._ended: OrderedDict[int, tuple[ErrorCode | None, str]] = OrderedDict()
-        self._alike: dict[tuple[float, Purify], dict[int, Request]] = {}
+        self._alike: dict[Wish, dict[int, Request]] = {}
         self._expiring: list[tuple[float, int]] = []
         self._loads, self._arrivals = Loads(), Arrivals()
         self._places = 0

@@ -176,6 +176,11 @@ class Coherence:
         return 1 - 2 * self.excited_population
 
 
+def shrunk_fidelity(fidelity: float, kept: float) -> float:
+    """F of a pair after depolarising that leaves a share of its correlators."""
+    return 0.25 + (fidelity - 0.25) * kept
+
+
 NO_DECAY = Coherence()
 """A half that was measured, or is a photon: it does not decay."""
 

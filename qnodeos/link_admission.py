@@ -9,6 +9,7 @@ from link_layer.messages import Create, ErrorCode, Measuring
 from link_layer.purify import Recipe
 from link_layer.queue import RequestQueue
 from link_layer.served_rate import Rate, ServedRate, too_late, too_wide
+from link_layer.states import shrunk_fidelity
 from qnodeos.memory import QuantumMemory
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.purifying import HELD_TOGETHER, Purifier
@@ -60,7 +61,7 @@ class Admission:
         recipe, wanted = self._purifier.choice(create), create.minimum_fidelity
         if isinstance(recipe, str):
             return f"link {self._link}: {recipe}"
-        highest = self._quality.highest
+        highest = shrunk_fidelity(self._quality.highest, self._quality.kept_for(create))
         if recipe is None and wanted > highest:
             return f"fidelity {wanted:.3f} is asked, link {self._link} gives {highest:.3f} at most"
         return ""

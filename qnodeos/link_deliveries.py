@@ -16,7 +16,8 @@ from link_layer.states import BellState, correlator_sign, flips, pauli_to_phi_pl
 from qnodeos.context import NodeContext
 from qnodeos.keeping import PairKeeper
 from qnodeos.measured import MeasuredPairs
-from qnodeos.memory import COMMUNICATION_QUBIT, StoredPair
+from qnodeos.memory import StoredPair
+from qnodeos.memory_map import COMMUNICATION_QUBIT
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.requests import Desk
@@ -68,6 +69,7 @@ class Deliveries:
             stored.heralded_s,
             half.attempt.bright_population,
             stored.coherences,
+            _kept(half, far),
         )
 
     def hand_over(
@@ -132,19 +134,20 @@ class Deliveries:
         heralded, plan = half.heralded, half.plan
         corrected = request.create.corrected
         known = self._quality.at(half.attempt.bright_population)
-        coherences = self._quality.coherences_of(plan.decay, far.decay)
-        lifetime_s = self._quality.lifetime_s(known.goodness.fidelity, coherences)
+        coherences = self._quality.coherences_of(half.place, far.place)
+        goodness = known.goodness.shrunk(_kept(half, far))
+        lifetime_s = self._quality.lifetime_s(goodness.fidelity, coherences)
         return StoredPair(
             link=self._link,
             sequence=heralded.sequence,
             slot=heralded.slot,
             bell_state=BellState.PHI_PLUS if corrected else heralded.bell_state,
-            fidelity=known.goodness.fidelity,
+            fidelity=goodness.fidelity,
             request=request.id,
             qubit=COMMUNICATION_QUBIT if plan.qubit is None else plan.qubit,
             heralded_s=half.herald_s,
             deadline_s=half.herald_s + lifetime_s,
-            goodness=known.goodness,
+            goodness=goodness,
             coherences=coherences,
         )
 
@@ -167,3 +170,11 @@ class Deliveries:
             stored.bell_state,
         )
         self._counters["delivered"] += self._desk.deliver(request.id, stored.sequence, measured)
+
+
+def _kept(half: Half, far: PairHeld) -> float:
+    """What both ways into memory have left of the correlators."""
+    kept = 1.0
+    for place in (half.place, far.place):
+        kept *= 1.0 if place is None else place.kept
+    return kept

@@ -17,8 +17,7 @@ from drivers.errors import InstrumentProblem, NotConnected, ProtocolError
 from drivers.supervisor import Supervisor
 from link_layer.messages import MeasuredBasis
 from link_layer.states import Pauli
-from qnodeos.memory import COMMUNICATION_QUBIT
-from qnodeos.memory_map import MemoryMap
+from qnodeos.memory_map import COMMUNICATION_QUBIT, MemoryMap
 from qnodeos.shared_device import SharedDevice
 
 ONLINE_LIMIT_S = 60.0

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drivers.devices import DeviceCapabilities
 from link_layer.feu import Goodness
 from link_layer.states import NO_DECAY, BellState, Coherence, decayed_fidelity
-from qnodeos.memory_map import MemoryMap
-
-COMMUNICATION_QUBIT = 0
+from qnodeos.memory_map import COMMUNICATION_QUBIT, MemoryMap
 
 FIRST_HOLD_S = 0.01
 """For how long a qubit is expected to be held before one was given back."""
@@ -63,10 +60,10 @@ class StoredPair:
 class QuantumMemory:
     """Allocation, ownership and deadlines over the storage qubits of one device."""
 
-    def __init__(self, device: DeviceCapabilities, clock: Callable[[], float]):
+    def __init__(self, qubits: MemoryMap, clock: Callable[[], float]):
         self._clock = clock
-        self.map = MemoryMap(device)
-        self._free = list(range(device.qubits - 1, COMMUNICATION_QUBIT, -1))
+        self.map = qubits
+        self._free = list(range(qubits.device.qubits - 1, COMMUNICATION_QUBIT, -1))
         self._since_s: dict[int, float] = {}
         self._held_s, self._held_times = 0.0, 0
         self._pairs: dict[tuple[str, int], StoredPair] = {}

@@ -34,11 +34,13 @@ from link_layer.messages import (
     LinkHello,
     Message,
     PairHeld,
+    Place,
     Refuse,
 )
 from link_layer.purify import Recipe
 from link_layer.queue import Request
 from link_layer.served_rate import ServedRate
+from link_layer.states import pauli_to_phi_plus
 from qnodeos.config import MemoryLinkTable
 from qnodeos.context import NodeContext
 from qnodeos.feedforward import Latencies
@@ -49,6 +51,7 @@ from qnodeos.link_device import LinkDevice
 from qnodeos.link_guard import LinkGuard
 from qnodeos.link_slots import LinkSlots
 from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
+from qnodeos.memory_map import MemoryMap
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
 from qnodeos.purifying import Purifier
@@ -291,13 +294,13 @@ class MemoryLink:
         self._machine.go(now_s)
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
-        self.quality.near = capabilities
-        self._shared.fit(capabilities)
+        self.quality.map = MemoryMap(capabilities)
+        self._shared.fit(self.quality.map)
         self._say_hello()
         self._machine.go(self._context.clock())
 
     def _device_went(self, reason: str) -> None:
-        self.quality.near = None
+        self.quality.map = None
         self._machine.give_all_up(f"the device is away: {reason}", self._context.clock())
         self.purifier.rounds.clear()
         self.keeper.drop_all("the device was lost", tell_peer=True)
@@ -351,7 +354,7 @@ class MemoryLink:
         recipe = self.purifier.choice(request.create)
         if isinstance(recipe, Recipe):
             return self.purifier.bright_population(recipe)
-        return self.quality.setting_for(request.create.minimum_fidelity)
+        return self.quality.setting_for(self.quality.fresh_for(request.create))
 
     def raw(self, request: Request) -> bool:
         """Its pairs are made of two."""
@@ -372,12 +375,15 @@ class MemoryLink:
         except MemoryFull:
             return None
 
-    def decay(self, qubit: int) -> tuple[float, float] | None:
-        """T1 and T2 of a storage qubit; None where all of the device are alike."""
-        if self.memory is None or not self.memory.map.differs:
+    def place(self, half: Half) -> Place | None:
+        """Where a half lies, and what the way there has cost."""
+        plan = half.plan
+        qubit = plan.ages_in if plan.qubit is None else plan.qubit
+        if qubit is None or self.quality.map is None:
             return None
-        stored = self.memory.map.coherence(qubit)
-        return stored.t1_s, stored.t2_s
+        corrected = plan.corrects and plan.qubit is not None
+        correction = pauli_to_phi_plus(half.heralded.bell_state) if corrected else "I"
+        return self.quality.map.place(qubit, correction)
 
     def free(self, qubit: int) -> None:
         """Give up what a storage qubit holds, and the qubit."""
@@ -413,7 +419,7 @@ class MemoryLink:
         watch, now_s = self._coherence, self._context.clock()
         if watch is None or not self.quality.known:
             return
-        stored = self.quality.coherences_of(half.plan.decay, far.decay)
+        stored = self.quality.coherences_of(half.place, far.place)
         stated_hz = sum(1 / each.t2_s for each in stored)
         before, old, since_s = watch.trouble, bool(half.attempt.held_s), watch.began_s
         if not watch.add(old=old, right=right, held_s=half.age_s, stated_hz=stated_hz, now_s=now_s):
@@ -470,6 +476,7 @@ class MemoryLink:
                     mine.gate_error,
                     mine.two_qubit_gate_error,
                     self.config.announce_period_s,
+                    self.quality.map.kept if self.quality.map is not None else 1.0,
                 )
             )
 

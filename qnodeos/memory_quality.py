@@ -13,8 +13,9 @@ from drivers.devices import DeviceCapabilities
 from link_layer.feu import FidelityUnit, Goodness
 from link_layer.feu_beta import Floats
 from link_layer.feu_model import SettingModel
-from link_layer.messages import LinkHello
-from link_layer.states import Coherence, useful_lifetime_s
+from link_layer.messages import Create, LinkHello, Place
+from link_layer.states import Coherence, shrunk_fidelity, useful_lifetime_s
+from qnodeos.memory_map import MemoryMap
 from qnodeos.status import Status
 
 ESTIMATE_EVERY_S = 0.5
@@ -37,7 +38,7 @@ class Known:
 
 
 class MemoryQuality:
-    """Test rounds with the devices' own numbers; `near` and `far` are those of the two ends.
+    """Test rounds with the devices' own numbers; `map` and `far` are those of the two ends.
 
     What a herald needs is looked up. It is computed, which takes milliseconds, now and then, and
     once for a setting that is new.
@@ -50,7 +51,7 @@ class MemoryQuality:
         model: SettingModel | None = None,
     ):
         self.unit = FidelityUnit(clock, model=model)
-        self.near: DeviceCapabilities | None = None
+        self.map: MemoryMap | None = None
         self.far: LinkHello | None = None
         self.minimum = minimum_useful_fidelity
         """A pair is of use while its fidelity is above this."""
@@ -63,6 +64,11 @@ class MemoryQuality:
         self._chosen: dict[float, float] = {}
         self._highest: float | None = None
         self._of_late: Known | None = None
+
+    @property
+    def near(self) -> DeviceCapabilities | None:
+        """The numbers of this end's device."""
+        return None if self.map is None else self.map.device
 
     @property
     def known(self) -> bool:
@@ -84,16 +90,15 @@ class MemoryQuality:
         )
 
     def coherences_of(
-        self, ours: tuple[float, float] | None, theirs: tuple[float, float] | None
+        self, ours: Place | None, theirs: Place | None
     ) -> tuple[Coherence, Coherence]:
-        """How the halves of one pair decay, by T1 and T2 of the qubits that hold them; None: as all
-        of that device."""
+        """How the halves of one pair decay, by where they lie."""
         if ours is None and theirs is None:
             return self.coherences
         near, far = self.coherences
         return (
-            near if ours is None else _coherence(*ours),
-            far if theirs is None else _coherence(*theirs),
+            near if ours is None else _coherence(ours.t1_s, ours.t2_s),
+            far if theirs is None else _coherence(theirs.t1_s, theirs.t2_s),
         )
 
     def at(self, setting: float | None = None) -> Known:
@@ -123,6 +128,26 @@ class MemoryQuality:
             goodness = self.at(self.unit.best if self.settable else None).goodness
             self._highest = goodness.high if self.tested else goodness.fidelity
         return self._highest
+
+    def kept_for(self, create: Create) -> float:
+        """What both ways into memory leave of the correlators of a request's pairs, on average over
+        the places and the heralds; 1 where they are measured at once (M).
+
+        Of type R one half is stored, at the end that did not ask: the worse way is taken.
+        """
+        near, far = self.near, self.far
+        if create.kind == "M" or self.map is None or near is None or far is None:
+            return 1.0
+        kept = self.map.kept * far.kept if create.kind == "K" else min(self.map.kept, far.kept)
+        if create.corrected:
+            ours = sum(near.error_of(gate) for gate in ("X", "Y", "Z")) / 3
+            kept *= 1 - max(ours, far.gate_error)
+        return kept
+
+    def fresh_for(self, create: Create) -> float:
+        """F that fresh pairs need to be as good as a request asks once they are stored."""
+        kept = self.kept_for(create)
+        return shrunk_fidelity(create.minimum_fidelity, 1 / kept) if kept > 0 else 1.0
 
     def setting_for(self, fidelity: float) -> float | None:
         """The largest setting that gives this fidelity, or the best there is; None without one."""

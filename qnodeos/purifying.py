@@ -16,7 +16,7 @@ from link_layer.feu_model import ladder
 from link_layer.messages import Create, Distil, Message, PairHeld, PurifyMethod
 from link_layer.purify import Errors, PairState, Recipe, TiltCount, chosen, gates_for, purified
 from link_layer.queue import Request, RequestQueue
-from link_layer.states import Coherence, flips, pauli_to_phi_plus
+from link_layer.states import Coherence, flips, pauli_to_phi_plus, shrunk_fidelity
 from qnodeos.keeping import PairKeeper
 from qnodeos.link_device import LinkDevice
 from qnodeos.memory import StoredPair
@@ -90,7 +90,8 @@ class Purifier:
     def _choose(self, create: Create) -> Recipe | str | None:
         wanted = create.minimum_fidelity
         settings = np.array(self._settings)
-        raw = self._raw(settings)
+        kept = self._quality.kept_for(create)
+        raw = self._raw(settings).shrunk(kept)
         pace = self._pace()
         aged = raw.aged(1 / pace, *self._coherences) if pace else raw
         speed = settings if self._quality.settable else np.ones(1)
@@ -104,7 +105,8 @@ class Purifier:
         good = np.atleast_1d(raw.fidelity) >= wanted
         direct = float(np.max(np.where(good, speed, 0.0)))
         if isinstance(recipe, str):
-            return None if direct or wanted <= self._quality.highest else recipe
+            highest = shrunk_fidelity(self._quality.highest, kept)
+            return None if direct or wanted <= highest else recipe
         made = recipe.probability / 2 * float(speed[recipe.setting])
         return recipe if made > direct else None
 
@@ -202,12 +204,13 @@ class Purifier:
         state = self._raw(np.array([pair.setting or 0.0]))
         age_s = max(0.0, now_s - pair.heralded_s)
         one = PairState(*(float(np.ravel(each)[0]) for each in (state.x, state.y, state.z)))
-        return self.tilt.on(one).aged(age_s, *self._by_lead(pair.coherences))
+        return self.tilt.on(one).shrunk(pair.kept).aged(age_s, *self._by_lead(pair.coherences))
 
     def _sampled(self, pair: RawPair, now_s: float) -> PairState:
         x, y, z = self._quality.samples(pair.setting)
         age_s = max(0.0, now_s - pair.heralded_s)
-        return self.tilt.on(PairState(x, y, z)).aged(age_s, *self._by_lead(pair.coherences))
+        state = self.tilt.on(PairState(x, y, z)).shrunk(pair.kept)
+        return state.aged(age_s, *self._by_lead(pair.coherences))
 
     def _goodness(self, keep: RawPair, spend: RawPair, order: Distil, now_s: float) -> Goodness:
         """Of the pair that two have become: what test rounds leave possible, through the map."""

@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from drivers.devices import DeviceCapabilities
 from qnodeos.memory import QuantumMemory
 from qnodeos.memory_map import MemoryMap
 
@@ -88,13 +87,13 @@ class SharedDevice:
         """The link whose round is in progress; "" if none is."""
         return self._holder
 
-    def fit(self, device: DeviceCapabilities) -> None:
+    def fit(self, qubits: MemoryMap) -> None:
         """The device has these qubits; books of another size are begun anew."""
-        if self.memory is None or self.memory.capacity != device.qubits - 1:
-            self.memory = QuantumMemory(device, self._clock)
+        if self.memory is None or self.memory.capacity != qubits.device.qubits - 1:
+            self.memory = QuantumMemory(qubits, self._clock)
             self.memory.freed = self._freed
         else:
-            self.memory.map = MemoryMap(device)
+            self.memory.map = qubits
 
     def busy(self, link: str, claim: Claim = NO_CLAIM) -> str:
         """Why a link cannot begin a round at the device now; "" if it can. Who asks in vain is

@@ -96,6 +96,13 @@ class DeviceCapabilities:
     crosstalk: tuple[tuple[int, int, float], ...] = ()
     switching_time_s: float = 0.0
 
+    def error_of(self, operation: str) -> float:
+        """Depolarising probability of a gate, or of a "move", which takes two-qubit gates where
+        the device tells nothing else."""
+        two = operation in ("CNOT", "move")
+        alike = self.two_qubit_gate_error if two else self.gate_error
+        return self.gate_errors.get(operation, alike)
+
     def at_port(self, port: int) -> DeviceCapabilities:
         """The numbers of a link at this port. Raises ValueError for a port that is not there."""
         if not 0 <= port < max(1, len(self.ports)):

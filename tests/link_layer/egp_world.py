@@ -18,7 +18,16 @@ from link_layer.distil import Distiller, RawPair
 from link_layer.egp_end import Aged, LinkEnd
 from link_layer.egp_plan import Half
 from link_layer.egp_station import LinkStation
-from link_layer.messages import Attempt, Create, Distil, Distilled, EndRound, Message, PairHeld
+from link_layer.messages import (
+    Attempt,
+    Create,
+    Distil,
+    Distilled,
+    EndRound,
+    Message,
+    PairHeld,
+    Place,
+)
 from link_layer.purify import Recipe
 from link_layer.queue import Request, RequestQueue
 from link_layer.states import BellState
@@ -293,7 +302,7 @@ class End:
     def allocate(self) -> int | None:
         return self.free_qubits.pop() if self.free_qubits else None
 
-    def decay(self, qubit: int) -> tuple[float, float] | None:
+    def place(self, half: Half) -> Place | None:
         return None
 
     def free(self, qubit: int) -> None:

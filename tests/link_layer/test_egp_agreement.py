@@ -40,6 +40,9 @@ class Wire:
             lost=lambda half, reason, now_s: self.became.append("lost"),
         )
 
+    def place(self, half: Half) -> None:
+        """As good as fresh."""
+
     def to_peer(self, message: Message) -> None:
         self.sent.append(message)
 

@@ -17,10 +17,11 @@ class Clock:
         return self.now_s
 
 
-def device(qubits: int, **differs: Any) -> DeviceCapabilities:
-    return DeviceCapabilities(
+def device(qubits: int, **differs: Any) -> MemoryMap:
+    told = DeviceCapabilities(
         "node", qubits, 1e-5, "hardware", ("X",), 10.0, 1.0, 0.9, 0.0, 0.0, 0.0, **differs
     )
+    return MemoryMap(told)
 
 
 def pair(qubit: int, sequence: int = 1, deadline_s: float = 1.0) -> StoredPair:
@@ -140,7 +141,7 @@ def test_books_are_kept_when_the_device_tells_other_numbers() -> None:
     memory = QuantumMemory(device(3), Clock())
     taken = memory.allocate()
     numbers = (QubitNumbers(1.0, 1.0), QubitNumbers(1.0, 0.5), QubitNumbers(1.0, 0.5))
-    memory.map = MemoryMap(device(3, qubit_numbers=numbers))
+    memory.map = device(3, qubit_numbers=numbers)
     assert memory.allocate() == 3 - taken
     with pytest.raises(MemoryFull):
         memory.allocate()

@@ -35,6 +35,7 @@ RETRY_S = 0.005
 """First pause of the leading end after a round that failed; doubled up to RETRY_LIMIT_S."""
 
 RETRY_LIMIT_S = 0.5
+"""So long a request also waits for room at the far end before it is tried without being told."""
 
 COHERENT: tuple[Basis, ...] = ("X", "Y")
 """In which coherence shows."""
@@ -48,6 +49,12 @@ class Aged:
 
     share: float
     held_s: float
+
+
+class Full(str):
+    """Why there is no storage qubit for a half."""
+
+    __slots__ = ()
 
 
 class LinkEnd:
@@ -86,6 +93,8 @@ class LinkEnd:
         self._last_round = -(2**63)
         self._failures = 0
         self._not_before_s = 0.0
+        self._full: dict[int, tuple[str, float]] = {}
+        """Requests for whose pairs the far end has no room, why, and when they are tried again."""
         self._test_turn = 0
 
     @property
@@ -112,14 +121,20 @@ class LinkEnd:
         if self.paused or self._port.missing():
             self._failures = 0
             return
-        room = self._port.room()
+        if self._full:
+            self._full = {each: full for each, full in self._full.items() if now_s < full[1]}
         waiting = self._agreement.waiting
 
         def fits(request: Request) -> bool:
-            return request.missing > waiting[request.id] + self._port.in_work(request)
+            # Dear questions last: they are asked of each request that is passed over.
+            return (
+                request.missing > waiting[request.id] + self._port.in_work(request)
+                and request.id not in self._full
+                and not (self._keeps(*request.group) and self._port.no_room(request))
+            )
 
         def open_(group: Group) -> bool:
-            return room or not self._keeps(*group)
+            return self._port.storage() or not self._keeps(*group)
 
         request = self._queue.next(now_s, fit=fits, open_=open_)
         if request is None:
@@ -129,7 +144,7 @@ class LinkEnd:
             return  # it calls when it is free
         self._number += 1
         test = self._draw_test()
-        held_s = self._draw_age() if test is not None else None
+        held_s = self._draw_age() if test is not None and not self._full else None
         if held_s is not None:
             test = COHERENT[self._number % 2]
         attempt = Attempt(
@@ -188,10 +203,13 @@ class LinkEnd:
                     not self.leads and number > self._last_round
                 )
                 self._agreement.heard(message, later=later, now_s=now_s)
+            case NotReady(full=True):
+                self._no_room_there(message, now_s)
             case NotReady(round=number, reason=reason) | EndRound(round=number, reason=reason):
                 self._ended_there(number, reason, now_s)
             case ReadyAgain():
                 self._not_before_s = now_s
+                self._full.clear()
                 self.go(now_s)
             case PairDropped(sequence=sequence, reason=reason):
                 if not self._agreement.far_dropped(message, now_s):
@@ -219,9 +237,14 @@ class LinkEnd:
         self._failures, self._not_before_s = 0, now_s
         self.go(now_s)
 
+    def full_there(self, request: Request) -> str:
+        """Why the far end has no room for a pair of this request; "" as far as is known."""
+        return self._full.get(request.id, ("", 0.0))[0]
+
     def far_end_lost(self, reason: str, now_s: float) -> None:
         """The far end is gone, or a new process: nothing of the old one counts."""
         self._next = None
+        self._full.clear()
         self._rounds.end(reason, now_s)
         self._agreement.drop_all(reason, now_s, tell=False)
         self._last_round = -(2**63)
@@ -264,9 +287,21 @@ class LinkEnd:
             self._counters["not_ready"] += 1
             self._refused = True
             self._agreement.round_over(attempt, now_s)
-            self._port.to_peer(NotReady(self.link, attempt.round, plan))
+            full = isinstance(plan, Full)
+            self._port.to_peer(NotReady(self.link, attempt.round, str(plan), full=full))
         else:
             self._rounds.begin(attempt, plan, now_s)
+
+    def _no_room_there(self, message: NotReady, now_s: float) -> None:
+        """The far end cannot store a pair of this request: what needs no room there goes on."""
+        attempt = self._rounds.attempt
+        mine = attempt if attempt is not None and attempt.round == message.round else None
+        self._ended_there(message.round, message.reason, now_s)
+        if mine is None or not self.leads or mine.held_s is not None:
+            return
+        self._full[mine.request] = message.reason, now_s + RETRY_LIMIT_S
+        self._failures, self._not_before_s = 0, now_s
+        self.go(now_s)
 
     def _ended_there(self, number: int, reason: str, now_s: float) -> None:
         """The far end has no half of this round, and will have none."""
@@ -326,9 +361,9 @@ class LinkEnd:
     def _plan(self, attempt: Attempt) -> Plan | str:
         """What becomes of the half; a text: why there can be none."""
         if attempt.test_basis is not None and attempt.held_s is not None:
-            qubit = self._port.allocate()
+            qubit = self._port.allocate(None)
             if qubit is None:
-                return "no storage qubit is free"
+                return Full(self._port.no_room(None))
             return Plan(basis=attempt.test_basis, discloses=True, test=True, ages_in=qubit)
         if attempt.test_basis is not None:
             return Plan(basis=attempt.test_basis, discloses=True, test=True)
@@ -341,9 +376,9 @@ class LinkEnd:
         if not self._keeps(*request.group):
             basis = self._drawn(create.near if ours else create.far)
             return Plan(basis=basis, discloses=create.kind == "R")
-        qubit = self._port.allocate()
+        qubit = self._port.allocate(request)
         if qubit is None:
-            return "no storage qubit is free"
+            return Full(self._port.no_room(request))
         # Either half may be corrected: of two that are kept, that of the following end.
         return Plan(qubit, corrects=create.corrected and (create.kind == "R" or not self.leads))
 

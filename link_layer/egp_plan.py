@@ -128,12 +128,17 @@ class EndPort(Protocol):
         """Pairs of a request that are being made of two."""
         ...
 
-    def room(self) -> bool:
-        """There is a storage qubit for one more pair."""
+    def storage(self) -> bool:
+        """Some request may find a storage qubit; if not, none is looked at one by one."""
         ...
 
-    def allocate(self) -> int | None:
-        """A storage qubit, or None."""
+    def no_room(self, request: Request | None) -> str:
+        """Why no storage qubit can be had for one more pair of a request; "" if one can. None: for
+        a half that only tests the link."""
+        ...
+
+    def allocate(self, request: Request | None) -> int | None:
+        """A storage qubit for a pair of a request, or None."""
         ...
 
     def place(self, half: Half) -> Place | None:

@@ -176,11 +176,16 @@ class Attempt(Struct, frozen=True, tag="attempt"):
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):
-    """A round cannot begin at the sender (no free memory, device away); the leader tries later."""
+    """A round cannot begin at the sender; the leader tries later.
+
+    `full`: all that is wanting is storage for this request's pair. Others may find room, and those
+    that are measured need none.
+    """
 
     link: str
     round: Int64
     reason: str
+    full: bool = False
 
 
 class ReadyAgain(Struct, frozen=True, tag="ready-again"):

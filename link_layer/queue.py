@@ -207,7 +207,8 @@ class RequestQueue:
 
         Skips those without missing pairs, those whose time is over at `now_s`, and those that are
         not `fit` or of a group that is not `open_` (no memory for them); an undivided one that was
-        begun is waited for instead.
+        begun is waited for instead. Meanwhile those that need no memory are served, unless it is
+        atomic.
         """
 
         def serves(request_id: int) -> bool:
@@ -217,8 +218,13 @@ class RequestQueue:
 
         begun = self._open.get(self._begun) if self._begun is not None else None
         if begun is not None and begun.missing > 0:
-            return begun if open_(begun.group) and serves(begun.id) else None
-        found = self._order.first(serves, open_)
+            if open_(begun.group) and serves(begun.id):
+                return begun
+            if begun.create.atomic:
+                return None
+            found = self._order.first(serves, lambda group: group[0] == "M" and open_(group))
+        else:
+            found = self._order.first(serves, open_)
         return self._open[found] if found is not None else None
 
     def ahead(self, request_id: int) -> list[Request]:

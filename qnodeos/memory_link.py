@@ -364,11 +364,23 @@ class MemoryLink:
         """Pairs of it that are being made of two."""
         return self.purifier.rounds.in_work[request.id]
 
-    def room(self) -> bool:
-        """There is a storage qubit for one more pair."""
+    def storage(self) -> bool:
+        """Some request may find a storage qubit."""
         return self.memory is not None and self.memory.free > KEEP_FREE_QUBITS
 
-    def allocate(self) -> int | None:
+    def no_room(self, request: Request | None) -> str:
+        """Why no storage qubit can be had for one more pair; "" if one can."""
+        if self.memory is None:
+            return "its device is away"
+        if self.memory.free > KEEP_FREE_QUBITS:
+            return ""
+        pairs = len(self.memory.pairs)
+        return (
+            f"no storage qubit is free: {pairs} of {self.memory.capacity} hold pairs, "
+            f"{KEEP_FREE_QUBITS} is kept for applications"
+        )
+
+    def allocate(self, request: Request | None) -> int | None:
         """A storage qubit, or None."""
         try:
             return self.memory.allocate(keep_free=KEEP_FREE_QUBITS) if self.memory else None
@@ -494,12 +506,10 @@ class MemoryLink:
             said.append(f"a round is in progress for request {attempt.request}")
         elif holder not in ("", self.name):
             said.append(f"its device works for link {holder}")
-        if self.memory is not None and request.create.kind != "M" and not self.room():
-            pairs = len(self.memory.pairs)
-            said.append(
-                f"no storage qubit is free: {pairs} of {self.memory.capacity} hold pairs, "
-                f"{KEEP_FREE_QUBITS} is kept for applications"
-            )
+        if request.create.kind != "M" and (text := self.no_room(request)):
+            said.append(text)
+        if text := self._machine.full_there(request):
+            said.append(f"{self.config.peer} has no room for a pair of it: {text}")
         recipe = self.purifier.choice(request.create)
         if isinstance(recipe, Recipe):
             said.append(

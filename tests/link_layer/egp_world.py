@@ -296,11 +296,16 @@ class End:
     def in_work(self, request: Request) -> int:
         return self.rounds.in_work[request.id]
 
-    def room(self) -> bool:
+    def storage(self) -> bool:
         return bool(self.free_qubits)
 
-    def allocate(self) -> int | None:
-        return self.free_qubits.pop() if self.free_qubits else None
+    def no_room(self, request: Request | None) -> str:
+        # Some find room where others do not.
+        spare = 0 if request is None else self.world.spare * (request.id % 2)
+        return "" if len(self.free_qubits) > spare else "full"
+
+    def allocate(self, request: Request | None) -> int | None:
+        return None if self.no_room(request) else self.free_qubits.pop()
 
     def place(self, half: Half) -> Place | None:
         return None
@@ -500,6 +505,8 @@ class World:
     failing: float = 0.0
     announce_period_s: float = 0.0
     aged: Aged | None = None
+    spare: int = 0
+    """Storage qubits that every second request leaves free."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)

@@ -110,7 +110,9 @@ def at_rest(end: End, asked: list[int]) -> None:
 def one_run(seed: int) -> None:
     kept_back_s = random.Random(-1 - seed).choice((0.0, 0.0, 1e-3, 1e-2))
     aged = random.Random(-1e6 - seed).choice((None, None, Aged(0.5, 0.03)))
-    world, rng = World(seed, announce_period_s=kept_back_s, aged=aged), random.Random(seed)
+    spare = random.Random(-2e6 - seed).choice((0, 1, QUBITS - 1))
+    world = World(seed, announce_period_s=kept_back_s, aged=aged, spare=spare)
+    rng = random.Random(seed)
     asked = trouble(world, rng)
     world.clock.run_until(TROUBLE_S)
     world.faults, world.failing = Faults(), 0.0

@@ -128,6 +128,24 @@ def test_an_undivided_request_is_finished_first_once_begun(wish: dict[str, objec
     assert queue.next().id == 2
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+def test_while_one_that_was_begun_waits_for_memory_others_may_be_measured(atomic: bool) -> None:
+    queue = RequestQueue()
+    for asked in (
+        replace(create(1), consecutive=False, atomic=atomic),
+        create(2),
+        replace(create(3), kind="M"),
+    ):
+        queue.add(asked, origin="alice", now_s=0.0)
+        queue.activate(asked.request)
+    queue.deliver(1, 10)
+    found = queue.next(open_=lambda group: group[0] == "M")
+    assert (found and found.id) == (None if atomic else 3)
+    found = queue.next()
+    assert found is not None
+    assert found.id == 1
+
+
 def test_measured_pairs_told_together_do_not_block_others() -> None:
     queue = RequestQueue()
     queue.add(replace(create(1), kind="M", consecutive=False), origin="alice", now_s=0.0)

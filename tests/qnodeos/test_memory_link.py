@@ -254,6 +254,34 @@ async def test_a_full_memory_holds_the_link_up_until_there_is_room(
             assert (await anext(taker)).sequence == pair.sequence
 
 
+@pytest.mark.parametrize("holder", ["alice", "bob"])
+@on_virtual_time
+async def test_measured_pairs_are_made_while_kept_ones_wait_for_room(
+    network: Any, collect: Any, tmp_path: Path, holder: str
+) -> None:
+    async with network(tmp_path, t2_s=100.0) as net:
+        taken = [net.link(holder).memory.allocate() for _ in range(3)]
+        kept, measured = (aiter(net.link("bob").desk.accept(name)) for name in ("kept", "measured"))
+        waits = asyncio.create_task(
+            collect(net.ask("alice", number=1, within_s=20, purpose="kept"))
+        )
+        await asyncio.sleep(1)
+        got, ended = await collect(
+            net.ask("alice", kind="M", number=50, within_s=2, purpose="measured")
+        )
+        assert (len(got), ended) == (50, None)
+        assert not waits.done()
+        if holder == "bob":
+            request = next(iter(net.link("alice").desk.queue))
+            assert any("bob has no room" in text for text in net.link("alice").waits(request))
+        for qubit in taken:
+            net.link(holder).memory.give_back(qubit)
+        _, ended = await waits
+        assert ended is None
+        await anext(kept)
+        await anext(measured)
+
+
 @pytest.mark.parametrize(
     ("wishes", "error", "reason"),
     [

@@ -39,7 +39,11 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 table,
                 context,
                 supervisor=supervisors[table.device],
-                tagger=supervisors[table.hom.tagger] if table.hom else None,
+                taggers={
+                    each.tagger: supervisors[each.tagger]
+                    for each in (table.hom, table.clicks)
+                    if each is not None
+                },
             )
         case MemoryLinkTable():
             return MemoryLink(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +13,12 @@ from numpy.typing import NDArray
 
 from cext.pair_histograms import PairHistograms
 from drivers.devices import TimeTagger
-from drivers.errors import InstrumentProblem, NotConnected
-from drivers.supervisor import Supervisor
 from link_layer.hom import HomCounts, HomFigures, HomSettings, hom_figures
 from qnodeos.config import HomTable
 from qnodeos.context import NodeContext
 from qnodeos.errors import UserError
-from qnodeos.recording import RecordedStream
 from qnodeos.status import Status
-
-ONLINE_LIMIT_S = 60.0
-
-RETRY_S = 0.05
-"""Pause after a problem: the supervisor needs a turn before the tagger is looked at again."""
+from timing.tags import TagBatch
 
 Histograms = NDArray[np.int64]
 """Counts of all pairs of channels; shape (pairs, bins)."""
@@ -43,16 +35,14 @@ class HomWatch:
         self,
         link: str,
         table: HomTable,
-        tagger: Supervisor,
         context: NodeContext,
-        counters: Counter[str],
     ):
         self.settings = HomSettings((table.port_a, table.port_b), table.window_ps, table.apart_ps)
-        self._link, self._table, self._tagger = link, table, tagger
-        self._context, self._counters = context, counters
+        self._link, self._table, self._context = link, table, context
         self._rng = np.random.default_rng(context.rng.getrandbits(64))
         self._marks: deque[tuple[float, Histograms]] = deque(maxlen=2)
         self._begin()
+        self._before, self._counting = self._total, self._new()
         self._news = asyncio.Event()
         self._known: tuple[Histograms, HomFigures | None] | None = None
 
@@ -122,47 +112,33 @@ class HomWatch:
             )
         return figures
 
-    async def run(self) -> None:
-        """Count until cancelled; an instrument that fails is reported and waited for."""
-        while True:
-            try:
-                await self._tagger.wait_online(ONLINE_LIMIT_S)
-                tagger = self._tagger.instrument
-                if not isinstance(tagger, TimeTagger):
-                    raise NotConnected(f"{type(tagger).__name__} is not a time tagger")
-                await self._count(tagger)
-            except InstrumentProblem as problem:
-                self._counters["hom_stream_problems"] += 1
-                self._tagger.report(problem)
-                await asyncio.sleep(RETRY_S)
-
     def _begin(self) -> None:
         """Nothing is counted yet."""
         self._total: Histograms = np.zeros((len(self.settings.pairs), self.settings.bins), np.int64)
         self._marks.append((self._context.clock(), self._total))
         self._marks.append(self._marks[-1])
 
-    async def _count(self, tagger: TimeTagger) -> None:
+    def begin(self, tagger: TimeTagger) -> None:
+        """A stream begins."""
         settings = replace(self.settings, resolution_ps=tagger.resolution_ps)
         if settings != self.settings:
             self.settings = settings
             self._begin()
-        before = self._total
-        counting = PairHistograms(settings.pairs, settings.low_ps, settings.bin_ps, settings.bins)
-        with self._record(tagger) as recorded:
-            async with aclosing(tagger.stream()) as batches:
-                async for batch in batches:
-                    if recorded is not None:
-                        recorded.take(batch)
-                    self._counters["tags"] += len(batch)
-                    self._counters["tag_overflows"] += batch.overflow
-                    self._counters["tag_losses"] += batch.lost
-                    counting.push(batch.time_ps, batch.channel)
-                    self._total = before + counting.counts
-                    self._news.set()
-                    now_s = self._context.clock()
-                    if now_s >= self._marks[-1][0] + self._table.over_s:
-                        self._marks.append((now_s, self._total))
+        self._before = self._total
+        self._counting = self._new()
+
+    def take(self, batch: TagBatch) -> None:
+        """Count a batch."""
+        self._counting.push(batch.time_ps, batch.channel)
+        self._total = self._before + self._counting.counts
+        self._news.set()
+        now_s = self._context.clock()
+        if now_s >= self._marks[-1][0] + self._table.over_s:
+            self._marks.append((now_s, self._total))
+
+    def _new(self) -> PairHistograms:
+        settings = self.settings
+        return PairHistograms(settings.pairs, settings.low_ps, settings.bin_ps, settings.bins)
 
     def _recent(self) -> Histograms:
         return self._total - self._marks[0][1]
@@ -172,11 +148,3 @@ class HomWatch:
 
     def _figures(self, histograms: Histograms) -> HomFigures | None:
         return hom_figures(self._counts(histograms), self._rng)
-
-    def _record(self, tagger: TimeTagger) -> AbstractContextManager[RecordedStream | None]:
-        """Where the stream is recorded while that lasts; None: nowhere."""
-        if self._context.recorder is None:
-            return nullcontext()
-        identity = self._tagger.status.identity
-        said = identity.text if identity else ""
-        return self._context.recorder.begin(self._tagger.name, tagger, said)

@@ -31,7 +31,8 @@ class LinkDevice:
 
     `heralded` is called with every herald that belongs to the last `start`; `came` when the device
     is there with its numbers, `went` with the reason when it is not any more, `failed` when an
-    order was not carried out. Of a device with several optical ports all this is about one, `port`.
+    order was not carried out, `started` with the first slot of each run. Of a device with several
+    optical ports all this is about one, `port`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LinkDevice:
         failed: Callable[[str], None],
         port: int = 0,
         shared: SharedDevice | None = None,
+        started: Callable[[int], None] = lambda slot: None,
     ):
         self.capabilities: DeviceCapabilities | None = None
         self.stale_heralds = 0
@@ -55,11 +57,13 @@ class LinkDevice:
         """Orders whose results are not here yet."""
         self._name, self._supervisor, self._clock = name, supervisor, clock
         self._heralded, self._came, self._went, self._failed = heralded, came, went, failed
+        self._told_start = started
         self._port = port
         self._bright_population: float | None = None
         self._shared = shared
         self._run = 0
         self._first_slot: int | None = None
+        self._started_s = 0.0
         self._early: DeviceHerald | None = None
         self._error: Exception | None = None
         self._ended = asyncio.Event()
@@ -95,6 +99,20 @@ class LinkDevice:
         if self.capabilities is None or self.capabilities.role == "node":
             self.release(COMMUNICATION_QUBIT)
         self._give()
+
+    @property
+    def goes_on(self) -> bool:
+        """No herald stops its attempts."""
+        return self.capabilities is not None and self.capabilities.herald_mode == "host"
+
+    def keep(self, slot: int) -> None:
+        """The station says that this slot succeeded. A device that is not stopped by its heralds
+        gets that half out of its modes, and it counts as heralded then; others know by themselves.
+        """
+        if not self.goes_on:
+            return
+        self._post(_nothing, "abort", port=self._port)
+        self._post(partial(self._kept, self._run, slot), "keep", slot, port=self._port)
 
     def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
         """A gate on the communication qubit."""
@@ -142,6 +160,18 @@ class LinkDevice:
                 done(result)
         except Exception as error:
             self._crash(error)
+
+    def _kept(self, run: int, slot: int, qubit: int) -> None:
+        if run != self._run or self._first_slot is None or self.capabilities is None:
+            self.release(qubit)
+        elif qubit != COMMUNICATION_QUBIT:
+            self.release(qubit)
+            self._failed(f"the half of slot {slot} went to qubit {qubit}, expected the free one, 0")
+        else:
+            # Its age counts from its attempt, which may be many attempts ago.
+            attempts = slot + 1 - self._first_slot
+            made_s = self._started_s + attempts * self.capabilities.attempt_period_s
+            self._hear(DeviceHerald(slot, 0, min(made_s, self._clock()), qubit))
 
     def _configured(self, bright_population: float, result: None) -> None:
         self._bright_population = bright_population
@@ -195,18 +225,15 @@ class LinkDevice:
                 await asyncio.sleep(RETRY_S)
 
     def _checked(self, told: DeviceCapabilities) -> DeviceCapabilities:
-        """The numbers at this link's port; refuses some that no qubit can have, and devices that
-        leave heralding to the host.
+        """The numbers at this link's port; refuses some that no qubit can have.
 
         A midpoint has no qubits. Raises ProtocolError.
         """
         try:
             numbers = told.at_port(self._port)
-            if numbers.herald_mode != "hardware":
-                raise ValueError(
-                    f"herald mode {numbers.herald_mode!r}, expected one that stops at its herald"
-                )
             if numbers.role == "node":
+                if numbers.herald_mode == "host" and not numbers.modes:
+                    raise ValueError("herald mode 'host' with 0 modes, expected some")
                 MemoryMap(numbers)
             for error in (numbers.readout_error, *(q.readout_error for q in numbers.qubit_numbers)):
                 if not 0 <= error < 0.5:
@@ -222,9 +249,10 @@ class LinkDevice:
             ) from error
 
     def _started(self, run: int, first_slot: int) -> None:
+        self._told_start(first_slot)
         if run != self._run:
             return
-        self._first_slot = first_slot
+        self._first_slot, self._started_s = first_slot, self._clock()
         early, self._early = self._early, None
         if early is not None:
             self._hear(early)

@@ -31,6 +31,7 @@ from link_layer.messages import (
     FinishSeen,
     GuardSeen,
     GuardState,
+    Heralded,
     LinkHello,
     Message,
     PairHeld,
@@ -254,6 +255,9 @@ class MemoryLink:
         """Take a message of the far end or of the station."""
         now_s = self._context.clock()
         if peer == self.config.station:
+            attempt = self._machine.attempt
+            if isinstance(message, Heralded) and attempt and attempt.round == message.round:
+                self.device.keep(message.slot)
             self._machine.from_station(message, now_s)
         elif peer == self.config.peer:
             match message:

@@ -1,9 +1,14 @@
-"""The midpoint station of a memory link: the machine of `link_layer.egp_station` on its device."""
+"""The midpoint station of a memory link: the machine of `link_layer.egp_station` on its device.
+
+Heralds are the device's word ("hardware"), or found by this node in the tags of the station's
+detectors ("host"). What the ends hear is the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from drivers.devices import DeviceCapabilities, DeviceHerald
@@ -14,7 +19,9 @@ from link_layer.states import BellState
 from qnodeos.config import MidpointTable
 from qnodeos.context import NodeContext
 from qnodeos.hom import HomWatch
+from qnodeos.host_heralds import HostHeralds
 from qnodeos.link_device import LinkDevice
+from qnodeos.station_tagger import StationTagger, TagReader
 from qnodeos.status import Status
 
 MOST_ORDERS = 64
@@ -32,7 +39,7 @@ class Midpoint:
         context: NodeContext,
         *,
         supervisor: Supervisor,
-        tagger: Supervisor | None = None,
+        taggers: Mapping[str, Supervisor] | None = None,
     ):
         self.name = name
         self.config = config
@@ -47,11 +54,28 @@ class Midpoint:
             came=self._device_came,
             went=self._device_went,
             failed=lambda reason: self._machine.failed(f"the midpoint failed: {reason}"),
+            started=self._started,
         )
         self._machine = LinkStation(name, self, context.rng, self.counters)
-        self.hom: HomWatch | None = None
-        if config.hom is not None and tagger is not None:
-            self.hom = HomWatch(name, config.hom, tagger, context, self.counters)
+        self.hom = HomWatch(name, config.hom, context) if config.hom is not None else None
+        self._first_slot: int | None = None
+        self._host: HostHeralds | None = None
+        if config.clicks is not None:
+            self._host = HostHeralds(
+                config.clicks,
+                context.clock,
+                self.counters,
+                heralded=self._found,
+                lost=self._tags_lost,
+            )
+        readers: dict[str, list[TagReader]] = {}
+        for table, reader in ((config.hom, self.hom), (config.clicks, self._host)):
+            if table is not None and reader is not None:
+                readers.setdefault(table.tagger, []).append(reader)
+        self._taggers = [
+            StationTagger((taggers or {})[tagger], each, context, self.counters)
+            for tagger, each in readers.items()
+        ]
 
     def handle(self, peer: str, message: Message) -> None:
         """Take an order of one of the ends."""
@@ -61,6 +85,9 @@ class Midpoint:
             self.counters["stale_messages"] += 1
         elif self._device.pending >= MOST_ORDERS:
             self.counters["orders_dropped"] += 1
+        elif isinstance(message, Attempt) and self._host is not None and self._host.missing:
+            self.counters["not_ready"] += 1
+            self._context.send(peer, EndRound(self.name, message.round, self._host.missing))
         else:
             self._machine.ordered(message)
 
@@ -76,6 +103,7 @@ class Midpoint:
             "stale_heralds": self._device.stale_heralds,
             **self.counters,
             **(self.hom.status() if self.hom is not None else {}),
+            **(self._host.status() if self._host is not None else {}),
         }
 
     def histogram(self) -> dict[str, Any] | None:
@@ -86,8 +114,8 @@ class Midpoint:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._device.run())
-            if self.hom is not None:
-                tasks.create_task(self.hom.run())
+            for tagger in self._taggers:
+                tasks.create_task(tagger.run())
 
     def abandon(self, reason: str) -> None:
         """Whatever round is open is over, at the ends too."""
@@ -100,6 +128,7 @@ class Midpoint:
 
     def start(self) -> None:
         """Take part in attempts."""
+        self._first_slot = None
         self._device.start()
 
     def stop(self) -> None:
@@ -121,16 +150,41 @@ class Midpoint:
     # What the device says.
 
     def _heralded(self, herald: DeviceHerald) -> None:
-        if herald.bell_state is None:
+        if self._host is not None:
+            self.counters["hardware_heralds_ignored"] += 1
+        elif herald.bell_state is None:
             self.counters["unasked_heralds"] += 1
         else:
             state = BellState[herald.bell_state]
+            if self._device.goes_on:
+                self._device.stop()
             self._machine.heralded(herald.slot, state, self._context.clock())
 
+    def _started(self, slot: int) -> None:
+        self._first_slot = slot
+        if self._host is not None:
+            self._host.started(slot)
+
+    def _found(self, slot: int, state: BellState) -> None:
+        """The tags show a herald; where nothing has stopped the attempts, they go on."""
+        if self._machine.round is None or self._first_slot is None or slot < self._first_slot:
+            self.counters["stale_heralds_found"] += 1
+            return
+        self._device.stop()
+        self._machine.heralded(slot, state, self._context.clock())
+
+    def _tags_lost(self, reason: str) -> None:
+        self._device.stop()
+        self._machine.failed(reason)
+
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
+        if self._host is not None:
+            self._host.device(capabilities.attempt_period_s)
         self._context.store.event(
             "midpoint", {"link": self.name, "attempt_period_s": capabilities.attempt_period_s}
         )
 
     def _device_went(self, reason: str) -> None:
+        if self._host is not None:
+            self._host.device(None)
         self._machine.failed(f"the midpoint is away: {reason}")

@@ -81,12 +81,13 @@ class LabConfig(Table):
     def seen_channels(self, bank: str) -> int | None:
         """How many detectors a bank or a midpoint has that a tagger can see; None: there is none.
 
-        A bank of detectors hides a midpoint of the same name.
+        The last of a midpoint is no detector, but its trigger. A bank of detectors hides a midpoint
+        of the same name.
         """
         if bank in self.detectors:
             return self.detectors[bank].channels
         midpoint = self.midpoints.get(bank)
-        return None if midpoint is None or midpoint.clicks is None else midpoint.clicks.detectors
+        return None if midpoint is None or midpoint.clicks is None else midpoint.clicks.channels
 
     @property
     def things(self) -> dict[str, list[str]]:

@@ -95,14 +95,20 @@ class ClicksConfig(Table):
     Detectors are numbered by the ports: 1 and 2, each with a window of `window_ns` that ends with
     the slot, and, if the qubits are time bins, one for early photons `bin_ns` before it. Four are
     for polarization: H and V of one port, H and V of the other. `jitter_ps` is a detector's own.
-    A detector clicks once a window. Dark counts come at all times, as many as the midpoint's
-    `dark_probability` a window.
+    After the detectors comes the trigger, one number above: a pulse at the begin of each slot in
+    which the station attempts. A detector clicks once a window. Dark counts come at all times, as
+    many as the midpoint's `dark_probability` a window.
     """
 
     window_ns: Positive
     bin_ns: Positive | None = None
     detectors: Literal[2, 4] = 2
     jitter_ps: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+
+    @property
+    def channels(self) -> int:
+        """What a tagger can be wired to: the detectors, and the trigger after them."""
+        return self.detectors + 1
 
     @property
     def bins_ns(self) -> float:

@@ -89,7 +89,8 @@ class Attempts:
     when somebody leaves, which changes nothing since attempts have no memory.
 
     With `multimode` ends a herald stops nobody: they keep what each of the last slots brought.
-    Where detectors are `seen`, it is remembered which slots took place until `take_joint`.
+    Where detectors are `seen`, it is remembered which slots took place until `take_joint`, and in
+    which the station attempted until `take_triggered`.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class Attempts:
         self.multimode = multimode
         self._joint: deque[Joint] | None = deque(maxlen=_RUNS_KNOWN) if seen else None
         self._joint_from: int | None = None
+        self._triggered: deque[range] | None = deque(maxlen=_RUNS_KNOWN) if seen else None
+        self._triggered_from = 0
         self._outcome: Herald | None = None
         self.odds = HeraldOdds.of(config)
         self.period_s = config.attempt_period_us * 1e-6
@@ -115,7 +118,8 @@ class Attempts:
         self._runs: dict[str, _Run] = {}
         self._done: dict[str, int] = {}
         self._ended: dict[str, deque[range]] = {}
-        self._members = {f"midpoints.{name}", *(f"memories.{end}" for end in config.ends)}
+        self._station = f"midpoints.{name}"
+        self._members = {self._station, *(f"memories.{end}" for end in config.ends)}
         self._success_slot: int | None = None
         self._due: tuple[float | None] | None = None
         """When something will happen, as worked out last; None: not since the last change."""
@@ -165,6 +169,8 @@ class Attempts:
         self._end(member)
         first = max(self.slot_now() + 1, start_slot)
         self._runs[member] = _Run(first, first + count - 1 if count > 0 else _NEVER)
+        if member == self._station:
+            self._triggered_from = first
         self._due = None
         self._draw()
         return first
@@ -199,7 +205,7 @@ class Attempts:
             self._draw(slot + 1)
         else:
             for member in list(self._runs):
-                self._end(member)
+                self._end(member, slot + 1)
             self._due = self._success_slot = None
         herald = told or self._herald_of(slot)
         self._note(joint_from, slot + 1, herald)
@@ -225,6 +231,27 @@ class Attempts:
         self._joint.clear()
         return joint
 
+    def take_triggered(self, until_slot: int) -> list[range]:
+        """The slots before `until_slot`, all under way, in which the station attempted and that
+        were not taken before."""
+        if self._triggered is None:
+            return []
+        if self._success_slot is not None and not self.multimode:
+            until_slot = min(until_slot, self._success_slot + 1)
+        self._trigger(until_slot)
+        triggered = list(self._triggered)
+        self._triggered.clear()
+        return triggered
+
+    def _trigger(self, stop: int) -> None:
+        run = self._runs.get(self._station)
+        if self._triggered is None or run is None:
+            return
+        stop = min(stop, run.last_slot + 1)
+        if stop > self._triggered_from:
+            self._triggered.append(range(self._triggered_from, stop))
+            self._triggered_from = stop
+
     def _note(self, begin: int | None, stop: int, herald: Herald | None = None) -> None:
         if self._joint is not None and begin is not None and begin < stop:
             self._joint.append(Joint(range(begin, stop), herald))
@@ -240,8 +267,10 @@ class Attempts:
             cause.name,
         )
 
-    def _end(self, member: str) -> None:
+    def _end(self, member: str, stop: int | None = None) -> None:
         self._due = None
+        if member == self._station:
+            self._trigger(self.slot_now() + 1 if stop is None else stop)
         if self._joint_from is not None and member in self._runs:
             over = math.floor((self._time_s() + _EARLY_S) / self.period_s)
             last = min(run.last_slot for run in self._runs.values())

@@ -23,14 +23,19 @@ class StationClicks:
 
     An attempt that heralds shows the clicks of its state and cause, no other shows any that would.
     A slot's windows lie at its end. Dark counts come at all times; those within the windows of
-    attempts are part of these.
+    attempts are part of these. With `trigger` the station's pulses come after the detectors.
     """
 
     def __init__(
-        self, attempts: Attempts, taggers: Sequence[TaggerModel], rng: np.random.Generator
+        self,
+        attempts: Attempts,
+        taggers: Sequence[TaggerModel],
+        rng: np.random.Generator,
+        *,
+        trigger: bool = False,
     ) -> None:
         self._attempts = attempts
-        self._taggers = taggers
+        self._taggers, self._trigger = taggers, trigger
         self._rng = rng
         self._period_ps = attempts.period_s * 1e12
         self._spans: list[range] = []
@@ -38,7 +43,8 @@ class StationClicks:
         self._later = self._none()
 
     def step(self, start_ps: int, end_ps: int) -> list[Times]:
-        """The clicks of each detector in [start, end), sorted, on the lab's time."""
+        """Of each detector, then of the trigger, in [start, end), sorted, on the lab's time."""
+        pulses = self._attempts.take_triggered(math.ceil(end_ps / self._period_ps))
         if self._attempts.config is not self._config:
             self._configured(self._attempts.config)
         # From its first window on a slot's clicks are part of the step.
@@ -46,7 +52,7 @@ class StationClicks:
         joint = self._attempts.take_joint(until_slot)
         if not any(tagger.running for tagger in self._taggers):
             self._spans, self._later = [], self._none()
-            return self._later
+            return [*self._later, np.empty(0, np.int64)]
         self._spans += [each.slots for each in joint]
         new = [self._later]
         silent = [np.empty(0, np.int64)]
@@ -66,7 +72,13 @@ class StationClicks:
             self._later[number] = times[due:]
             released.append(times[first:due])
         self._spans = [span for span in self._spans if span.stop * self._period_ps > end_ps]
-        return released
+        return [*released, self._pulses(pulses)]
+
+    def _pulses(self, spans: list[range]) -> Times:
+        if not self._trigger or not spans:
+            return np.empty(0, np.int64)
+        slots = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+        return np.rint(slots * self._period_ps).astype(np.int64)
 
     def _configured(self, config: MidpointConfig) -> None:
         assert config.clicks is not None  # a tagger sees none else

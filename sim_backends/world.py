@@ -110,7 +110,10 @@ class World:
         )
         self._stations = {
             name: StationClicks(
-                line, watching[name], generator(self._seed, f"midpoints.{name}.clicks")
+                line,
+                watching[name],
+                generator(self._seed, f"midpoints.{name}.clicks"),
+                trigger=self._triggers(name),
             )
             for name, line in self._network.attempts.items()
             if watching[name]
@@ -246,6 +249,15 @@ class World:
             for name, wires in self._wires.items()
             if any(bank == midpoint for bank, _ in wires.values())
         ]
+
+    def _triggers(self, midpoint: str) -> bool:
+        """Whether a tagger sees a midpoint's trigger, which comes after its detectors."""
+        clicks = self._config.midpoints[midpoint].clicks
+        return clicks is not None and any(
+            wire == (midpoint, clicks.detectors)
+            for wires in self._wires.values()
+            for wire in wires.values()
+        )
 
     def _record_pair_time(self, emitted_ps: int) -> None:
         for name in self._sources:

@@ -23,6 +23,7 @@ Order = Literal[
     "move",
     "measure",
     "release",
+    "keep",
 ]
 Done = Callable[[Any], None]
 

@@ -312,6 +312,9 @@ class OpenDevice(QuantumDevice):
             case "release":
                 self._check_qubits(*given)
                 return {"qubit": given[0]}
+            case "keep":
+                self._check_modes(order, *given)
+                return {"slot": given[0], **self._at(port or 0, order)}
 
     def _gate_arguments(self, gate: str, *qubits: int) -> dict[str, Any]:
         if self._capabilities is None:
@@ -338,6 +341,8 @@ class OpenDevice(QuantumDevice):
     def _result(self, order: Order, reply: dict[str, Any]) -> int | None:
         if order == "start":
             return self._integer(reply, "slot", order)
+        if order == "keep":
+            return self._integer(reply, "qubit", order)
         if order != "measure":
             return None
         outcome = self._integer(reply, "outcome", order)

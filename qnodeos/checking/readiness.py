@@ -207,8 +207,13 @@ def _roles(config: NodeConfig) -> Iterator[Finding]:
                     wanted["calibration.light"] = light, "Laser"
                 if link.guard is not None and (meter := link.guard.power_meter) is not None:
                     wanted["guard.power_meter"] = meter, "PowerMeter"
-            case MemoryLinkTable() | MidpointTable():
+            case MemoryLinkTable():
                 wanted = {"device": (link.device, "QuantumDevice")}
+            case MidpointTable():
+                wanted = {"device": (link.device, "QuantumDevice")}
+                for part, seen in (("hom", link.hom), ("clicks", link.clicks)):
+                    if seen is not None:
+                        wanted[f"{part}.tagger"] = seen.tagger, "TimeTagger"
         for entry, (instrument, kind) in wanted.items():
             manifest = manifest_of(config.instruments[instrument])
             if manifest is not None and manifest.kind != kind:

@@ -147,7 +147,17 @@ def _link(
                 )
             yield from _served(link)
         case MidpointTable():
-            yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
+            if (clicks := link.clicks) is None:
+                yield f"This is the station between {_and(link.ends)}; {link.device} heralds."
+            else:
+                how = "one click heralds" if clicks.clicks == 1 else "two clicks herald"
+                begin_ps, end_ps = clicks.window_ps
+                yield (
+                    f"This is the station between {_and(link.ends)}; {link.device} attempts, and "
+                    f"{how}, found by this node in the tags of {clicks.tagger}, "
+                    f"{shown(begin_ps, 'ps')} to {shown(end_ps, 'ps')} after those of channel "
+                    f"{clicks.sync}."
+                )
             if (hom := link.hom) is not None:
                 modes = (
                     f"time bins {shown(hom.apart_ps, 'ps')} apart"

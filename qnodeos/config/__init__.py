@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qnodeos.config.links import (
     CalibrationTable,
+    ClicksTable,
     CoherenceTable,
     GuardTable,
     HomTable,
@@ -38,6 +39,7 @@ __all__ = [
     "ApplicationsTable",
     "BusTable",
     "CalibrationTable",
+    "ClicksTable",
     "CoherenceTable",
     "ConfigError",
     "CorrelationsTable",

@@ -24,6 +24,7 @@ OutcomeChannels = Annotated[
     tuple[OutcomeChannel, ...], Field(strict=False, min_length=1, max_length=2)
 ]
 DelayPs = Annotated[Picoseconds, Field(ge=-1_000_000, le=1_000_000)]
+WindowEdgePs = Annotated[Picoseconds, Field(ge=0, le=1_000_000_000_000)]
 DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
 ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
 PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
@@ -386,13 +387,68 @@ class HomTable(Table):
         return self
 
 
+class ClicksTable(Table):
+    """[links.NAME.clicks]: of a station with `heralds = "host"`, which clicks herald.
+
+    `sync` is the channel with a tag at the begin of each attempt, `window_ps` the begin and end of
+    the (early) window after it; `port_a`, `port_b` and `apart_ps` are as in HomTable, the late
+    window comes `apart_ps` after the early one. `clicks`: how many herald, 2 or 1.
+    """
+
+    tagger: Name
+    sync: OutcomeChannel
+    port_a: OutcomeChannels
+    port_b: OutcomeChannels
+    window_ps: Annotated[tuple[WindowEdgePs, WindowEdgePs], Field(strict=False)]
+    apart_ps: Picoseconds = Field(default=0, ge=0, le=1_000_000_000)
+    clicks: Literal[1, 2] = 2
+
+    @model_validator(mode="after")
+    def _tell_something(self) -> Self:
+        channels = (self.sync, *self.port_a, *self.port_b)
+        if len(self.port_a) != len(self.port_b) or len(set(channels)) != len(channels):
+            raise ValueError(
+                f"port_a, port_b, sync: found {list(self.port_a)}, {list(self.port_b)} and "
+                f"{self.sync}, expected as many channels of either port, all different"
+            )
+        length_ps = self.window_ps[1] - self.window_ps[0]
+        if length_ps <= 0:
+            raise ValueError(
+                f"window_ps: found {list(self.window_ps)}, expected its begin before its end"
+            )
+        binned = self.clicks == 2 and len(self.port_a) == 1
+        if binned and self.apart_ps < length_ps:
+            raise ValueError(
+                f"apart_ps: found {self.apart_ps}, expected at least the length of the window "
+                f"({length_ps}) between the time bins of one channel a port"
+            )
+        if not binned and self.apart_ps:
+            raise ValueError(
+                f"apart_ps: found {self.apart_ps}, expected none but for time bins: two clicks, "
+                "one channel a port"
+            )
+        if self.clicks == 1 and len(self.port_a) != 1:
+            raise ValueError("clicks: found 1, expected 2 where H and V have channels")
+        return self
+
+
 class MidpointTable(Table):
-    """The station's side of a memory link."""
+    """The station's side of a memory link. `heralds`: "hardware", the device tells of them, or
+    "host", this node finds them in the tags of `clicks`."""
 
     kind: Literal["midpoint"]
     ends: Annotated[tuple[Name, Name], Field(strict=False)]
     device: Name
+    heralds: Literal["hardware", "host"] = "hardware"
+    clicks: ClicksTable | None = None
     hom: HomTable | None = None
+
+    @model_validator(mode="after")
+    def _clicks_of_the_host(self) -> Self:
+        if (self.heralds == "host") != (self.clicks is not None):
+            found = f'heralds = "{self.heralds}" with{"out" if self.clicks is None else ""} clicks'
+            raise ValueError(f'clicks: found {found}, expected both or none of "host" and clicks')
+        return self
 
     @model_validator(mode="after")
     def _two_ends(self) -> Self:

@@ -28,6 +28,7 @@ _LINK_TABLES: dict[str, type[BaseModel]] = {
     "polarization": links.PolarizationTable,
     "guard": links.GuardTable,
     "hom": links.HomTable,
+    "clicks": links.ClicksTable,
     "coherence": links.CoherenceTable,
     "bright_state": links.BrightStateTable,
     "targets": links.TargetsTable,

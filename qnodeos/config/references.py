@@ -119,33 +119,37 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     )
             case MidpointTable():
                 yield from _instrument(config, (*where, "device"), link.device)
-                if link.hom is not None:
-                    yield from _instrument(config, (*where, "hom", "tagger"), link.hom.tagger)
+                for part, seen in (("hom", link.hom), ("clicks", link.clicks)):
+                    if seen is not None:
+                        yield from _instrument(config, (*where, part, "tagger"), seen.tagger)
                 for end in link.ends:
                     yield from _peer(config, (*where, "ends"), end)
 
 
 def _shared_taggers(config: NodeConfig) -> Iterator[Problem]:
     """A tagger gives its tags to one reader at a time, so a second one would wait for ever."""
-    reader: dict[str, str] = {}
+    reader: dict[str, tuple[str, ...]] = {}
+    read: list[tuple[str, tuple[str, ...]]] = []
     for name, link in config.links.items():
-        where: tuple[str, ...]
         match link:
             case PhotonicLinkTable():
-                tagger, where = link.tagger, ("links", name, "tagger")
-            case MidpointTable(hom=hom) if hom is not None:
-                tagger, where = hom.tagger, ("links", name, "hom", "tagger")
+                read.append((link.tagger, ("links", name, "tagger")))
+            case MidpointTable():
+                for part, seen in (("hom", link.hom), ("clicks", link.clicks)):
+                    if seen is not None:
+                        read.append((seen.tagger, ("links", name, part, "tagger")))
             case _:
                 continue
-        if tagger in reader:
+    for tagger, where in read:
+        first = reader.setdefault(tagger, where)
+        if first[1] != where[1]:  # a station hands its stream to both of its tables
             yield Problem(
                 where,
-                "a tagger gives its tags to one reader",
-                found=f"'{tagger}', which {reader[tagger]} has",
+                "a tagger gives its tags to one link",
+                found=f"'{tagger}', which {'.'.join(first)} has",
                 expected="a tagger that no other link reads",
                 do="give one of the two another tagger, or remove its table",
             )
-        reader.setdefault(tagger, ".".join(where))
 
 
 def _instrument(config: NodeConfig, where: tuple[str | int, ...], name: str) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from sim_backends.click_draws import AttemptDraws, Clicks
 from sim_backends.heralding import HeraldOdds, interference_visibility
 from sim_backends.interference import WavePackets, visibility
 from sim_backends.lab import LabConfig, LabError, MidpointConfig, load_lab
-from sim_backends.midpoint import HeraldEvent
+from sim_backends.midpoint import Attempts, HeraldEvent
 from sim_backends.truth import TruthLog
 from sim_backends.world import World
 
@@ -298,3 +298,26 @@ def test_a_tagger_is_told_which_midpoint_shows_its_clicks(tmp_path: Path) -> Non
     (tmp_path / "lab.toml").write_text(text.replace(wire, '2 = "station.1"', 1))
     with pytest.raises(LabError, match=r"expected \[midpoints.station.clicks\]"):
         load_lab(tmp_path / "lab.toml")
+
+
+def test_the_trigger_is_of_the_stations_own_attempts_and_stops_with_the_herald_line() -> None:
+    now = [0.0]
+    line = Attempts("s", midpoint(), lambda: now[0], np.random.default_rng(3), seen=True)
+    line.start("midpoints.s", count=5)
+    now[0] = 50.5 * line.period_s
+    assert line.take_triggered(51) == [range(1, 6)]  # nobody else took part
+    line.start("midpoints.s", 0)
+    now[0] = 60.5 * line.period_s
+    assert line.take_triggered(55) == [range(51, 55)]
+    line.abort("midpoints.s")
+    now[0] = 70.5 * line.period_s
+    assert line.take_triggered(71) == [range(55, 61)]
+    for member in ("midpoints.s", "memories.a", "memories.b"):
+        line.start(member, 0)
+    herald_s = line.next_event_s()
+    assert herald_s is not None
+    slot = round(herald_s / line.period_s) - 1
+    now[0] = herald_s + 10.5 * line.period_s  # the lab wakes up late
+    assert line.take_triggered(slot + 11) == [range(71, slot + 1)]
+    assert line.take_due() is not None
+    assert line.take_triggered(slot + 11) == []

@@ -16,6 +16,7 @@ from sim_backends.mount_messages import in_packets
 from sim_backends.seeds import generator
 from sim_backends.truth import TruthLog
 from sim_backends.world import World
+from timing.alarm import Alarm, alarm_at
 
 __all__ = ["STEP_S", "Bench"]
 
@@ -40,7 +41,7 @@ class Bench:
         self._truth = truth
         self._unix_s = unix_s or _wall_clock(loop)
         self._stepped: dict[str, list[Stepped]] = {}
-        self._herald_timer: asyncio.TimerHandle | None = None
+        self._herald_timer: Alarm | asyncio.TimerHandle | None = None
         self._herald_due_s: float | None = None
         self._step_s: float | None = None
         self.world = World(config, now_s=self._now_s, truth=truth)
@@ -130,7 +131,9 @@ class Bench:
         if self._herald_timer is not None:
             self._herald_timer.cancel()
         self._herald_due_s = due_s
-        self._herald_timer = None if due_s is None else self._loop.call_at(due_s, self._fire)
+        # Not by the loop's own timer: after attempts of microseconds a herald would be told a
+        # millisecond late.
+        self._herald_timer = None if due_s is None else alarm_at(due_s, self._fire)
 
     def _fire(self) -> None:
         self._herald_due_s = self._herald_timer = None

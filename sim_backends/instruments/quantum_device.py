@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, StoppedEvent
 from sim_backends.mount import Channel
 from sim_backends.station import MidpointModel
-from timing.loop import VirtualLoop
+from timing.alarm import Alarm, alarm_at
 
 __all__ = ["QuantumDeviceServer"]
 
@@ -26,7 +27,6 @@ NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
 _MAX_WAITING: Final = 256
-_SPIN_S: Final = 1e-3
 _TIMED: Final = ("initialise", "move")
 
 Fields = dict[str, Any]
@@ -119,7 +119,7 @@ class _Session:
         self._channel = channel
         self._buffer = bytearray()
         self._waiting: deque[Fields] = deque()
-        self._working: asyncio.Handle | None = None
+        self._working: Alarm | asyncio.TimerHandle | None = None
         self._open = True
 
     def feed(self, data: bytes) -> None:
@@ -205,25 +205,13 @@ class _Session:
             else:
                 self.send(reply)
 
-    def _later(self, due_s: float, reply: Fields, last_s: float = -1.0) -> None:
-        """Answer at `due_s`.
-
-        A gate takes microseconds, and the loop's timers are good to a millisecond: the last stretch
-        is waited for by coming back at once, for as long as the clock moves by itself. Timers of a
-        virtual loop are exact.
-        """
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        if now_s >= due_s:
+    def _later(self, due_s: float, reply: Fields) -> None:
+        """Answer at `due_s`, which may be over: a gate takes a microsecond."""
+        if asyncio.get_running_loop().time() < due_s:
+            self._working = alarm_at(due_s, partial(self._later, due_s, reply))
+        else:
             self.send(reply)
             self._work()
-        elif isinstance(loop, VirtualLoop):
-            self._working = loop.call_at(due_s, self._later, due_s, reply)
-        elif due_s - now_s < 2 * _SPIN_S and now_s != last_s:  # twice: the timer may round down
-            self._working = loop.call_soon(self._later, due_s, reply, now_s)
-        else:
-            margin_s = 0.0 if now_s == last_s else _SPIN_S
-            self._working = loop.call_at(due_s - margin_s, self._later, due_s, reply)
 
 
 def _do(server: QuantumDeviceServer, request: Fields) -> tuple[Fields, float]:

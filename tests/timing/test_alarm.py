@@ -24,7 +24,7 @@ def test_alarms_ring_once_each_in_their_order_and_leave_no_file() -> None:
         cancelled = alarm_in(1e-4, lambda: rung.append(-1.0))
         cancelled.cancel()
         cancelled.cancel()
-        assert files() == before + 5
+        assert files() == before + 4  # the one that is due at once has none
         while len(rung) < 5:  # noqa: ASYNC110
             await asyncio.sleep(1e-3)
         assert files() == before

@@ -56,5 +56,6 @@ def _version(data: memoryview) -> int | None:
 
 def _other(version: int | None) -> NotUnderstood:
     return NotUnderstood(
-        f"it speaks version {version} of the wire protocol, this node speaks {PROTOCOL_VERSION}"
+        f"it speaks version {version} of the wire protocol, this node speaks {PROTOCOL_VERSION}; "
+        "install the same qnodeos at both ends"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 
 from qnodeos.config import MemoryLinkTable, PhotonicLinkTable
@@ -21,11 +22,9 @@ from qnodeos.status import Status
 Parts = Mapping[str, Callable[[], Status]]
 
 
-def with_indicators(told: Parts, parts: NodeParts, peers: Callable[[], dict[str, bool]]) -> Parts:
+def with_indicators(told: Parts, parts: NodeParts) -> Parts:
     """The parts of `told`, links with their indicators, and the node, its instruments, memories and
-    peers.
-
-    `peers` says who is up. Uptime is from now on.
+    peers. Uptime is from now on.
     """
     all_parts = dict(told)
     for name, link in parts.links.items():
@@ -35,7 +34,7 @@ def with_indicators(told: Parts, parts: NodeParts, peers: Callable[[], dict[str,
     for name, shared in parts.devices.items():
         all_parts[f"memory-{name}"] = partial(_memory, shared)
     for name in parts.config.wire.peers:
-        all_parts[f"peer-{name}"] = partial(_peer, peers, name)
+        all_parts[f"peer-{name}"] = partial(_peer, parts, name)
     all_parts["node"] = partial(_node, parts, parts.clock())
     return all_parts
 
@@ -46,6 +45,7 @@ def _node(parts: NodeParts, started_s: float) -> Status:
         "alarms": len(parts.bus.alarms),
         "draining": bool(parts.draining),
         "tasks": len(asyncio.all_tasks()),
+        "strangers": parts.wire.strangers,
     }
 
 
@@ -60,8 +60,11 @@ def _memory(shared: SharedDevice) -> Status:
     }
 
 
-def _peer(peers: Callable[[], dict[str, bool]], name: str) -> Status:
-    return {"up": peers().get(name, False)}
+def _peer(parts: NodeParts, name: str) -> Status:
+    status = parts.wire.peers.get(name)
+    if status is None:
+        return {"up": False}  # the node is not yet started
+    return {"up": status.state == "up", **asdict(status.counters)}
 
 
 def _instrument(parts: NodeParts, name: str) -> Status:

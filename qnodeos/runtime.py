@@ -116,7 +116,7 @@ class Node:
 
     def exported(self) -> Mapping[str, Callable[[], Status]]:
         """What /metrics tells, by part; uptime counts from now on."""
-        return with_indicators(self._figures(), self.parts, self._peers_up)
+        return with_indicators(self._figures(), self.parts)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; ends with everything in its safe state.
@@ -201,11 +201,12 @@ class Node:
     def _figures(self) -> dict[str, Callable[[], Status]]:
         return {each.name: each.status for each in (*self._links, *self._users) if each.status}
 
-    def _peers_up(self) -> dict[str, bool]:
-        return {name: up for name, (up, _) in self._peers.items()}
-
     def _peer_changed(self, status: PeerStatus) -> None:
-        """Tell links, bus and journal of a peer that came, went, or is a new process."""
+        """Tell links, bus and journal of a peer that came, went, restarted, or is in trouble."""
+        if status.trouble:
+            self.bus.alarm(f"peer-{status.name}", f"{status.name}: {status.trouble}")
+        else:
+            self.bus.clear_alarm(f"peer-{status.name}")
         up = status.state == "up"
         was_up, old_boot = self._peers.get(status.name, (False, None))
         restarted = old_boot is not None and status.boot is not None and status.boot != old_boot

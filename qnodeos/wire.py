@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from qnodeos.allowance import MALFORMED, RESTART, Allowance, cost_of
 from qnodeos.config import WireTable
 from qnodeos.envelope import (
     HEARTBEAT,
@@ -30,7 +31,14 @@ from qnodeos.wire_sockets import SocketCarrier
 
 log = logging.getLogger("qnodeos.wire")
 
-_DRAIN_AT_ONCE = 256
+_DRAIN_AT_ONCE = 16
+"""Then it is the turn of everything else, so that a flood holds nothing up by more than 0.5 ms."""
+
+_DRAIN_BEFORE_JUDGING = 256
+
+TOLD_AGAIN_S = 60.0
+"""What a peer does wrong is told once in so long, and is over when it has stopped for so long."""
+
 _OLD_BOOTS = 32
 
 M = TypeVar("M")
@@ -40,7 +48,8 @@ PeerState = Literal["up", "lost", "never"]
 @dataclass(slots=True)
 class PeerCounters:
     """Since the start of this node. `refused`: not sent; `dropped`: our queue was full; `missed`:
-    gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away."""
+    gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away; `flooded`: came
+    while the peer was held off, thrown away unread; `held_off`: how often it was."""
 
     sent: int = 0
     received: int = 0
@@ -49,11 +58,14 @@ class PeerCounters:
     missed: int = 0
     repeated: int = 0
     malformed: int = 0
+    flooded: int = 0
+    held_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A peer as seen from here; times are those of the event loop's clock."""
+    """A peer as seen from here; times are those of the event loop's clock. `trouble`: what it does
+    wrong, "" for nothing."""
 
     name: str
     state: PeerState
@@ -61,6 +73,7 @@ class PeerStatus:
     since_s: float
     reason: str
     counters: PeerCounters
+    trouble: str = ""
 
 
 class Received(msgspec.Struct, Generic[M], frozen=True):
@@ -79,12 +92,16 @@ class _Peer:
     address: str
     since_s: float
     reason: str
+    allowance: Allowance
     state: PeerState = "never"
     heard_s: float = 0.0
     boot: int | None = None
     sequence: int = 0
     sent: int = 0
-    complaint: str = ""
+    held_until_s: float | None = None
+    trouble: str = ""
+    troubled_s: float = 0.0
+    told_s: float = -TOLD_AGAIN_S
     old_boots: deque[int] = field(default_factory=lambda: deque(maxlen=_OLD_BOOTS))
     counters: PeerCounters = field(default_factory=PeerCounters)
 
@@ -93,10 +110,10 @@ class Wire(Generic[M]):
     """This node's connection to its peers.
 
     `message_type` is a msgspec struct or a tagged union of them. `on_peer` is called, on the loop,
-    at every change: up, lost, restarted (same state, new `boot`), and when a peer starts to send
-    what cannot be understood. A peer that is silent for `lost_after_s` is lost. At most `waiting`
-    messages wait for `receive`; what comes then is dropped and counted. `carrier` is what it stands
-    on; by default sockets, as configured.
+    at every change: up, lost, restarted (same state, new `boot`), and when a peer is in `trouble`:
+    it sends what cannot be understood, or so much that it is held off. A peer that is silent for
+    `lost_after_s` is lost. At most `waiting` messages wait for `receive`; what comes then is
+    dropped and counted. `carrier` is what it stands on; by default sockets, as configured.
     """
 
     def __init__(
@@ -128,6 +145,7 @@ class Wire(Generic[M]):
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat_s = 0.0
+        self._reading_on = False
 
     @property
     def peers(self) -> dict[str, PeerStatus]:
@@ -144,7 +162,7 @@ class Wire(Generic[M]):
         self._loop = asyncio.get_running_loop()
         now_s = self._loop.time()
         self._peers = {
-            name: _Peer(name, peer.address, now_s, "not heard yet")
+            name: _Peer(name, peer.address, now_s, "not heard yet", Allowance(now_s))
             for name, peer in self._config.peers.items()
         }
         self._carrier.open(self._drain, self._fate_of)
@@ -200,7 +218,7 @@ class Wire(Generic[M]):
         match fate:
             case "connected":
                 self._explain(peer, "connected, not heard yet")
-                self._post(peer, HEARTBEAT)
+                self._beat(peer)
             case "closed":
                 self._hung_up(peer)
             case "absent":
@@ -211,6 +229,12 @@ class Wire(Generic[M]):
                 self._explain(
                     peer, f"no handshake; is the public_key of {name} here, {key}, the right one?"
                 )
+            case "holds us off":
+                self._explain(
+                    peer, f"{name} holds us off for a while: what we sent was too much, or wrong"
+                )
+            case "unasked":
+                self._hold_off(peer, "it sends on the connection that is for our words to it")
             case "revoked":
                 text = f"no key of {name} holds here any more"
                 self._hung_up(peer, text)
@@ -218,7 +242,7 @@ class Wire(Generic[M]):
 
     def _hung_up(self, peer: _Peer, reason: str = "its connection was closed") -> None:
         """A process that dies closes its connections: no need to wait for its silence."""
-        self._drain()  # what it said last comes before its end
+        self._drain(_DRAIN_BEFORE_JUDGING)  # what it said last comes before its end
         if peer.state == "up":
             peer.state, peer.since_s = "lost", self._loop.time()
             peer.reason = reason
@@ -239,14 +263,18 @@ class Wire(Generic[M]):
         peer.sent += 1
         return True
 
+    def _beat(self, peer: _Peer) -> None:
+        if peer.held_until_s is None:  # else both ends are to know that they do not speak
+            self._post(peer, HEARTBEAT)
+
     def _tick(self) -> None:
         """Heartbeats out, silence noticed. Reads first: a stall of ours is not theirs."""
-        self._drain()
+        self._drain(_DRAIN_BEFORE_JUDGING)
         now_s = self._loop.time()
         if now_s >= self._next_heartbeat_s:
             self._next_heartbeat_s = now_s + self._heartbeat_s
             for peer in self._peers.values():
-                self._post(peer, HEARTBEAT)
+                self._beat(peer)
         soonest_s = self._next_heartbeat_s
         changed: list[_Peer] = []
         for peer in self._peers.values():
@@ -258,28 +286,44 @@ class Wire(Generic[M]):
                     changed.append(peer)
                 else:
                     soonest_s = min(soonest_s, lost_s)
+            if self._forgiven(peer, now_s) and peer not in changed:
+                changed.append(peer)
         self._timer = self._loop.call_at(max(soonest_s, now_s + 0.005), self._tick)
         for peer in changed:
             self._tell(peer)
 
     # -- receiving
 
-    def _drain(self) -> None:
+    def _read_on(self) -> None:
+        self._reading_on = False
+        self._drain()
+
+    def _drain(self, most: int = _DRAIN_AT_ONCE) -> None:
         """Read what has arrived. A carrier signals once, so it has to be read to the end."""
         finished = False
         try:
-            for _ in range(_DRAIN_AT_ONCE):
+            for _ in range(most):
                 arrived = self._carrier.take() if self._open else None
                 if arrived is None:
                     finished = True
                     return
                 self._accept(*arrived)
         finally:
-            if not finished:
-                self._loop.call_soon(self._drain)
+            # One goes on at a time: each signal would add another, and together they would hold
+            # everything up.
+            if not finished and not self._reading_on:
+                self._reading_on = True
+                self._loop.call_soon(self._read_on)
 
     def _accept(self, name: str, parts: list[memoryview]) -> None:
         peer = self._peers[name]
+        now_s = self._loop.time()
+        if peer.held_until_s is not None:
+            peer.counters.flooded += 1
+            return
+        if not peer.allowance.covers(cost_of(sum(part.nbytes for part in parts)), now_s):
+            self._hold_off(peer, "it sends more than a node has to say")
+            return
         if len(parts) != 1:
             self._complain(peer, f"found {len(parts)} message parts, expected one")
             return
@@ -294,7 +338,6 @@ class Wire(Generic[M]):
         except msgspec.DecodeError as error:
             self._complain(peer, f"a message cannot be understood: {error}")
             return
-        now_s = self._loop.time()
         if not self._numbered(peer, envelope, now_s) or message is None:
             return
         peer.counters.received += 1
@@ -314,6 +357,9 @@ class Wire(Generic[M]):
             if envelope.boot in peer.old_boots:
                 peer.counters.repeated += 1
                 return False
+            if restarted and not peer.allowance.covers(RESTART, now_s):
+                self._hold_off(peer, "it says again and again that it is a new process")
+                return False
             if peer.boot is not None:
                 peer.old_boots.append(peer.boot)
             peer.boot, peer.sequence = envelope.boot, envelope.sequence
@@ -325,28 +371,62 @@ class Wire(Generic[M]):
             peer.sequence = envelope.sequence
         peer.heard_s = now_s
         if restarted or peer.state != "up":
-            peer.state, peer.since_s, peer.complaint = "up", now_s, ""
+            peer.state, peer.since_s, peer.trouble = "up", now_s, ""
             peer.reason = "restarted" if restarted else ""
             self._tell(peer)
+        return True
+
+    def _hold_off(self, peer: _Peer, why: str) -> None:
+        """End its connections and take nothing of it for a while."""
+        now_s = self._loop.time()
+        span_s = peer.allowance.hold_s(now_s)
+        peer.held_until_s = now_s + span_s
+        peer.counters.held_off += 1
+        self._carrier.hold_off(peer.name)
+        if peer.state == "up":
+            peer.state, peer.since_s = "lost", now_s
+        peer.trouble = peer.reason = f"held off for {span_s:.0f} s: {why}"
+        peer.troubled_s = peer.told_s = now_s
+        self._tell(peer)
+
+    def _forgiven(self, peer: _Peer, now_s: float) -> bool:
+        """Let it in again when its time is over; True when what it did is long ago."""
+        if peer.held_until_s is not None:
+            if now_s < peer.held_until_s:
+                return False
+            peer.held_until_s, peer.troubled_s = None, now_s
+            peer.reason = "let in again, not heard yet"
+            self._carrier.let_in(peer.name)
+        if not peer.trouble or now_s < peer.troubled_s + TOLD_AGAIN_S:
+            return False
+        peer.trouble = ""
         return True
 
     # -- telling
 
     def _complain(self, peer: _Peer, text: str) -> None:
         peer.counters.malformed += 1
-        if text != peer.complaint:
-            peer.complaint = peer.reason = text
+        now_s = self._loop.time()
+        peer.trouble = peer.reason = text
+        peer.troubled_s = now_s
+        if now_s >= peer.told_s + TOLD_AGAIN_S:
+            peer.told_s = now_s
             self._tell(peer)
+        if not peer.allowance.covers(MALFORMED, now_s):
+            self._hold_off(peer, f"again and again, {text}")
 
     def _explain(self, peer: _Peer, text: str) -> None:
-        if peer.state != "up" and not peer.complaint and text != peer.reason:
+        if peer.state != "up" and not peer.trouble and text != peer.reason:
             peer.reason = text
             self._tell(peer)
 
     def _tell(self, peer: _Peer) -> None:
-        log.info("%s: peer %s is %s. %s", self.name, peer.name, peer.state, peer.reason)
+        level = logging.WARNING if peer.trouble else logging.INFO
+        log.log(level, "%s: peer %s is %s. %s", self.name, peer.name, peer.state, peer.reason)
         self._on_peer(self._status(peer))
 
     def _status(self, peer: _Peer) -> PeerStatus:
         counters = PeerCounters(*(getattr(peer.counters, name) for name in PeerCounters.__slots__))
-        return PeerStatus(peer.name, peer.state, peer.boot, peer.since_s, peer.reason, counters)
+        return PeerStatus(
+            peer.name, peer.state, peer.boot, peer.since_s, peer.reason, counters, peer.trouble
+        )

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-Fate = Literal["connected", "closed", "absent", "refused", "no handshake", "revoked"]
+Fate = Literal[
+    "connected",
+    "closed",
+    "absent",
+    "refused",
+    "no handshake",
+    "revoked",
+    "holds us off",
+    "unasked",
+]
 """What became of the connection to a peer.
 
 `refused`: its key gate does not know our key; `no handshake`: its public key here is wrong, or
-it is something else; `revoked`: we accept no key of it any more.
+it is something else; `revoked`: we accept no key of it any more; `holds us off`: it knows our key,
+and takes nothing from us for a while; `unasked`: it sends on the connection that is for our words.
 """
 
 
@@ -47,6 +57,15 @@ class Carrier(Protocol):
 
     def renew_keys(self) -> None:
         """Read the peers' keys again and drop whoever is known by none; raises UserError first."""
+        ...
+
+    def hold_off(self, peer: str) -> None:
+        """End the connections by which this peer sends, and admit it no more; what it had sent
+        still comes."""
+        ...
+
+    def let_in(self, peer: str) -> None:
+        """Admit it again."""
         ...
 
     def close(self) -> None:

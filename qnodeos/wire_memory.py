@@ -120,6 +120,12 @@ class MemoryCarrier:
     def renew_keys(self) -> None:
         """See Carrier: there are none."""
 
+    def hold_off(self, peer: str) -> None:
+        """See Carrier: there are no connections."""
+
+    def let_in(self, peer: str) -> None:
+        """See Carrier."""
+
     def close(self) -> None:
         """See Carrier."""
         if self._open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,13 +17,18 @@ from qnodeos.errors import UserError
 from qnodeos.key_ring import KeyRing, PeerKey, fingerprint, peer_keys
 from qnodeos.keys import KeyPair, load_key_pair
 from qnodeos.wire_carrier import Fate, OnFate
-from qnodeos.zap import DOMAIN, KeyGate
+from qnodeos.zap import DOMAIN, HELD_OFF, KeyGate
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
 
 _QUEUED_MESSAGES = 1000
+"""To be sent. What comes has no bound: at one, libzmq stops reading, and when such a connection
+ends, its next heartbeat aborts the process (libzmq issue 4364). The wire reads all, and ends the
+connections of who sends too much."""
+
 _AGAIN_S = 1.0
+_HANDSHAKE_LIMIT_MS = 5000
 
 _FATES: dict[int, Fate] = {
     zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected",
@@ -42,6 +48,11 @@ class _Reach:
     monitor: Socket
     retry: asyncio.TimerHandle | None = None
 
+    @property
+    def speaks(self) -> bool:
+        """Something has come by the connection that is for our words."""
+        return bool(int(self.dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
 
 class SocketCarrier:
     """ZeroMQ with CURVE: a ROUTER that admits the peers' keys, a DEALER to each. Needs a selector
@@ -54,6 +65,8 @@ class SocketCarrier:
         self._gate: KeyGate | None = None
         self._reach: dict[str, _Reach] = {}
         self._strangers = 0
+        self._held: set[str] = set()
+        self._ended: set[bytes] = set()
 
     @property
     def strangers(self) -> int:
@@ -86,6 +99,9 @@ class SocketCarrier:
             reach.dealer.send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
+        # Sending may have swallowed the signal that something came.
+        if reach.speaks:
+            self._loop.call_soon(self._unasked, peer)
         return True
 
     def take(self) -> tuple[str, list[memoryview]] | None:
@@ -97,10 +113,16 @@ class SocketCarrier:
                 frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return None
-            # ZeroMQ cannot end one peer's connection: a key that holds no longer is met here.
+            # A key is proved once, at the handshake: one that holds no longer is met here.
             name = self._ring.owner(str(frames[-1].get("User-Id")).encode())
-            if name is not None:
+            if name is not None and name not in self._held:
                 return name, [frame.buffer for frame in frames[1:]]
+            route = frames[0].bytes
+            if route not in self._ended:
+                self._ended.add(route)
+                end_connection(frames[-1], self._router)
+            if name is not None:
+                return name, []
             self._strangers += 1
 
     def close(self) -> None:
@@ -133,6 +155,21 @@ class SocketCarrier:
             if name not in self._reach:
                 self._connect(name)
 
+    def hold_off(self, peer: str) -> None:
+        """See Carrier."""
+        self._held.add(peer)
+        if self._gate is not None:
+            self._gate.held = frozenset(self._held)
+
+    def let_in(self, peer: str) -> None:
+        """See Carrier."""
+        self._held.discard(peer)
+        self._ended.clear()
+        if self._gate is not None:
+            self._gate.held = frozenset(self._held)
+        if self._context is not None and peer not in self._reach:
+            self._connect(peer)
+
     def _connect(self, name: str) -> None:
         """Reach a peer by its present key, if it has one that holds."""
         may, address = self._ring.of(name), self._config.peers[name].address
@@ -143,6 +180,7 @@ class SocketCarrier:
         sockets = reaching(self._context, self._own, address, may[0])
         self._reach[name] = _Reach(address, may[0], *sockets)
         self._loop.add_reader(sockets[1].fileno(), self._watch, name)
+        self._loop.add_reader(sockets[0].fileno(), self._unasked, name)
         self._watch(name)
 
     def _disconnect(self, name: str) -> None:
@@ -150,6 +188,7 @@ class SocketCarrier:
         if reach.retry:
             reach.retry.cancel()
         self._loop.remove_reader(reach.monitor.fileno())
+        self._loop.remove_reader(reach.dealer.fileno())
         reach.dealer.disable_monitor()
         reach.monitor.close(linger=0)
         reach.dealer.close(linger=0)
@@ -176,14 +215,24 @@ class SocketCarrier:
         """Learn from the connection why a peer is not heard."""
         while reach := self._reach.get(name):
             try:
-                event = parse_monitor_message(reach.monitor.recv_multipart(zmq.NOBLOCK))["event"]
+                event = parse_monitor_message(reach.monitor.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
                 return
-            fate = _FATES.get(event, "no handshake")
+            fate = _FATES.get(event["event"], "no handshake")
+            if fate == "refused" and event["value"] == HELD_OFF:
+                fate = "holds us off"
             about = self._own.public if fate == "refused" else reach.key
             self._on_fate(name, fate, fingerprint(about))
-            if fate in ("refused", "no handshake"):
+            if fate in ("refused", "no handshake", "holds us off"):
                 self._connect_again(name, reach)
+
+    def _unasked(self, name: str) -> None:
+        """A node only speaks on the connections that it makes itself. What comes on ours is not
+        read, and so would be kept without end."""
+        reach = self._reach.get(name)
+        if reach is not None and reach.speaks:
+            self._disconnect(name)
+            self._on_fate(name, "unasked", fingerprint(reach.key))
 
     def _connect_again(self, name: str, reach: _Reach) -> None:
         # libzmq gives a connection up for good when its handshake is refused; the far end's
@@ -211,6 +260,7 @@ def listening(context: Context, own: KeyPair, address: str, node: str) -> Socket
     router.curve_server = True
     router.curve_publickey, router.curve_secretkey = own.public, own.secret
     router.zap_domain = DOMAIN
+    router.handshake_ivl = _HANDSHAKE_LIMIT_MS
     try:
         router.bind(address)
     except zmq.ZMQError as error:
@@ -242,9 +292,30 @@ def reaching(context: Context, own: KeyPair, address: str, key: bytes) -> tuple[
     return dealer, monitor
 
 
+def end_connection(frame: zmq.Frame, listener: Socket) -> None:
+    """End the connection that this came by, for which libzmq has no call.
+
+    Its descriptor may be another's by now: only one at our port, from the same machine, is ended,
+    and at worst that one is made again.
+    """
+    port = listener.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2]
+    try:
+        far = sockets.socket(fileno=int(frame.get(zmq.SRCFD)))
+    except (OSError, zmq.ZMQError):
+        return  # it is gone already
+    try:
+        same = far.getpeername()[0] == frame.get("Peer-Address")
+        if same and far.getsockname()[1] == int(port):
+            far.shutdown(sockets.SHUT_RDWR)
+    except (OSError, IndexError):
+        pass  # it has ended, or is no such connection
+    finally:
+        far.detach()  # it is libzmq's to close
+
+
 def _bounds(socket: Socket) -> None:
     socket.linger = 0
-    socket.sndhwm = socket.rcvhwm = _QUEUED_MESSAGES
+    socket.sndhwm, socket.rcvhwm = _QUEUED_MESSAGES, 0
     socket.maxmsgsize = MAX_MESSAGE_BYTES
     # A connection whose far end has vanished without a word is closed, and so connected again.
     socket.heartbeat_ivl = 500

@@ -17,7 +17,11 @@ from qnodeos.key_ring import KeyRing, fingerprint
 log = logging.getLogger("qnodeos.wire")
 
 DOMAIN = b"qnodeos"
-_MAX_NAMED_STRANGERS = 100
+HELD_OFF = 500
+"""What one is told whose key is known, but who is held off; 400 is a stranger."""
+
+_NAMED_STRANGERS, _NAMED_WITHIN_S = 10, 60.0
+_ANSWERED_AT_ONCE = 16
 
 
 class KeyGate:
@@ -28,7 +32,11 @@ class KeyGate:
         """Connections refused because their key is not configured."""
         self.ring = ring
         """Whom to admit; may be exchanged."""
+        self.held: frozenset[str] = frozenset()
+        """Peers whom not to admit for now."""
         self._told: set[tuple[str, bytes]] = set()
+        self._told_s = 0.0
+        self._more: asyncio.Handle | None = None
         self._socket = context.socket(zmq.REP)
         self._socket.linger = 0
         self._socket.bind("inproc://zeromq.zap.01")
@@ -38,16 +46,23 @@ class KeyGate:
 
     def close(self) -> None:
         """Stop answering; the context's sockets admit nobody from then on."""
+        if self._more is not None:
+            self._more.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
     def _answer(self) -> None:
-        while True:
+        if self._more is not None:
+            self._more.cancel()
+            self._more = None
+        for _ in range(_ANSWERED_AT_ONCE):
             try:
                 request = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             self._socket.send_multipart(self._reply(request))
+        # libzmq signals once; and there is more to do in a node than to refuse strangers.
+        self._more = self._loop.call_soon(self._answer)
 
     def _reply(self, request: list[bytes]) -> list[bytes]:
         if len(request) < 6:
@@ -55,16 +70,23 @@ class KeyGate:
         version, number, domain, address, _identity, mechanism, *credentials = request
         if mechanism == b"CURVE" and domain == DOMAIN and len(credentials) == 1:
             public = z85.encode(credentials[0])
-            if self.ring.owner(public) is not None:
+            owner = self.ring.owner(public)
+            if owner is not None and owner in self.held:
+                return [version, number, b"%d" % HELD_OFF, b"held off for a while", b"", b""]
+            if owner is not None:
                 return [version, number, b"200", b"OK", public, b""]
         self.strangers += 1
         self._tell(address.decode(errors="replace"), credentials)
         return [version, number, b"400", b"key not known here", b"", b""]
 
     def _tell(self, address: str, credentials: list[bytes]) -> None:
-        # Once per stranger: one that keeps trying must not fill the log.
+        # Some a minute, and each once in it: one that keeps trying must not fill the log.
         key = credentials[0] if credentials else b""
-        if (address, key) in self._told or len(self._told) >= _MAX_NAMED_STRANGERS:
+        now_s = self._loop.time()
+        if now_s >= self._told_s + _NAMED_WITHIN_S:
+            self._told.clear()
+            self._told_s = now_s
+        if (address, key) in self._told or len(self._told) >= _NAMED_STRANGERS:
             return
         self._told.add((address, key))
         shown = "none"
@@ -73,7 +95,8 @@ class KeyGate:
             shown = f"{fingerprint(public)} ({public.decode()})"
         expected = ", ".join(f"{peer} {mark}" for peer, mark in self.ring.fingerprints())
         log.warning(
-            "refused a connection from %s: its public key %s is no peer's; the peers' are: %s",
+            "refused a connection from %s: its public key %s is no peer's; the peers' are: %s. "
+            "If it is a peer, take its key with `qnodeos keys accept` and `qnodeos reload`",
             address,
             shown,
             expected,

@@ -191,6 +191,31 @@ def test_a_stopped_node_leaves_the_laser_dark_and_comes_back(tmp_path: Path) -> 
     run(tmp_path, body)
 
 
+def test_a_peer_that_floods_raises_an_alarm_and_is_served_again_afterwards(tmp_path: Path) -> None:
+    async def body(network: Rehearsal) -> None:
+        await network.lasts(3.0)
+        alice, bob = network.nodes["alice"], network.nodes["bob"]
+        for _ in range(150):
+            bob.wire._carrier.send("alice", b"nonsense")  # what no node of ours would send
+        await network.lasts(3.0)
+        assert "held off for 10 s: again and again" in alice.bus.alarms["peer-bob"]
+        assert bob.wire.peers["alice"].state == alice.wire.peers["bob"].state == "lost"
+        assert alice.wire.peers["station"].state == "up"
+        figures = alice.exported()["peer-bob"]()
+        assert (figures["up"], figures["held_off"]) == (False, 1)
+        assert figures["flooded"] >= 1
+        await network.lasts(9.0)
+        assert "peer-bob" not in alice.bus.alarms
+        assert bob.wire.peers["alice"].state == alice.wire.peers["bob"].state == "up"
+        assert alice.links["memory"].ready
+
+    run(tmp_path, body)
+    alarms = [(data["key"], data["text"]) for _, data in told(tmp_path, "alice", "alarm")]
+    alarms = [text for key, text in alarms if key == "peer-bob"]
+    assert len(alarms) == 3
+    assert alarms[-1] == ""
+
+
 def test_a_broker_that_restarts_is_told_all_again(tmp_path: Path) -> None:
     async def body(network: Rehearsal) -> None:
         await network.lasts(2.0)

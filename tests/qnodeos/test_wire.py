@@ -304,8 +304,9 @@ async def test_what_cannot_be_understood_is_counted_and_told_once(net: Net):
     bob.send(envelope(1, Ping(1)))
     assert (await received(alice)).message == Ping(1)
     assert alice.peers["bob"].counters.malformed == 56
-    reasons = [status.reason for status in net.told["alice"] if status.name == "bob"]
-    assert sum("Nonsense" in reason for reason in reasons) == 1
+    told = [status for status in net.told["alice"] if status.name == "bob"]
+    assert sum(bool(status.trouble) for status in told) == 1
+    assert (told[-1].state, told[-1].trouble) == ("up", "")
 
 
 async def test_another_version_is_a_reason_not_a_crash(net: Net):
@@ -317,8 +318,11 @@ async def test_another_version_is_a_reason_not_a_crash(net: Net):
     status = alice.peers["bob"]
     assert status.state == "never"
     assert f"version {PROTOCOL_VERSION + 1}" in status.reason
-    bob.send(msgspec.msgpack.encode([99, "other", "fields", 1, 2, 3]))
-    await net.until(lambda: "version 99" in alice.peers["bob"].reason)
+    carol = net.outsider(load_key_pair(net.folder / "carol.key_secret"), "alice")
+    carol.connect(net.address("alice"))
+    carol.send(msgspec.msgpack.encode([99, "other", "fields", 1, 2, 3]))
+    await net.until(lambda: "version 99" in alice.peers["carol"].trouble)
+    assert "install" in alice.peers["carol"].trouble
 
 
 async def test_a_full_queue_drops_and_counts(net: Net):

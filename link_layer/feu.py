@@ -2,13 +2,13 @@
 
 Test rounds of any setting speak of the same thing, the link's own errors, through the model of the
 setting; so a change of setting forgets nothing. Taking a round in is an addition; the estimate is
-renewed by `renew`, which takes a millisecond, outside the path of a herald.
+renewed in steps, which together take a millisecond and a half, outside the path of a herald.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,16 +129,22 @@ class FidelityUnit:
 
     def renew(self) -> bool:
         """Take in what has come and let time go by; False if there is nothing to do yet."""
+        return sum(1 for _ in self.renewing()) > 0
+
+    def renewing(self) -> Iterator[None]:
+        """The same in steps of a quarter of a millisecond, between which a herald may come; no step
+        if there is nothing to do. What was known before holds until the last."""
         now_s = self._clock()
         passed_s = now_s - self._moved_s
         if not self._waiting and (self._left is None or passed_s < IDLE_S):
-            return False
+            return
         waiting, self._waiting = self._waiting, defaultdict(float)
         self._moved_s = now_s
         self._filter.passes(passed_s)
         readout = (1 - 2 * self.readout_errors[0]) * (1 - 2 * self.readout_errors[1])
         groups = {(basis, setting) for basis, setting, _ in waiting}
         for basis, setting in sorted(groups):
+            yield
             right, wrong = (waiting[basis, setting, each] for each in (True, False))
             share, against = self._chance[basis].shares()
             of_model = self.model.contrasts(setting)[BASES.index(basis)]
@@ -152,8 +158,11 @@ class FidelityUnit:
             self.rounds[basis] += right + wrong
         for chance in self._chance.values():
             chance.fade(passed_s)
-        self._left = 1 - 2 * self._filter.drawn(SAMPLES)
-        return True
+        left = []
+        for drawn in self._filter.drawing(SAMPLES):
+            left.append(1 - 2 * drawn)
+            yield
+        self._left = np.concatenate(left)
 
     def goodness(self, setting: float = 0.0) -> Goodness | None:
         """Of a pair made with a setting; None before there were test rounds in all bases."""

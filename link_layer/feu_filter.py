@@ -14,7 +14,7 @@ A filter may follow an array of links at once, which is how its coverage is meas
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from statistics import NormalDist
 
@@ -218,17 +218,23 @@ class ResidualFilter:
 
     def drawn(self, samples: int, at: tuple[int, ...] = ()) -> Floats:
         """Samples of r, shape (3, samples), of one link: the same each time for the same state."""
+        return np.concatenate(list(self.drawing(samples, at)))
+
+    def drawing(self, samples: int, at: tuple[int, ...] = ()) -> Iterator[Floats]:
+        """The same, basis by basis, shape (1, samples): each takes a quarter of a millisecond."""
         even, scores = _even(samples)
-        weights, mean, cov = self._weights[at], self._mean[at], self._cov[at]
+        weights, mean, cov = self._weights[at], self._mean[at].copy(), self._cov[at]
         ends = np.searchsorted(even, np.cumsum(weights)[:-1] / weights.sum())
         level = cov[:, LEVEL, LEVEL]
         variances = np.maximum(level[:, *DIAGONAL], _LEAST)
         values, vectors = np.linalg.eigh(level / np.sqrt(_outer(variances)))
         mixing = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-        alike = np.empty((len(BASES), samples))
-        for regime, (first, last) in enumerate(zip((0, *ends), (*ends, samples), strict=True)):
-            alike[:, first:last] = mixing[regime] @ scores[:, first:last]
-        return quantiles(mean[:, LEVEL].T, variances.T, (0, *ends, samples), alike)
+        for axis in range(len(BASES)):
+            alike = np.empty((1, samples))
+            for regime, (first, last) in enumerate(zip((0, *ends), (*ends, samples), strict=True)):
+                alike[0, first:last] = mixing[regime, axis] @ scores[:, first:last]
+            one = slice(axis, axis + 1)
+            yield quantiles(mean[:, one].T, variances[:, one].T, (0, *ends, samples), alike)
 
 
 def _outer(of: Floats) -> Floats:

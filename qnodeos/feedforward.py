@@ -32,18 +32,12 @@ class Latencies:
     def status(self, name: str) -> dict[str, float | int]:
         """Median and 99th percentile in milliseconds, how many there were, and how many too late;
         nothing before the first."""
-        p50_s, p99_s = self.percentile_s(50), self.percentile_s(99)
-        if p50_s is None or p99_s is None:
+        if not self.count:
             return {}
+        p50_s, p99_s = np.percentile(self._kept[: self.count], (50, 99)).tolist()
         return {
             f"{name}_p50_ms": p50_s * 1e3,
             f"{name}_p99_ms": p99_s * 1e3,
             f"{name}s": self.count,
             f"{name}s_late": self.late,
         }
-
-    def percentile_s(self, percent: float) -> float | None:
-        """A percentile of the kept durations; None before the first."""
-        if not self.count:
-            return None
-        return float(np.percentile(self._kept[: self.count], percent))

@@ -40,8 +40,8 @@ class Known:
 class MemoryQuality:
     """Test rounds with the devices' own numbers; `map` and `far` are those of the two ends.
 
-    What a herald needs is looked up. It is computed, which takes milliseconds, now and then, and
-    once for a setting that is new.
+    What a herald needs is looked up. It is computed, which takes milliseconds, now and then, in
+    short steps between which heralds are heard, and once for a setting that is new.
     """
 
     def __init__(
@@ -181,7 +181,11 @@ class MemoryQuality:
             if self.near is None or self.far is None:
                 continue
             self.unit.readout_errors = self.near.readout_error, self.far.readout_error
-            if not self.unit.renew() or not self.tested:
+            steps = 0
+            for _ in self.unit.renewing():
+                steps += 1
+                await asyncio.sleep(0)
+            if not steps or not self.tested:
                 continue
             asked = list(self._chosen)
             self.renewals += 1

@@ -33,4 +33,5 @@ async def publish_status(
                 bus.publish(name, figure, value)
             if turn % 2 == 0:
                 store.event("status", {"of": name, "clock_s": clock(), **status})
+            await asyncio.sleep(0)  # a herald does not wait for all parts to have spoken
         await asyncio.sleep(INTERVAL_S)

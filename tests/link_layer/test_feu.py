@@ -55,6 +55,22 @@ def test_nothing_is_said_before_all_bases_were_tested() -> None:
     assert unit.goodness() is not None
 
 
+def test_renewed_step_by_step_it_says_the_same_and_the_old_until_the_last() -> None:
+    at_once, stepwise = FidelityUnit(Clock()), FidelityUnit(Clock())
+    for error in (0.1, 0.02):
+        for unit in (at_once, stepwise):
+            told(unit, error, 100)
+        before = stepwise.samples()
+        at_once.renew()
+        steps = 0
+        for _ in stepwise.renewing():
+            steps += 1
+            assert stepwise.samples() is None or np.array_equal(stepwise.samples(), before)
+        assert steps == 6
+        assert np.array_equal(stepwise.samples(), at_once.samples())
+    assert not list(stepwise.renewing())
+
+
 @pytest.mark.parametrize("state", list(BellState))
 def test_the_outcomes_are_taken_as_the_bell_state_has_them(state: BellState) -> None:
     unit = FidelityUnit(Clock())

@@ -9,6 +9,7 @@ at most as frequent as stated, whatever the rate of light within the bounds.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 S_PER_YEAR = 31_557_600.0
 
@@ -21,6 +22,55 @@ def improbability(count: int, mean: float) -> float:
     if count == 0:
         return math.exp(-mean)
     return math.exp(min(0.0, count - mean - count * math.log(count / mean)))
+
+
+def means(count: int, improbable: float) -> tuple[float, float]:
+    """The least and the largest mean of which a Poisson number is not too improbable."""
+
+    def edge(far: float) -> float:
+        near = float(count)
+        for _ in range(60):
+            middle = (near + far) / 2
+            likely = improbability(count, middle) >= improbable if middle > 0 else count == 0
+            near, far = (middle, far) if likely else (near, middle)
+        return near
+
+    # exp(-(m - n + n ln(n/m))) is below `improbable` at the far ends.
+    reach = -math.log(improbable)
+    return edge(0.0), edge(count + 2 * reach + 2 * math.sqrt(2 * reach * (count + reach)))
+
+
+@dataclass(frozen=True, slots=True)
+class FlashBand:
+    """What a flash of known light surely adds to a detector's rate, and what it may add at most.
+
+    A blinded detector does not see it (self-tests against blinding: Lydersen et al., Optics Express
+    18, 27938, 2010). `improbable`: the largest probability of a false alarm of one flash.
+    """
+
+    least_cps: float
+    most_cps: float
+    improbable: float
+
+    def trouble(self, before: int, before_s: float, lit: int, lit_s: float) -> str:
+        """What speaks against the detector, of counts before the flash and within it; "" for none.
+
+        Whatever the rate without the flash is: its interval is from the counts before.
+        """
+        least, most = means(before, self.improbable / 4)
+        low = lit_s * (least / before_s + self.least_cps)
+        high = lit_s * (most / before_s + self.most_cps)
+        limit = self.improbable / 4
+        below = lit < low and improbability(lit, low) < limit
+        if below or (lit > high and improbability(lit, high) < limit):
+            added_cps = lit / lit_s - before / before_s
+            band = f"{self.least_cps:g} to {self.most_cps:g}"
+            return f"a flash added {added_cps:.0f} cps, expected {band}"
+        return ""
+
+    def can_tell(self, before: int, before_s: float, lit_s: float) -> bool:
+        """A flash that is not seen at all would be told, at this rate without it."""
+        return self.trouble(before, before_s, round(before * lit_s / before_s), lit_s) != ""
 
 
 class RateGuard:

@@ -75,6 +75,11 @@ def make_link(name: str, parts: NodeParts, peer_up: Callable[[str], bool]) -> Li
                 stops=[supervisors[each] for each in table.guard.stops]
                 if table.guard is not None
                 else (),
+                flash=(
+                    supervisors[table.guard.self_test.light]
+                    if table.guard is not None and table.guard.self_test is not None
+                    else None
+                ),
                 executor=parts.executor,
             )
 

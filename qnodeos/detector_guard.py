@@ -44,8 +44,8 @@ class DetectorGuard:
         self._table, self._meter = table, power_meter
         self._clock, self._changed = clock, changed
         self._told = ("", True)
-        self._rates = self._power = ""
-        self._meter_tells = True
+        self._rates = self._power = self._flash = ""
+        self._meter_tells = self._flash_tells = True
         now_s = clock()
         # Of the window that is counted now, and of the one before: most of a window may be blinded
         # without showing in its counts, which light has made more than the dark ones.
@@ -92,9 +92,19 @@ class DetectorGuard:
         if not self._power:
             self._dim_s = self._clock()
 
+    def flashed(self, trouble: str, known: bool, since_s: float) -> None:
+        """What a flash of this end's own light has shown; see `SelfTest`."""
+        self._flash, self._flash_tells = trouble, known
+        self._tell(since_s)
+
     def _tell(self, since_s: float) -> None:
-        trouble = "; ".join(each for each in (self._power, self._rates) if each)
-        known = self._meter_tells or bool(self._rates)
+        signs = (
+            (self._power, self._meter_tells),
+            (self._flash, self._flash_tells),
+            (self._rates, True),
+        )
+        trouble = "; ".join(text for text, _ in signs if text)
+        known = not trouble or any(text and known for text, known in signs)
         if (trouble, known) != self._told:
             self._told = trouble, known
             self._changed(trouble, known, since_s)

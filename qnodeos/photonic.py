@@ -46,6 +46,7 @@ from qnodeos.photonic_follower import Follower
 from qnodeos.photonic_leader import Leader
 from qnodeos.rates import SILENT_S
 from qnodeos.requests import Desk, order_of
+from qnodeos.self_test import SelfTest
 from qnodeos.status import Status
 from qnodeos.tagging import TagSource
 from qnodeos.tally import Tally
@@ -72,6 +73,7 @@ class PhotonicLink:
         reference: Supervisor | None = None,
         power_meter: Supervisor | None = None,
         stops: Sequence[Supervisor] = (),
+        flash: Supervisor | None = None,
         executor: Executor | None = None,
     ):
         self.name = name
@@ -111,6 +113,19 @@ class PhotonicLink:
             if guard
             else None
         )
+        self._self_test: SelfTest | None = None
+        if guard and guard.self_test and flash and self._detectors:
+            self._self_test = SelfTest(
+                guard.self_test,
+                config.outcome_channels,
+                false_alarms_per_year=guard.false_alarms_per_year,
+                light=flash,
+                idle=lambda: not len(self.desk.queue) and not self._paused,
+                clock=context.clock,
+                rng=context.rng,
+                counters=self.counters,
+                told=self._detectors.flashed,
+            )
         self._tally: Tally | None = None
         self._wanted = asyncio.Event()
         self._wanted_s = self._woken_s = 0.0
@@ -256,6 +271,10 @@ class PhotonicLink:
         if ask.afresh:
             self._role.find_clock_afresh()
 
+    def _look_at_tags(self) -> None:
+        self._wanted_s = self._context.clock()
+        self._wake()
+
     def _wake(self) -> None:
         """Somebody wants tags."""
         if not self._wanted.is_set():
@@ -290,6 +309,8 @@ class PhotonicLink:
             tasks.create_task(self._source.run(self._tags))
             tasks.create_task(self._role.run(self._wanted))
             tasks.create_task(self._keep_time())
+            if self._self_test is not None:
+                tasks.create_task(self._self_test.run(self._look_at_tags))
 
     async def _keep_time(self) -> None:
         """Expire requests; let the link rest."""
@@ -300,13 +321,17 @@ class PhotonicLink:
             if self._detectors is not None:
                 self._detectors.look()
             # A blinded detector has to be watched on to see when that ends.
-            watched = self.guard.state in ("unknown", "tripped")
+            watched = self.guard.state in ("unknown", "tripped") or (
+                self._self_test is not None and self._self_test.active
+            )
             if len(self.desk.queue) or watched or self._context.clock() < self._kept_until_s:
                 self._wanted_s = self._context.clock()
             elif self._context.clock() > self._wanted_s + REST_AFTER_S:
                 self._wanted.clear()
 
     def _tags(self, stream: int, batch: TagBatch, epoch: int) -> None:
+        if self._self_test is not None and self._self_test.take(batch):
+            return  # of no light that a pair is made of
         if self._detectors is not None:
             self._detectors.add(batch)
         if self._tally is not None:

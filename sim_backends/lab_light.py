@@ -82,7 +82,8 @@ class ChannelConfig(Table):
     `delay_swing_ps` about its mean, once in `delay_swing_period_s`. `classical_cps` are photons of
     other light that leave the fibre each second. `blinding_uw` of bright light drive the detectors
     behind it: they click `faked_cps` times a second in all, and for nothing else. All light is of
-    `wavelength_nm`.
+    `wavelength_nm`. The laser `flash` shines on the detectors directly: they get
+    `flash_cps_per_mw` photons a second in all for each milliwatt of it.
     """
 
     length_km: Annotated[float, Field(ge=0.0, le=1e4)] = 0.0
@@ -99,6 +100,8 @@ class ChannelConfig(Table):
     classical_cps: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     blinding_uw: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     faked_cps: Annotated[float, Field(ge=0.0, le=1e7)] = 0.0
+    flash: str | None = None
+    flash_cps_per_mw: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     wavelength_nm: Annotated[float, Field(ge=200.0, le=3000.0)] = 810.0
     conversion: ConversionConfig | None = None
 

@@ -47,6 +47,9 @@ def check_references(config: LabConfig, path: Path) -> None:
                 f"detectors.{emitter.end}.channels",
                 "found 1; expected at least 2, transmitted and reflected, behind an analyzer",
             )
+    for name, fibre in config.channels.items():
+        if fibre.flash is not None:
+            known(f"channels.{name}.flash", fibre.flash, "lasers")
     for name, tagger in config.taggers.items():
         for number, wire in tagger.inputs.items():
             where, (bank, _, channel) = f"taggers.{name}.inputs.{number}", wire.rpartition(".")

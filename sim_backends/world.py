@@ -220,7 +220,8 @@ class World:
                 # Unpolarized, so that each port of an analyzer gets half.
                 bank = self.detectors[name]
                 count = 2 if name in self.analyzers else bank.channels
-                bank.light_cps[:count] = [fibre.background_cps / count] * count
+                light_cps = fibre.background_cps + self._flash_cps(name)
+                bank.light_cps[:count] = [light_cps / count] * count
                 driven_cps = fibre.driven_cps
                 bank.driven_cps = None if driven_cps is None else driven_cps / count
         clicks = {
@@ -239,6 +240,11 @@ class World:
         while self._next_pair_time_ps < end_ps:
             self._record_pair_time(self._next_pair_time_ps)
             self._next_pair_time_ps += _PAIR_TIME_PS
+
+    def _flash_cps(self, end: str) -> float:
+        """Photons a second of the laser that shines on an end's detectors directly."""
+        fibre = self._config.channels[end]
+        return fibre.flash_cps_per_mw * self.lasers[fibre.flash].power_mw if fibre.flash else 0.0
 
     def _watching(self, midpoint: str) -> list[TaggerModel]:
         """The taggers that see a midpoint's detectors."""

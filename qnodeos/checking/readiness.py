@@ -207,6 +207,8 @@ def _roles(config: NodeConfig) -> Iterator[Finding]:
                     wanted["calibration.light"] = light, "Laser"
                 if link.guard is not None and (meter := link.guard.power_meter) is not None:
                     wanted["guard.power_meter"] = meter, "PowerMeter"
+                if link.guard is not None and (test := link.guard.self_test) is not None:
+                    wanted["guard.self_test.light"] = test.light, "Laser"
             case MemoryLinkTable():
                 wanted = {"device": (link.device, "QuantumDevice")}
             case MidpointTable():

@@ -223,6 +223,11 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
         if link.guard.power_meter is not None and link.guard.most_power_mw is not None:
             most = shown(link.guard.most_power_mw, "mW")
             yield f"No pair is made while {link.guard.power_meter} reads more than {most}."
+        if (test := link.guard.self_test) is not None:
+            yield (
+                f"{test.light} flashes on them when nobody asks, every "
+                f"{shown(test.every_s, 's')} or so, for {shown(test.flash_s, 's')}."
+            )
         until = {"latch": "somebody acknowledges it", "auto": "the signs are gone"}
         held = f", and {_and(link.guard.stops)} held safe," if link.guard.stops else ""
         yield f"Once it trips the link stands still{held} until {until[link.guard.after_trip]}."

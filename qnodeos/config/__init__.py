@@ -15,6 +15,7 @@ from qnodeos.config.links import (
     PolarizationTable,
     QueueTable,
     ScheduleTable,
+    SelfTestTable,
     TargetsTable,
     VerifyTable,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "QueueTable",
     "RecordTable",
     "ScheduleTable",
+    "SelfTestTable",
     "TargetsTable",
     "TeleportTable",
     "VerifyTable",

@@ -25,6 +25,7 @@ OutcomeChannels = Annotated[
 ]
 DelayPs = Annotated[Picoseconds, Field(ge=-1_000_000, le=1_000_000)]
 WindowEdgePs = Annotated[Picoseconds, Field(ge=0, le=1_000_000_000_000)]
+FlashCps = Annotated[float, Field(gt=0.0, le=1e9)]
 DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
 ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
 PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
@@ -133,6 +134,30 @@ class PolarizationTable(Table):
     rounds: int = Field(default=500, ge=50, le=1_000_000)
 
 
+class SelfTestTable(Table):
+    """[links.NAME.guard.self_test]: light of this node's own shows that its detectors still see.
+
+    The laser `light` flashes at random instants, `every_s` apart in the mean, when nobody asks for
+    pairs. Counts of `flash_s` before a flash and as long within it are compared: it adds at least
+    `least_cps` and at most `most_cps` to the detector of each outcome channel.
+    """
+
+    light: Name
+    least_cps: Annotated[tuple[FlashCps, FlashCps], Field(strict=False)]
+    most_cps: Annotated[tuple[FlashCps, FlashCps], Field(strict=False)]
+    every_s: Seconds = Field(default=300.0, ge=5.0, le=1e6)
+    flash_s: Seconds = Field(default=0.5, ge=0.1, le=60.0)
+
+    @model_validator(mode="after")
+    def _bands(self) -> Self:
+        for least, most in zip(self.least_cps, self.most_cps, strict=True):
+            if least > most:
+                raise ValueError(
+                    f"least_cps: found {least:g} above most_cps ({most:g}), expected at most that"
+                )
+        return self
+
+
 class GuardTable(Table):
     """[links.NAME.guard]: this end's detectors are watched for signs of blinding.
 
@@ -152,6 +177,16 @@ class GuardTable(Table):
     most_power_mw: Annotated[Milliwatts, Field(gt=0.0, le=1e3)] | None = None
     stops: Annotated[tuple[Name, ...], Field(strict=False, max_length=32)] = ()
     after_trip: Literal["latch", "auto"] = "latch"
+    self_test: SelfTestTable | None = None
+
+    @model_validator(mode="after")
+    def _light_is_free(self) -> Self:
+        if self.self_test is not None and self.self_test.light in self.stops:
+            raise ValueError(
+                f"stops: found {self.self_test.light}, expected none that self_test flashes: held "
+                "safe it could not show that the detectors see again"
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

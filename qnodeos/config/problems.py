@@ -173,6 +173,8 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
             model = _LINKS.get(raw["links"][name].get("kind", ""))
         case ("links", _, str(part)):
             model = _LINK_TABLES.get(part)
+        case ("links", _, "guard", "self_test"):
+            model = links.SelfTestTable
         case ("applications", str(name)):
             model = _APPLICATIONS.get(name)
         case (str(name),):

@@ -100,6 +100,11 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                 if meter is not None and meter not in config.instruments:
                     place = (*where, "guard", "power_meter")
                     yield _absent(place, meter, "instrument", "instruments", config.instruments)
+                test = link.guard.self_test if link.guard is not None else None
+                if test is not None:
+                    yield from _instrument(
+                        config, (*where, "guard", "self_test", "light"), test.light
+                    )
                 for each in link.guard.stops if link.guard is not None else ():
                     yield from _instrument(config, (*where, "guard", "stops"), each)
                 yield from _peer(config, (*where, "peer"), link.peer)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from link_layer.guard import S_PER_YEAR, RateGuard, improbability
+from link_layer.guard import S_PER_YEAR, FlashBand, RateGuard, improbability, means
 
 
 @given(st.integers(0, 3000), st.floats(0.5, 2000.0))
@@ -40,3 +40,36 @@ def test_a_blinded_and_a_flooded_detector_are_told() -> None:
 
 def test_too_few_dark_counts_can_tell_nothing() -> None:
     assert not RateGuard(5.0, 1e6, window_s=1.0, false_alarms_per_year=0.01).can_tell
+
+
+@given(st.integers(0, 3000), st.sampled_from([0.05, 1e-3, 1e-9]))
+def test_the_means_are_those_at_which_a_count_becomes_improbable(count: int, limit: float) -> None:
+    least, most = means(count, limit)
+    assert least <= count < most
+    assert improbability(count, most) == pytest.approx(limit, rel=1e-3)
+    if count:
+        assert improbability(count, least) == pytest.approx(limit, rel=1e-3)
+
+
+@pytest.mark.parametrize(("light_cps", "added_cps"), [(200.0, 10_000.0), (30_000.0, 20_000.0)])
+def test_flashes_at_either_edge_of_the_band_raise_no_more_alarms_than_stated(
+    light_cps: float, added_cps: float
+) -> None:
+    stated, flashes, seconds = 0.02, 10_000, 0.5
+    band = FlashBand(10_000.0, 20_000.0, stated)
+    rng = np.random.default_rng(2)
+    before = rng.poisson(light_cps * seconds, flashes).tolist()
+    lit = rng.poisson((light_cps + added_cps) * seconds, flashes).tolist()
+    alarms = sum(
+        band.trouble(b, seconds, n, seconds) != "" for b, n in zip(before, lit, strict=True)
+    )
+    assert alarms <= flashes * stated + 4 * np.sqrt(flashes * stated)
+
+
+def test_a_flash_that_is_not_seen_or_seen_too_well_is_told() -> None:
+    band = FlashBand(10_000.0, 20_000.0, 1e-9)
+    assert band.trouble(10_000, 0.5, 17_500, 0.5) == ""
+    assert band.trouble(10_000, 0.5, 10_050, 0.5).startswith("a flash added 100 cps")
+    assert band.trouble(10_000, 0.5, 30_000, 0.5).startswith("a flash added 40000 cps")
+    assert band.can_tell(10_000, 0.5, 0.5)
+    assert not FlashBand(100.0, 200.0, 1e-9).can_tell(10_000, 0.5, 0.5)

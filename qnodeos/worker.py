@@ -30,6 +30,9 @@ def kill_worker(pool: ProcessPoolExecutor) -> None:
 
 
 def _begin(niceness: int) -> None:
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        # A node that runs in real time gives this to its processes; but heralds wait for no work.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     if niceness:
         os.nice(niceness)
     # A thread, as the work may take long; this process has no event loop that it could disturb.

@@ -65,3 +65,22 @@ def test_one_that_is_stuck_is_killed_and_no_other() -> None:
             work.result(30)
         assert other.submit(os.getpid).result() > 0
     stuck.shutdown()
+
+
+REALTIME = """
+import os
+from qnodeos.worker import worker_process
+
+os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+print(worker_process(19).submit(os.sched_getscheduler, 0).result(), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="a call of Linux")
+@pytest.mark.timeout(60)
+def test_it_does_not_run_in_real_time_with_its_node() -> None:
+    done = subprocess.run([sys.executable, "-c", REALTIME], capture_output=True, text=True)
+    if "PermissionError" in done.stderr:
+        pytest.skip("this user may not run in real time")
+    assert done.stdout == f"{os.SCHED_OTHER}\n", done.stderr

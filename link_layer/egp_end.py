@@ -57,6 +57,14 @@ class Full(str):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Test rounds of a calibration in these bases in turn, instead of rounds for requests."""
+
+    bases: tuple[Basis, ...]
+    bright_population: float | None = None
+
+
 class LinkEnd:
     """The machine of one end. `me` is its node's name, as in the origin of requests.
 
@@ -82,7 +90,8 @@ class LinkEnd:
         self.link, self.leads, self.test_share = link, leads, test_share
         self._announce_period_s, self._aged = announce_period_s, aged
         self.paused = ""
-        """Why no round is to begin; "" lets them."""
+        """Why no request is to be begun, one that has pairs goes on; "" lets all."""
+        self.probe: Probe | None = None
         self._refused = False
         self._port, self._queue, self._me = port, queue, me
         self._rng, self._counters = rng, counters
@@ -112,14 +121,23 @@ class LinkEnd:
         """No round is in progress."""
         return self._rounds.attempt is None
 
+    @property
+    def round(self) -> int:
+        """The number of the last round that this end has opened."""
+        return self._number
+
     # What happens.
 
     def go(self, now_s: float) -> None:
         """Begin a round if this end leads, none is in progress, and there is something to do."""
         if not self.leads or self._rounds.attempt is not None or now_s < self._not_before_s:
             return
-        if self.paused or self._port.missing():
+        if self._port.missing():
             self._failures = 0
+            return
+        if self.probe is not None:
+            if not self._port.busy(None):
+                self._open(self._probing(self.probe), now_s)
             return
         if self._full:
             self._full = {each: full for each, full in self._full.items() if now_s < full[1]}
@@ -128,7 +146,8 @@ class LinkEnd:
         def fits(request: Request) -> bool:
             # Dear questions last: they are asked of each request that is passed over.
             return (
-                request.missing > waiting[request.id] + self._port.in_work(request)
+                not self._held_back(request)
+                and request.missing > waiting[request.id] + self._port.in_work(request)
                 and request.id not in self._full
                 and not (self._keeps(*request.group) and self._port.no_room(request))
             )
@@ -157,6 +176,25 @@ class LinkEnd:
             announce_period_s=self._announce_period_s,
             held_s=held_s,
         )
+        self._open(attempt, now_s)
+
+    def _probing(self, probe: Probe) -> Attempt:
+        self._number += 1
+        return Attempt(
+            self.link,
+            self._number,
+            0,
+            probe.bases[self._number % len(probe.bases)],
+            probe.bright_population,
+            announce_period_s=self._announce_period_s,
+            probe=True,
+        )
+
+    def _held_back(self, request: Request | None) -> str:
+        """Why a request is not to be begun; "" if it may, or has begun."""
+        return self.paused if request is not None and not request.delivered else ""
+
+    def _open(self, attempt: Attempt, now_s: float) -> None:
         plan = self._plan(attempt)
         if isinstance(plan, str):
             self._counters["not_ready"] += 1
@@ -277,10 +315,11 @@ class LinkEnd:
         self._rounds.overtaken(now_s)
 
     def _follow(self, attempt: Attempt, now_s: float) -> None:
+        request = self._queue.get(attempt.request)
         plan = (
-            self.paused
+            self._held_back(request)
             or self._port.missing()
-            or self._port.busy(self._queue.get(attempt.request))
+            or self._port.busy(request)
             or self._plan(attempt)
         )
         if isinstance(plan, str):

@@ -162,7 +162,8 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     `bright_population` is that of both ends' emitters; None leaves it as it is. `raw`: the pair is
     one of two that are to be purified. The station tells of the herald at a random instant of the
     next `announce_period_s`. `held_s`: the halves of a test round are stored, and
-    measured when they are this old; None measures them at once.
+    measured when they are this old; None measures them at once. `probe`: a test round of a
+    calibration, for no request, which is not counted among those that say how good pairs are.
     """
 
     link: str
@@ -173,6 +174,45 @@ class Attempt(Struct, frozen=True, tag="attempt"):
     raw: bool = False
     announce_period_s: AnnouncePeriod = 0.0
     held_s: HeldTime | None = None
+    probe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.probe and self.test_basis is None:
+            raise ValueError("a probe without the basis of a test round")
+
+
+class Tune(Struct, frozen=True, tag="tune"):
+    """The leading end asks the station to detect otherwise; answered by Tuned, repeated until then.
+
+    The window opens `delay_ps` after each trigger for `window_ps`; `phase_deg` is added to one arm
+    of the interferometer. None leaves it as it is.
+    """
+
+    link: str
+    number: Int64
+    delay_ps: Finite | None = None
+    window_ps: Annotated[float, Meta(ge=0, le=1e12)] | None = None
+    phase_deg: Finite | None = None
+
+
+class Tuned(Struct, frozen=True, tag="tuned"):
+    """How the station's device detects after the Tune of this number; None: it cannot be set.
+
+    `error`: it was not done, for this reason.
+    """
+
+    link: str
+    number: Int64
+    delay_ps: Finite | None = None
+    window_ps: Finite | None = None
+    phase_deg: Finite | None = None
+    error: str = ""
+
+
+class Recalibrated(Struct, frozen=True, tag="recalibrated"):
+    """The link was set otherwise by the leading end: what test rounds said of it before is old."""
+
+    link: str
 
 
 class NotReady(Struct, frozen=True, tag="not-ready"):
@@ -452,6 +492,9 @@ Message = (
     | Refuse
     | Finish
     | Attempt
+    | Tune
+    | Tuned
+    | Recalibrated
     | NotReady
     | ReadyAgain
     | EndRound

@@ -7,33 +7,45 @@ from typing import Any
 
 from qnodeos.aligning import Aligner
 from qnodeos.api_session import Methods, Progressing, Session
-from qnodeos.calibrating import Calibrator
-from qnodeos.config import CalibrationTable
+from qnodeos.calibrating import Bench, Calibrator
+from qnodeos.config import CalibrationTable, MemoryCalibrationTable, Validity
 from qnodeos.darkness import Darkness
 from qnodeos.errors import UserError
+from qnodeos.memory_calibration import MemoryBench
+from qnodeos.memory_link import MemoryLink
 from qnodeos.node_parts import NodeParts
 from qnodeos.photonic import PhotonicLink
+from qnodeos.photonic_calibration import PhotonicBench
 
 LIMIT_S = 600.0
 
 
 def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
-    """Of the photonic links that this end leads and that have the table switched on, by name."""
+    """Of the links that this end leads and that have the table switched on, by name."""
     return {
-        name: Calibrator(
-            link,
-            table,
-            parts.store,
-            parts.clock,
-            aligner=_aligner(link, parts),
-            darkness=_darkness(link, table, parts),
-        )
+        name: Calibrator(link, table, _bench(link, parts), parts.store, parts.clock)
         for name, link in parts.links.items()
-        if isinstance(link, PhotonicLink)
+        if isinstance(link, PhotonicLink | MemoryLink)
         and link.leads
-        and (table := link.config.calibration) is not None
+        and (table := _table(link)) is not None
         and table.on
     }
+
+
+def _table(link: PhotonicLink | MemoryLink) -> Validity | None:
+    return link.config.calibration
+
+
+def _bench(link: PhotonicLink | MemoryLink, parts: NodeParts) -> Bench:
+    """How the tasks of a link that has the table are measured."""
+    match link.config.calibration:
+        case CalibrationTable() as table if isinstance(link, PhotonicLink):
+            aligner, darkness = _aligner(link, parts), _darkness(link, table, parts)
+            return PhotonicBench(link, table, aligner=aligner, darkness=darkness)
+        case MemoryCalibrationTable() as table if isinstance(link, MemoryLink):
+            return MemoryBench(link, table)
+        case table:
+            raise TypeError(f"link {link.name}: {table!r}")
 
 
 def _aligner(link: PhotonicLink, parts: NodeParts) -> Aligner | None:
@@ -57,7 +69,7 @@ def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:
             raise UserError(
                 f"link '{link}' is not calibrated by this node",
                 expected=", ".join(calibrated) or "none here",
-                do="a photonic link with [links.NAME.calibration] is, by the end of the lower id",
+                do="a link with [links.NAME.calibration] is, by the end of the lower id",
             )
         return calibrated[link]
 

@@ -42,7 +42,7 @@ def explained(link: MemoryLink | PhotonicLink, request: Request, now_s: float) -
     """What is known of an open request at this end, as words and figures."""
     create = request.create
     ahead = link.desk.queue.ahead(request.id) if link.leads else []
-    missing, waits = link.missing(), link.waits(request)
+    missing, waits = link.missing() or link.unfit, link.waits(request)
     if request.state is RequestState.PROPOSED:
         waits.insert(0, f"{link.config.peer} has not answered the proposal")
     if missing:

@@ -36,7 +36,9 @@ from link_layer.messages import (
     Message,
     PairHeld,
     Place,
+    Recalibrated,
     Refuse,
+    Tuned,
 )
 from link_layer.purify import Recipe
 from link_layer.queue import Request
@@ -55,9 +57,11 @@ from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
 from qnodeos.memory_map import MemoryMap
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
+from qnodeos.probing import Prober
 from qnodeos.purifying import Purifier
 from qnodeos.requests import Desk, order_of
 from qnodeos.shared_device import Claim, SharedDevice
+from qnodeos.station_tuning import StationTuning
 from qnodeos.status import Status
 
 BUSY_TICK_S = 0.01
@@ -136,6 +140,9 @@ class MemoryLink:
             order=order_of(config.queue),
             limit=config.queue.limit,
         )
+        self.unfit = ""
+        """Why the link is not ready though all is there; "" when it is fit for use."""
+        self.tuning = StationTuning(name, self.to_station, context.rng)
         self._context = context
         self._slots = LinkSlots(
             config.schedule,
@@ -173,7 +180,7 @@ class MemoryLink:
             quality=self.quality,
             purifier=self.purifier,
             memory=lambda: self.memory,
-            missing=self.missing,
+            missing=lambda: self.missing() or self.unfit,
         )
         aged = config.coherence
         self._coherence = (
@@ -193,6 +200,7 @@ class MemoryLink:
             announce_period_s=config.announce_period_s,
             aged=Aged(aged.share, aged.held_s) if aged is not None else None,
         )
+        self.prober = Prober(self._machine, context.clock, lambda: self.device.attempts)
 
     @property
     def memory(self) -> QuantumMemory | None:
@@ -201,8 +209,19 @@ class MemoryLink:
 
     @property
     def ready(self) -> bool:
-        """Everything a request needs is there: both devices, far end, station."""
+        """Everything a request needs is there, both devices, far end and station, and in spec."""
+        return not self.missing() and not self.unfit
+
+    @property
+    def peer_there(self) -> bool:
+        """Far end, station and devices are there, so that the link can be measured."""
         return not self.missing()
+
+    @property
+    def serving(self) -> bool:
+        """A request has got some of its pairs, but not all, or a round is in progress."""
+        begun = any(request.delivered for request in self.desk.queue)
+        return begun or not self._machine.idle
 
     def status(self) -> Status:
         """How the link is, for bus and journal."""
@@ -241,13 +260,18 @@ class MemoryLink:
         self.keeper.drop_all(reason, tell_peer=True)
 
     def pause(self, reason: str) -> None:
-        """Begin no more rounds, for this reason, until `resume`; the one in progress goes on."""
+        """Begin with no more requests, for this reason, until `resume`; one begun goes on."""
         self._machine.paused = reason
 
     def resume(self) -> None:
-        """Begin rounds again."""
+        """Serve again."""
         self._machine.paused = ""
         self._machine.go(self._context.clock())
+
+    def forget_tests(self) -> None:
+        """The link was set otherwise: its fidelity is to be found anew, at both ends."""
+        self.quality.forget()
+        self._tell_peer(Recalibrated(self.name))
 
     # What comes from outside.
 
@@ -258,7 +282,10 @@ class MemoryLink:
             attempt = self._machine.attempt
             if isinstance(message, Heralded) and attempt and attempt.round == message.round:
                 self.device.keep(message.slot)
-            self._machine.from_station(message, now_s)
+            if isinstance(message, Tuned):
+                self.tuning.heard(message)
+            else:
+                self._machine.from_station(message, now_s)
         elif peer == self.config.peer:
             match message:
                 case LinkHello():
@@ -270,6 +297,8 @@ class MemoryLink:
                     self.desk.handle(message)
                 case GuardState() | GuardSeen():
                     self.guard.handle(message)
+                case Recalibrated():
+                    self.quality.forget()
                 case Distil() | Distilled():
                     self.purifier.rounds.from_peer(message, now_s)
                     self._machine.go(now_s)
@@ -295,6 +324,8 @@ class MemoryLink:
                 self.keeper.drop_all(reason, tell_peer=False)
         if up and peer == self.config.peer:
             self._say_hello()
+        if up and peer == self.config.station:
+            self.tuning.station_came()
         self._machine.go(now_s)
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
@@ -415,6 +446,9 @@ class MemoryLink:
 
     def tested(self, half: Half, far: PairHeld) -> None:
         """Both outcomes of a test round are known."""
+        if half.attempt.probe:
+            self.prober.tested(half, far)
+            return
         self._deliveries.tested(half, far)
         self.purifier.tested(half, far)
 
@@ -500,7 +534,7 @@ class MemoryLink:
 
     def waits(self, request: Request) -> list[str]:
         """What a request waits for now, for people."""
-        said = [self._machine.paused] if self._machine.paused else []
+        said = [self._machine.paused] if self._machine.paused and not request.delivered else []
         if self.leads and self._slots.text:
             said.append(self._slots.text)
         attempt, holder = self._machine.attempt, self._shared.holder

@@ -198,6 +198,13 @@ class MemoryQuality:
             self._of_late = known
             renewed(known.goodness)
 
+    def forget(self) -> None:
+        """The link is another than it was: no test round speaks of it."""
+        self.unit.forget()
+        self._known.clear()
+        self._chosen.clear()
+        self._highest = self._of_late = None
+
     def _goodness(self, setting: float | None) -> Goodness:
         found = self.unit.goodness(setting or 0.0) if self.tested else None
         if found is not None:

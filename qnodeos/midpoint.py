@@ -14,7 +14,7 @@ from typing import Any
 from drivers.devices import DeviceCapabilities, DeviceHerald
 from drivers.supervisor import Supervisor
 from link_layer.egp_station import LinkStation
-from link_layer.messages import Attempt, EndRound, Message
+from link_layer.messages import Attempt, EndRound, Message, Tune
 from link_layer.states import BellState
 from qnodeos.config import MidpointTable
 from qnodeos.context import NodeContext
@@ -22,6 +22,7 @@ from qnodeos.hom import HomWatch
 from qnodeos.host_heralds import HostHeralds
 from qnodeos.link_device import LinkDevice
 from qnodeos.station_tagger import StationTagger, TagReader
+from qnodeos.station_tuning import StationTuner
 from qnodeos.status import Status
 
 MOST_ORDERS = 64
@@ -56,6 +57,7 @@ class Midpoint:
             failed=lambda reason: self._machine.failed(f"the midpoint failed: {reason}"),
             started=self._started,
         )
+        self._tuner = StationTuner(lambda: self._device.device, context.send, self.counters)
         self._machine = LinkStation(name, self, context.rng, self.counters)
         self.hom = HomWatch(name, config.hom, context) if config.hom is not None else None
         self._first_slot: int | None = None
@@ -81,6 +83,8 @@ class Midpoint:
         """Take an order of one of the ends."""
         if peer not in self.config.ends:
             self.counters["not_ours"] += 1
+        elif isinstance(message, Tune):
+            self._tuner.ordered(peer, message)
         elif not isinstance(message, Attempt | EndRound):
             self.counters["stale_messages"] += 1
         elif self._device.pending >= MOST_ORDERS:
@@ -114,6 +118,7 @@ class Midpoint:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._device.run())
+            tasks.create_task(self._tuner.run())
             for tagger in self._taggers:
                 tasks.create_task(tagger.run())
 
@@ -178,6 +183,7 @@ class Midpoint:
         self._machine.failed(reason)
 
     def _device_came(self, capabilities: DeviceCapabilities) -> None:
+        self._tuner.device_came()
         if self._host is not None:
             self._host.device(capabilities.attempt_period_s)
         self._context.store.event(

@@ -11,6 +11,7 @@ from sim_backends.lab_parts import (
     SIGMAS,
     ClicksConfig,
     ClockNoise,
+    DetectionConfig,
     ModeConfig,
     NotNegative,
     PhotonConfig,
@@ -83,7 +84,9 @@ class MidpointConfig(Table):
     needs the `bright_population` of both ends; its phase is noisy by `phase_sigma_deg`, and
     `double_excitation` is the chance that an emitter gave two photons. `duty` is the share of
     slots in which attempts are made. `residual_depolarising` is what is found but not explained.
-    `clicks` let a tagger see the detectors.
+    `clicks` let a tagger see the detectors, `detection` lets its device move the window, for which
+    the photons are `late_ns`. The interferometer of a single click is off by `phase_deg` and
+    drifts; its device can turn it back. Two clicks have no phase.
     """
 
     ends: tuple[str, str]
@@ -94,8 +97,12 @@ class MidpointConfig(Table):
     dark_probability: Annotated[float, Field(ge=0.0, le=0.1)] = 0.0
     photons: PhotonConfig | None = None
     clicks: ClicksConfig | None = None
+    detection: DetectionConfig | None = None
+    late_ns: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
     bright_population: dict[str, Probability] = Field(default_factory=dict)
     phase_sigma_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    phase_deg: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
+    phase_drift_deg_per_s: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
     double_excitation: Probability = 0.0
     duty: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     residual_depolarising: Probability = 0.0

@@ -13,6 +13,7 @@ __all__ = [
     "ClicksConfig",
     "ClockNoise",
     "ConversionConfig",
+    "DetectionConfig",
     "LongTime",
     "ModeConfig",
     "NotNegative",
@@ -87,6 +88,18 @@ class PhotonConfig(Table):
     detuning_mhz: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
     dephasing_mhz: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     window_ns: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
+
+
+class DetectionConfig(Table):
+    """The detection window that a midpoint's device opens after each trigger, and can move.
+
+    Photons decay with `lifetime_ns` from the midpoint's `late_ns` on; the window opens at 0 and
+    for `window_ns` unless it is told else. Efficiency is that of a window that sees all of them,
+    `dark_probability` of one of `window_ns`.
+    """
+
+    lifetime_ns: Annotated[float, Field(gt=0.0, le=1e9)]
+    window_ns: Annotated[float, Field(gt=0.0, le=1e9)]
 
 
 class ClicksConfig(Table):

@@ -117,9 +117,7 @@ class MemoryDevice(MemoryQubits):
             raise DeviceFault(BAD_REQUEST, "no single-click midpoint has this end")
         if not 0.0 <= alpha <= 1.0:
             raise DeviceFault(BAD_REQUEST, f"bright population {alpha:g}; expected 0 to 1")
-        config = line.config
-        bright = config.bright_population | {self.name: alpha}
-        line.configure(config.model_copy(update={"bright_population": bright}))
+        line.set_bright_population(self.name, alpha)
 
     @property
     def multimode(self) -> bool:

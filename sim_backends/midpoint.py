@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from sim_backends.bell_diagonal import BellDiagonal
+from sim_backends.detection import DetectionSetting, dephased, detected, phase_rad
 from sim_backends.heralding import CauseName, HeraldOdds
 from sim_backends.lab import MidpointConfig
 from sim_backends.states import BellName
@@ -104,14 +105,17 @@ class Attempts:
         seen: bool = False,
     ) -> None:
         self.name = name
-        self.config = config
+        self._given = config
+        window_ns = config.detection.window_ns if config.detection is not None else 0.0
+        self.setting = DetectionSetting(window_ns=window_ns)
+        self.config = detected(config, self.setting)
         self.multimode = multimode
         self._joint: deque[Joint] | None = deque(maxlen=_RUNS_KNOWN) if seen else None
         self._joint_from: int | None = None
         self._triggered: deque[range] | None = deque(maxlen=_RUNS_KNOWN) if seen else None
         self._triggered_from = 0
         self._outcome: Herald | None = None
-        self.odds = HeraldOdds.of(config)
+        self.odds = HeraldOdds.of(self.config)
         self.period_s = config.attempt_period_us * 1e-6
         self._time_s = time_s
         self._rng = rng
@@ -126,8 +130,19 @@ class Attempts:
 
     def configure(self, config: MidpointConfig) -> None:
         """Have other odds from now on; the period of the attempts stays."""
-        self.config = config
-        self.odds = HeraldOdds.of(config)
+        self._given = config
+        self.tune(self.setting)
+
+    def set_bright_population(self, end: str, alpha: float) -> None:
+        """How likely the emitter of an end is bright from now on."""
+        bright = self._given.bright_population | {end: alpha}
+        self.configure(self._given.model_copy(update={"bright_population": bright}))
+
+    def tune(self, setting: DetectionSetting) -> None:
+        """Detect with another window or phase from now on."""
+        self.setting = setting
+        self.config = detected(self._given, setting)
+        self.odds = HeraldOdds.of(self.config)
         self._draw(self.slot_now() + 1)
 
     @property
@@ -259,11 +274,12 @@ class Attempts:
     def _herald_of(self, slot: int) -> Herald:
         psi_minus = bool(self._rng.random() >= 0.5)
         cause = self.odds.drawn(float(self._rng.random()))
+        angle_rad = phase_rad(self.config, self.setting, slot * self.period_s)
         return Herald(
             slot,
             "PSI_MINUS" if psi_minus else "PSI_PLUS",
             cause.name == "pair",
-            cause.pair(psi_minus),
+            dephased(cause.pair(psi_minus), angle_rad),
             cause.name,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from sim_backends.clocks import FreeRunningClock
+from sim_backends.detection import DetectionSetting
 from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
 
 __all__ = ["MidpointModel"]
@@ -62,6 +63,23 @@ class MidpointModel:
         """Stop taking part."""
         self._fire_due()
         self._attempts.abort(self._member)
+
+    @property
+    def tunes(self) -> tuple[str, ...]:
+        """What of its detection can be set, in the words of the device protocol."""
+        config = self._attempts.config
+        window = ("delay_ps", "window_ps") if config.detection is not None else ()
+        return (*window, "phase_deg") if config.scheme == "single_click" else window
+
+    @property
+    def setting(self) -> DetectionSetting:
+        """How it detects now."""
+        return self._attempts.setting
+
+    def tune(self, setting: DetectionSetting) -> None:
+        """Detect otherwise from now on."""
+        self._fire_due()
+        self._attempts.tune(setting)
 
     def slot_now(self) -> int:
         """The slot that is under way."""

@@ -24,6 +24,7 @@ Order = Literal[
     "measure",
     "release",
     "keep",
+    "tune",
 ]
 Done = Callable[[Any], None]
 
@@ -37,6 +38,19 @@ class DevicePort:
     name: str
     attempt_period_s: float
     initial_fidelity: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTuning:
+    """How a midpoint detects; None: it cannot be set, or is to be left as it is.
+
+    Its window opens `delay_ps` after each trigger, for `window_ps`; `phase_deg` is added to one arm
+    of the interferometer of single clicks.
+    """
+
+    delay_ps: float | None = None
+    window_ps: float | None = None
+    phase_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,8 @@ class DeviceCapabilities:
 
     `turns`: it can turn a qubit by any angle.
 
+    `tunes`: what of `DeviceTuning` a midpoint can be set to, by name.
+
     `qubit_numbers` has each qubit's own, or nothing where all are alike. `crosstalk` are pairs of
     neighbours: a gate on either flips the phase of the other with this probability. Work on another
     qubit than the last begins `switching_time_s` later.
@@ -96,6 +112,7 @@ class DeviceCapabilities:
     qubit_numbers: tuple[QubitNumbers, ...] = ()
     crosstalk: tuple[tuple[int, int, float], ...] = ()
     switching_time_s: float = 0.0
+    tunes: tuple[str, ...] = ()
 
     def error_of(self, operation: str) -> float:
         """Depolarising probability of a gate, or of a "move", which takes two-qubit gates where
@@ -209,6 +226,11 @@ class QuantumDevice(Instrument):
         """Turn a qubit about an axis by an angle: exp(-i angle/2 sigma). Raises Refused where the
         device has no such turns."""
         raise Refused(f"this device turns no qubit about {axis}", owner=self.link.owner)
+
+    async def tune(self, wanted: DeviceTuning) -> DeviceTuning:
+        """Set how a midpoint detects, and give how it then does. It stays so until it is told
+        else, or switched off. Raises Refused where the device has nothing of the kind."""
+        raise Refused("this device has no detection to be set", owner=self.link.owner)
 
     @abstractmethod
     async def move(self, source: int, target: int) -> None:

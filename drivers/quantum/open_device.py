@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -19,6 +19,7 @@ from drivers.devices import (
     Basis,
     DeviceCapabilities,
     DeviceHerald,
+    DeviceTuning,
     Done,
     Identity,
     Order,
@@ -42,10 +43,16 @@ PROTOCOL_VERSION = 1
 MODES_MINOR = 1
 PORTS_MINOR = 2
 TURNS_MINOR = 3
+TUNES_MINOR = 5
 REQUEST_LIMIT_S = 1.0
 MAX_WAITING_HERALDS = 64
 STATES = ("0", "1", "+", "-", "+i", "-i")
 BASES = ("Z", "X", "Y")
+TUNABLE = {
+    "delay_ps": (-1e12, 1e12, "ps"),
+    "window_ps": (0.0, 1e12, "ps"),
+    "phase_deg": (-1e6, 1e6, "deg"),
+}
 
 _FRAMES = LengthCrc()
 _ENCODER = msgspec.msgpack.Encoder()
@@ -258,6 +265,10 @@ class OpenDevice(QuantumDevice):
         """See QuantumDevice."""
         await self._order("turn", qubit, axis, angle_rad)
 
+    async def tune(self, wanted: DeviceTuning) -> DeviceTuning:
+        """See QuantumDevice."""
+        return cast(DeviceTuning, await self._order("tune", wanted))
+
     async def move(self, source: int, target: int) -> None:
         """See QuantumDevice."""
         await self._order("move", source, target)
@@ -300,6 +311,8 @@ class OpenDevice(QuantumDevice):
                 return self._gate_arguments(*given)
             case "turn":
                 return self._turn_arguments(*given)
+            case "tune":
+                return self._tune_arguments(*given)
             case "move":
                 self._check_qubits(*given)
                 return {"source": given[0], "target": given[1]}
@@ -338,11 +351,28 @@ class OpenDevice(QuantumDevice):
         in_range("angle_rad", angle_rad, -1e4, 1e4, "rad", self._about("turn"))
         return {"qubit": qubit, "axis": axis, "angle_rad": angle_rad}
 
-    def _result(self, order: Order, reply: dict[str, Any]) -> int | None:
+    def _tune_arguments(self, wanted: DeviceTuning) -> dict[str, Any]:
+        told = {name: each for name in TUNABLE if (each := getattr(wanted, name)) is not None}
+        has = self._capabilities.tunes if self._capabilities is not None else ()
+        self._check_minor("tune", TUNES_MINOR)
+        for name, value in told.items():
+            if name not in has:
+                raise self._refused(name, value, f"none, it sets {' '.join(has) or 'nothing'}")
+            least, most, unit = TUNABLE[name]
+            in_range(name, value, least, most, unit, self._about("tune"))
+        return told
+
+    def _result(self, order: Order, reply: dict[str, Any]) -> int | DeviceTuning | None:
         if order == "start":
             return self._integer(reply, "slot", order)
         if order == "keep":
             return self._integer(reply, "qubit", order)
+        if order == "tune":
+            told = {name: reply[name] for name in TUNABLE if name in reply}
+            try:
+                return msgspec.convert(told, DeviceTuning)
+            except msgspec.ValidationError as error:
+                raise self._garbled(str(error), reply, order) from error
         if order != "measure":
             return None
         outcome = self._integer(reply, "outcome", order)

@@ -218,6 +218,11 @@ def _served(link: PhotonicLinkTable | MemoryLinkTable) -> Iterator[str]:
         if link.calibration.light is not None:
             dark = shown(link.calibration.dark_counts_valid_s, "s")
             yield f"To count in the dark it switches {link.calibration.light} off every {dark}."
+    if isinstance(link, MemoryLinkTable) and link.calibration and link.calibration.on:
+        yield (
+            "The leading end keeps it calibrated: it sets the station's detection and looks, "
+            f"{link.calibration.rounds} test rounds at a time."
+        )
     if isinstance(link, PhotonicLinkTable) and link.guard is not None:
         yield f"Its detectors are watched for blinding, each {shown(link.guard.window_s, 's')}."
         if link.guard.power_meter is not None and link.guard.most_power_mw is not None:

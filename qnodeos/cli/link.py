@@ -106,7 +106,7 @@ def history(
 
 @app.command()
 def calibration(node: NodeFile, link: LinkName, json: Json = False) -> None:
-    """The calibrations of a photonic link: state, age, when each is due, its last figure."""
+    """The calibrations of a link: state, age, when each is due, its last figure."""
     from qnodeos.cli.asking import ask
 
     _show_calibration(link, ask(node, "link.calibration", quiet=json, link=link), json)
@@ -119,7 +119,7 @@ def calibrate(
     task: Annotated[str, typer.Option(help="This one only, e.g. delay; by default all.")] = "",
     json: Json = False,
 ) -> None:
-    """Calibrate a photonic link now, between two requests."""
+    """Calibrate a link now, between two requests."""
     from qnodeos.cli.asking import ask
 
     what = f"calibrating {link}"

@@ -9,6 +9,7 @@ from qnodeos.config.links import (
     GuardTable,
     HomTable,
     LinkTable,
+    MemoryCalibrationTable,
     MemoryLinkTable,
     MidpointTable,
     PhotonicLinkTable,
@@ -17,6 +18,7 @@ from qnodeos.config.links import (
     ScheduleTable,
     SelfTestTable,
     TargetsTable,
+    Validity,
     VerifyTable,
 )
 from qnodeos.config.load import ConfigError, load_node, schema
@@ -51,6 +53,7 @@ __all__ = [
     "JournalTable",
     "LinkTable",
     "LogTable",
+    "MemoryCalibrationTable",
     "MemoryLinkTable",
     "MidpointTable",
     "NodeConfig",
@@ -64,6 +67,7 @@ __all__ = [
     "SelfTestTable",
     "TargetsTable",
     "TeleportTable",
+    "Validity",
     "VerifyTable",
     "WireTable",
     "load_node",

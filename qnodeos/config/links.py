@@ -28,6 +28,8 @@ WindowEdgePs = Annotated[Picoseconds, Field(ge=0, le=1_000_000_000_000)]
 FlashCps = Annotated[float, Field(gt=0.0, le=1e9)]
 DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
 ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
+MemoryTask = Literal["delay", "window", "phase"]
+TaskNames = Annotated[tuple[MemoryTask, ...], Field(strict=False)]
 PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
 
@@ -93,7 +95,15 @@ class VerifyTable(Table):
     within_s: Seconds = Field(default=600.0, gt=0.0, le=86_400.0)
 
 
-class CalibrationTable(Table):
+class Validity(Table):
+    """What the calibrations of all kinds of links have in common."""
+
+    on: bool = True
+    hard_limit_factor: float = Field(default=1.5, ge=1.0, le=100.0)
+    retry_s: Annotated[Seconds, Field(gt=0, le=86_400)] = 60.0
+
+
+class CalibrationTable(Validity):
     """[links.NAME.calibration]: the leading end keeps a photonic link in spec: how long a good
     result of each task is valid, and what is in spec.
 
@@ -103,9 +113,6 @@ class CalibrationTable(Table):
     switched off for some seconds to count in the dark.
     """
 
-    on: bool = True
-    hard_limit_factor: float = Field(default=1.5, ge=1.0, le=100.0)
-    retry_s: Annotated[Seconds, Field(gt=0, le=86_400)] = 60.0
     synchronisation_valid_s: ValidS = 600.0
     delay_valid_s: ValidS = 3600.0
     window_valid_s: ValidS = 3600.0
@@ -119,6 +126,40 @@ class CalibrationTable(Table):
     least_in_window: float = Field(default=0.8, gt=0.0, le=1.0)
     most_accidental: float = Field(default=0.2, gt=0.0, lt=1.0)
     most_qber: float = Field(default=0.11, gt=0.0, lt=0.5)
+
+
+class MemoryCalibrationTable(Validity):
+    """[links.NAME.calibration] of a memory link: the leading end keeps it in spec.
+
+    `tasks` are those that are done, each with what has to be in spec before it: of delay, window
+    and phase; by default those, phase only with a table `bright_state`, since only single clicks
+    have one. A look takes `rounds` test rounds, or those of `look_s`. The detection window is
+    looked for within `scan` on either side of where it is; its rate is in spec at `least_of_best`
+    of the best close by, the phase at `most_phase_deg` at most.
+    """
+
+    tasks: dict[MemoryTask, TaskNames] | None = None
+    delay_valid_s: ValidS = 3600.0
+    window_valid_s: ValidS = 3600.0
+    phase_valid_s: ValidS = 60.0
+    rounds: int = Field(default=400, ge=50, le=100_000)
+    look_s: Seconds = Field(default=30.0, ge=1.0, le=3600.0)
+    scan_ps: Picoseconds = Field(default=100_000, ge=100, le=1_000_000_000)
+    scan_look_s: Seconds = Field(default=1.0, ge=0.1, le=600.0)
+    least_of_best: float = Field(default=0.75, gt=0.0, lt=1.0)
+    least_in_window: float = Field(default=0.8, gt=0.0, lt=1.0)
+    most_phase_deg: float = Field(default=20.0, gt=0.0, le=90.0)
+
+    @model_validator(mode="after")
+    def _tasks_make_a_graph(self) -> Self:
+        from link_layer.calibration import CalibrationGraph, Task
+
+        try:
+            CalibrationGraph(Task(name, 1.0, after) for name, after in (self.tasks or {}).items())
+        except ValueError as error:
+            expected = "tasks that are there, and no circle"
+            raise ValueError(f"tasks: found {error}, expected {expected}") from error
+        return self
 
 
 class PolarizationTable(Table):
@@ -374,6 +415,7 @@ class MemoryLinkTable(Table):
     """The station tells of a herald at a random instant of the next period; 0: at once."""
     coherence: CoherenceTable | None = None
     bright_state: BrightStateTable | None = None
+    calibration: MemoryCalibrationTable | None = None
     verify: VerifyTable | None = None
     targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)

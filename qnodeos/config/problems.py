@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,19 +21,6 @@ _LINKS: dict[str, type[BaseModel]] = {
     "photonic": links.PhotonicLinkTable,
     "memory": links.MemoryLinkTable,
     "midpoint": links.MidpointTable,
-}
-_LINK_TABLES: dict[str, type[BaseModel]] = {
-    "verify": links.VerifyTable,
-    "calibration": links.CalibrationTable,
-    "polarization": links.PolarizationTable,
-    "guard": links.GuardTable,
-    "hom": links.HomTable,
-    "clicks": links.ClicksTable,
-    "coherence": links.CoherenceTable,
-    "bright_state": links.BrightStateTable,
-    "targets": links.TargetsTable,
-    "queue": links.QueueTable,
-    "schedule": links.ScheduleTable,
 }
 _APPLICATIONS: dict[str, type[BaseModel]] = {
     "teleport": models.TeleportTable,
@@ -171,8 +158,8 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
             model = models.InterlockTable
         case ("links", name):
             model = _LINKS.get(raw["links"][name].get("kind", ""))
-        case ("links", _, str(part)):
-            model = _LINK_TABLES.get(part)
+        case ("links", name, str(part)):
+            model = _table_in(_LINKS.get(raw["links"][name].get("kind", "")), part)
         case ("links", _, "guard", "self_test"):
             model = links.SelfTestTable
         case ("applications", str(name)):
@@ -183,6 +170,15 @@ def _known_entries(table: tuple[str | int, ...], raw: Mapping[str, Any]) -> list
         case _:
             model = None
     return sorted(model.model_fields) if model else []
+
+
+def _table_in(model: type[BaseModel] | None, part: str) -> type[BaseModel] | None:
+    """The table of this name in another, which may be left out there."""
+    field = model.model_fields.get(part) if model is not None else None
+    for kind in (field.annotation, *get_args(field.annotation)) if field is not None else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _example(where: tuple[str | int, ...]) -> str:

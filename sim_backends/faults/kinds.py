@@ -65,6 +65,10 @@ KINDS: Final[Mapping[tuple[str, str], FaultKind]] = {
     ),
     ("midpoints", "darks"): _physics("more dark counts", "times as many", 100.0, 1.0, 1e6),
     ("midpoints", "overlap"): _physics("the photons overlap less", "share lost", 0.5, 0.0, 1.0),
+    ("midpoints", "phase"): _physics(
+        "the single photons' phase turns", "deg further", 60.0, -360.0, 360.0
+    ),
+    ("midpoints", "late"): _physics("the photons come later", "ns", 20.0, -1e4, 1e4),
     ("instruments", "drop"): FaultKind("line", "it ends every connection", once=True),
     ("instruments", "half-open"): FaultKind(
         "line", "it forgets every connection and tells nobody", once=True

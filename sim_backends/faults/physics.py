@@ -52,6 +52,12 @@ _BENT: Final[Mapping[tuple[str, str], Mapping[str, _Bent]]] = {
     ("midpoints", "overlap"): {
         "visibility": lambda value, size, level: value * (1.0 - size * level),
     },
+    ("midpoints", "phase"): {
+        "phase_deg": lambda value, size, level: math.fmod(value + size * level, 360.0),
+    },
+    ("midpoints", "late"): {
+        "late_ns": lambda value, size, level: value + size * level,
+    },
 }
 """Which fields a fault bends, and how."""
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sim_backends.detection import DetectionSetting
 from sim_backends.lab_parts import ModeConfig
 from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, StoppedEvent
@@ -22,11 +23,12 @@ from timing.alarm import Alarm, alarm_at
 __all__ = ["QuantumDeviceServer"]
 
 VERSION: Final = 1
-MINOR: Final = 4
+MINOR: Final = 5
 NOT_THIS_ROLE: Final = 5
 
 _MAX_PAYLOAD: Final = 1 << 20
 _MAX_WAITING: Final = 256
+_LIMITS: Final = {"delay_ps": 1e12, "window_ps": 1e12, "phase_deg": 1e6}
 _TIMED: Final = ("initialise", "move")
 
 Fields = dict[str, Any]
@@ -269,9 +271,11 @@ def _capabilities(server: QuantumDeviceServer, request: Fields) -> Fields:
         "gate_durations_s": {},
         "gate_errors": {},
         "turns": False,
+        "tunes": [],
     }
     if isinstance(device, MidpointModel):
         fields["attempt_period_s"] = device.attempt_period_s
+        fields["tunes"] = list(device.tunes)
     else:
         fields |= {
             "attempt_period_s": device.attempt_period_s(),
@@ -366,6 +370,35 @@ def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
     return fields
 
 
+def _tune(server: QuantumDeviceServer, request: Fields) -> Fields:
+    device = server.device
+    if not isinstance(device, MidpointModel):
+        raise DeviceFault(NOT_THIS_ROLE, "a node has no detection window")
+    now = device.setting
+    told = {
+        "delay_ps": 1e3 * now.delay_ns,
+        "window_ps": 1e3 * now.window_ns,
+        "phase_deg": now.phase_deg,
+    }
+    for key in told:
+        value = request.get(key)
+        if value is None:
+            continue
+        if key not in device.tunes:
+            raise DeviceFault(BAD_REQUEST, f"{key} cannot be set here")
+        if type(value) not in (int, float) or abs(value) > _LIMITS[key]:
+            raise DeviceFault(
+                BAD_REQUEST, f"{key} is {value!r}; expected a number up to {_LIMITS[key]:g}"
+            )
+        told[key] = value
+    if told["window_ps"] < 0:
+        raise DeviceFault(BAD_REQUEST, f"window_ps is {told['window_ps']!r}; expected 0 or more")
+    device.tune(
+        DetectionSetting(1e-3 * told["delay_ps"], 1e-3 * told["window_ps"], told["phase_deg"])
+    )
+    return {key: told[key] for key in device.tunes}
+
+
 def _initialise(device: MemoryDevice, request: Fields) -> tuple[Fields, float]:
     qubit = _integer(request, "qubit")
     device.initialise(qubit, _string(request, "state"))
@@ -457,6 +490,7 @@ _COMMON: Final[dict[str, Callable[[QuantumDeviceServer, Fields], Fields]]] = {
     "start": _start,
     "abort": _abort,
     "status": _status,
+    "tune": _tune,
 }
 _NODE: Final[dict[str, Callable[[MemoryDevice, Fields], tuple[Fields, float]]]] = {
     "initialise": _initialise,

@@ -77,6 +77,7 @@ attempt_period_us = 20.0
 efficiency = {{ alice = {efficiency}, bob = {efficiency} }}
 visibility = {visibility}
 dark_probability = {dark}
+{station}
 [instruments]
 alice = {{ type = "quantum-device", of = "memories.alice", port = 1, serial = "QM-A" }}
 bob = {{ type = "quantum-device", of = "memories.bob", port = 2, serial = "QM-B" }}
@@ -94,6 +95,7 @@ MEMORY_NUMBERS = {
     "visibility": 0.95,
     "dark": 0.0,
     "differs": "",
+    "station": "",
 }
 
 PHOTONIC_LAB = """

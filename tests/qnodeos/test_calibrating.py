@@ -9,6 +9,7 @@ import pytest
 from qnodeos.calibrating import Calibrator
 from qnodeos.config import CalibrationTable
 from qnodeos.errors import UserError
+from qnodeos.photonic_calibration import PhotonicBench
 from qnodeos.requests import RequestEnded
 from tests.qnodeos.test_photonic import Taker, on_virtual_time, pairs_of, until
 
@@ -19,7 +20,8 @@ def calibrated(net: Any, **entries: Any) -> Calibrator:
     node = net.node("alice")
     context = node.context()
     table = CalibrationTable(**entries)
-    made = Calibrator(net.photonic("alice"), table, context.store, context.clock)
+    bench = PhotonicBench(net.photonic("alice"), table)
+    made = Calibrator(net.photonic("alice"), table, bench, context.store, context.clock)
     node.start(made.run())
     return made
 

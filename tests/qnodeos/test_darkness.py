@@ -12,6 +12,7 @@ from qnodeos.calibrating import Calibrator
 from qnodeos.config import CalibrationTable
 from qnodeos.darkness import Darkness, NoDarkness
 from qnodeos.photonic import PhotonicLink
+from qnodeos.photonic_calibration import PhotonicBench
 from tests.qnodeos.test_photonic import on_virtual_time, until
 from timing.loop import run_virtual
 
@@ -133,10 +134,12 @@ async def test_the_dark_counts_of_the_lab_are_found(network: Any, tmp_path: Any)
         context = node.context()
         made = Calibrator(
             link,
-            CalibrationTable(light="pump"),
+            table := CalibrationTable(light="pump"),
+            PhotonicBench(
+                link, table, darkness=Darkness(link, "pump", cast(Supervisor, Held(Pump())))
+            ),
             context.store,
             context.clock,
-            darkness=Darkness(link, "pump", cast(Supervisor, Held(Pump()))),
         )
         node.start(made.run())
         await until(lambda: link.ready, 120)

@@ -47,7 +47,7 @@ def test_an_open_request_says_what_it_waits_for(folder: Path) -> None:
             alice, bob = (each for each in links if isinstance(each, MemoryLink))
             while not (alice.ready and bob.ready):
                 await network.lasts(0.05)
-            for purpose in ("low", "high"):
+            for purpose in ("low", "high", "later"):
                 bob.desk.accept(purpose)
             ask(alice, "low", 50)
             ask(alice, "high", 70, priority=2)
@@ -71,8 +71,11 @@ def test_an_open_request_says_what_it_waits_for(folder: Path) -> None:
             assert there["waits"][-1] == "alice leads this link and decides what comes next"
 
             alice.pause("the phase is being calibrated")
-            (paused,) = await why(network, "alice", "high")
+            ask(alice, "later", 5)
+            (paused,) = await why(network, "alice", "later")
             assert "the phase is being calibrated" in paused["waits"]
+            (begun,) = await why(network, "alice", "high")
+            assert "the phase is being calibrated" not in begun["waits"]
             alice.resume()
             alice.device.capabilities = None  # as when the device is lost
             (away,) = await why(network, "alice", "low")

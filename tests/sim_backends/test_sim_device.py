@@ -124,7 +124,7 @@ def test_the_test_vector_of_the_specification_is_answered() -> None:
             "id": 1,
             "ok": True,
             "version": 1,
-            "minor": 4,
+            "minor": 5,
             "role": "node",
             "maker": "simulated lab",
             "model": "simulated node",
@@ -398,5 +398,17 @@ def test_a_turn_is_about_its_axis_by_its_angle() -> None:
         for wrong in ({"axis": "W", "angle_rad": 1.0}, {"axis": "X", "angle_rad": "1"}):
             await node.ask("initialise", qubit=1, state="0")
             assert "error" in await node.ask("turn", qubit=1, **wrong)
+
+    run_virtual(scenario())
+
+
+def test_a_midpoint_is_tuned_in_what_it_has() -> None:
+    async def scenario() -> None:
+        node, midpoint = connect(make_bench(), "a", "m")
+        assert (await node.ask("tune"))["error"] == 5
+        assert (await midpoint.ask("capabilities"))["tunes"] == []
+        assert set(await midpoint.ask("tune")) == {"ok"}
+        refused = await midpoint.ask("tune", phase_deg=10.0)
+        assert (refused["error"], refused["text"]) == (1, "phase_deg cannot be set here")
 
     run_virtual(scenario())

@@ -37,7 +37,7 @@ SERIES: dict[str, dict[str, tuple[str, ...]]] = {
 COUNTERS = ("heralds", "delivered")
 SHOWN_EVENTS = [
     *("start", "stop", "instrument", "peer", "service", "clock-state", "interlock"),
-    *("turn-failed", "guard", "loop-stall", "draining"),
+    *("turn-failed", "guard", "withdrawn", "coherence", "loop-stall", "draining"),
 ]
 
 Columns = dict[str, list[list[float | None]]]

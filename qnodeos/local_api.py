@@ -110,6 +110,9 @@ class _Client:
         try:
             if await self._greeted():
                 while (frame := await read_frame(self._reader)) is not None:
+                    # What has been read already is read without a pause: one call a turn of the
+                    # loop, or a client that asks for a thousand things holds everybody up.
+                    await asyncio.sleep(0)
                     if not isinstance(frame, Call):
                         raise BadFrame("expected a call")
                     if len(self._calls) >= MOST_CALLS:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
+from functools import partial
 from urllib.parse import urlsplit
 
 from drivers.errors import InstrumentProblem
@@ -34,6 +35,8 @@ PLACE = "processes"
 """The file of a node's data directory that says where its socket for hosts is."""
 
 MOST_CONNECTIONS = 64
+"""By the node's own socket, and as many by TCP: whoever reaches the port takes no place there."""
+
 MOST_PROGRAMS = 32
 MOST_SOCKETS = 64
 """Of one connection."""
@@ -54,39 +57,46 @@ class ProcessHost:
             "subroutines": 0,
             "put_out": 0,
         }
-        self._connections: set[asyncio.Task[None]] = set()
+        self._local: set[asyncio.Task[None]] = set()
+        self._remote: set[asyncio.Task[None]] = set()
 
     def status(self) -> Status:
         """Connections now; programs and subroutines so far."""
-        return {"connections": len(self._connections), **self.counters}
+        return {"connections": len(self._local) + len(self._remote), **self.counters}
 
     async def run(self) -> None:
         """Listen until cancelled."""
         place = self.parts.config.node.data_dir / PLACE
+        local, remote = partial(self._welcome, self._local), partial(self._welcome, self._remote)
         servers = []
         try:
             with socket_place(place, "host.sock") as socket:
-                servers.append(await asyncio.start_unix_server(self._welcome, socket))
+                servers.append(await asyncio.start_unix_server(local, socket))
                 if self._listen is not None:
                     at = urlsplit(self._listen)
-                    servers.append(await asyncio.start_server(self._welcome, at.hostname, at.port))
+                    servers.append(await asyncio.start_server(remote, at.hostname, at.port))
                 tell(socket, place)
                 await asyncio.gather(*(server.serve_forever() for server in servers))
         finally:
             for server in servers:
                 server.close()
-            for connection in self._connections:
+            for connection in (*self._local, *self._remote):
                 connection.cancel()
-            await asyncio.gather(*self._connections, return_exceptions=True)
+            await asyncio.gather(*self._local, *self._remote, return_exceptions=True)
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _welcome(
+        self,
+        connections: set[asyncio.Task[None]],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._connections) >= MOST_CONNECTIONS:
+        if len(connections) >= MOST_CONNECTIONS:
             self.counters["put_out"] += 1
             writer.close()
             return
-        self._connections.add(task)
+        connections.add(task)
         connection = _Connection(self, writer)
         try:
             await connection.serve(reader)
@@ -97,7 +107,7 @@ class ProcessHost:
             pass  # it has gone, or the node goes
         finally:
             connection.close()
-            self._connections.discard(task)
+            connections.discard(task)
 
 
 class _Connection:

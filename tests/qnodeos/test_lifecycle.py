@@ -4,13 +4,14 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.sim_nodes import LAB, NAMES, write_nodes
+from qnodeos import metrics
 from qnodeos.config import load_node
 from qnodeos.draining import drain
 from qnodeos.errors import UserError
@@ -113,6 +114,37 @@ async def got(port: int, request: bytes) -> bytes:
     answer = await reader.read()
     writer.close()
     return answer
+
+
+async def test_whoever_asks_for_figures_again_and_again_gets_what_was_made_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "KEPT_S", 1e6)
+    monkeypatch.setattr(metrics, "MOST_AT_ONCE", 3)
+    port, asked = free_port(), []
+    parts = {"link": lambda: asked.append(1) or {"heralds": len(asked)}}
+    serving = asyncio.create_task(MetricsServer(f"tcp://127.0.0.1:{port}", "alice", parts).run())
+    try:
+        async with asyncio.timeout(5):
+            request = b"GET /metrics HTTP/1.1\r\n\r\n"
+            while not asked:
+                with suppress(ConnectionRefusedError):
+                    await got(port, request)
+                await asyncio.sleep(0.01)
+            answers = [await got(port, request) for _ in range(20)]
+            assert len(set(answers)) == len(asked) == 1
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            with pytest.raises((ConnectionError, AssertionError)):
+                assert await got(port, request)
+            for _, writer in silent:
+                writer.write(b"\r\n\r\n")
+                writer.write_eof()
+            for reader, writer in silent:
+                assert b"404" in await reader.read()
+                writer.close()
+            assert await got(port, request) == answers[0]
+    finally:
+        serving.cancel()
 
 
 async def test_prometheus_finds_every_figure() -> None:

@@ -14,6 +14,7 @@ from qnodeos.api_session import METHODS
 from qnodeos.client import Node, NodeError, NodeGone, Pair, connect, seconds
 from qnodeos.config import load_node
 from qnodeos.errors import UserError
+from qnodeos.frames import PROTOCOL_VERSION, Call, encoded
 from qnodeos.local_api import LocalApi, socket_of
 from qnodeos.rehearsal import rehearsal
 from qnodeos.socket_place import socket_place, tell
@@ -242,3 +243,34 @@ def test_under_systemd_the_socket_is_where_others_see_it(tmp_path: Path) -> None
         assert Path(told_in.read_text()) == socket
     assert not told_in.exists()
     assert not socket.parent.exists()
+
+
+def test_a_client_that_calls_without_end_gets_one_call_a_turn(tmp_path: Path) -> None:
+    turn, seen = 0, []
+
+    async def count(session: Any, progress: Any, /) -> None:
+        seen.append(turn)
+
+    async def scenario() -> None:
+        nonlocal turn
+        write_nodes(tmp_path, IDEAL)
+        nodes = [load_node(tmp_path / f"{name}.toml") for name in NAMES]
+        async with rehearsal(load_lab(tmp_path / "lab.toml"), nodes) as network:
+            parts = network.nodes["alice"].parts
+            api = asyncio.create_task(LocalApi(parts, {"count": count}).run())
+            await network.lasts(0.1)
+            socket = socket_of(parts.config.node.data_dir)
+            assert socket is not None
+            _, writer = await asyncio.open_unix_connection(socket)
+            calls = [Call(0, "hello", {"version": PROTOCOL_VERSION})]
+            calls += [Call(number, "count") for number in range(1, 201)]
+            writer.write(b"".join(map(encoded, calls)))
+            while len(seen) < 200:
+                turn += 1
+                await asyncio.sleep(0)
+            writer.close()
+            api.cancel()
+            await asyncio.gather(api, return_exceptions=True)
+
+    run_virtual(scenario(), limit_s=60)
+    assert max(map(seen.count, range(turn + 1))) <= 2

@@ -12,10 +12,12 @@ from netqasm.lang.parsing.text import parse_text_subroutine
 
 from benchmarks.sim_nodes import LAB, NAMES, write_nodes
 from qnodeos.config import load_node
+from qnodeos.process import host as process_host
 from qnodeos.process import host_messages as hm
 from qnodeos.process.host import PLACE, ProcessHost
 from qnodeos.rehearsal import rehearsal
 from sim_backends.lab import load_lab
+from tests.ports import free_port
 from timing.loop import run_virtual
 
 
@@ -90,12 +92,12 @@ MEASURE = "set Q0 0\nqalloc Q0\ninit Q0\nx Q0\nmeas Q0 M0\nqfree Q0\nret_reg M0"
 
 
 @asynccontextmanager
-async def hosted(folder: Path) -> AsyncIterator[tuple[ProcessHost, Any]]:
+async def hosted(folder: Path, listen: str | None = None) -> AsyncIterator[tuple[ProcessHost, Any]]:
     write_nodes(folder, LAB)
     configs = [load_node(folder / f"{name}.toml") for name in NAMES]
     async with rehearsal(load_lab(folder / "lab.toml"), configs, delay_s=1e-5) as network:
         node = network.nodes["alice"]
-        host = ProcessHost(node.parts, flavour="vanilla", listen=None)
+        host = ProcessHost(node.parts, flavour="vanilla", listen=listen)
         running = asyncio.create_task(host.run())
         while not node.links["memory"].ready or not (folder / "data" / "alice" / PLACE).exists():
             await network.lasts(0.05)
@@ -168,6 +170,23 @@ def test_nonsense_puts_out_one_host(tmp_path: Path, nonsense: bytes) -> None:
             assert await bad.reader.read() == b""
             assert await good.ran(MEASURE) == 1
             assert host.status()["put_out"] == 1
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_hosts_from_elsewhere_take_no_place_of_this_computers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        port = free_port()
+        monkeypatch.setattr(process_host, "MOST_CONNECTIONS", 2)
+        async with hosted(tmp_path, f"tcp://127.0.0.1:{port}") as (host, _):
+            for _ in range(3):
+                Host.everyone.append(Host(*await asyncio.open_connection("127.0.0.1", port)))
+            assert await Host.everyone[-1].reader.read() == b""
+            good = await (await Host.at(tmp_path, "alice")).begun()
+            assert await good.ran(MEASURE) == 1
+            assert (host.status()["connections"], host.status()["put_out"]) == (3, 1)
 
     run_virtual(scenario(), limit_s=60)
 

@@ -191,8 +191,7 @@ def _application(
         link = links[node, name]
         ends[end] = Program(link, 3, "vanilla")
         socket = EprSocket(link, ids[peer], 0.0, purpose=f"to-{node}", ours=f"to-{peer}")
-        socket.open()
-        ends[end].sockets[ids[peer], 0] = socket
+        ends[end].open(ids[peer], 0, socket)
         work = WORK if end == "near" else ""
         for basis, turn in (("Z", ""), ("X", "h Q0\n")):
             whole = ask.format(node=ids[peer]) + WAIT + work + MEASURE.format(turn=turn)

@@ -478,6 +478,30 @@ class FinishSeen(Struct, frozen=True, tag="finish-seen"):
     request: Int64
 
 
+class ProgramHere(Struct, frozen=True, tag="program-here"):
+    """A program of the following end is there; repeated until it is let begin.
+
+    `program` is what the sockets of its two ends have in common, here and in the next two.
+    """
+
+    link: str
+    program: str
+
+
+class ProgramBegins(Struct, frozen=True, tag="program-begins"):
+    """The leading end lets a program begin, after all that it has let begin before."""
+
+    link: str
+    program: str
+
+
+class ProgramBegun(Struct, frozen=True, tag="program-begun"):
+    """At the following end it has begun, or is gone."""
+
+    link: str
+    program: str
+
+
 class AppMessage(Struct, frozen=True, tag="app"):
     """A word between the two halves of an application; `body` is the application's own."""
 
@@ -515,5 +539,8 @@ Message = (
     | GuardState
     | GuardSeen
     | FinishSeen
+    | ProgramHere
+    | ProgramBegins
+    | ProgramBegun
     | AppMessage
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from link_layer.feu import Goodness
 from link_layer.states import NO_DECAY, BellState, Coherence, decayed_fidelity
 from qnodeos.memory_map import COMMUNICATION_QUBIT, MemoryMap
+from qnodeos.memory_shares import Holding, Shares
 
 FIRST_HOLD_S = 0.01
 """For how long a qubit is expected to be held before one was given back."""
@@ -60,15 +61,23 @@ class StoredPair:
 class QuantumMemory:
     """Allocation, ownership and deadlines over the storage qubits of one device."""
 
-    def __init__(self, qubits: MemoryMap, clock: Callable[[], float]):
+    def __init__(
+        self,
+        qubits: MemoryMap,
+        clock: Callable[[], float],
+        shares: Shares | None = None,
+    ):
         self._clock = clock
+        self.shares = shares if shares is not None else Shares()
+        """Of programs."""
         self.map = qubits
         self._free = list(range(qubits.device.qubits - 1, COMMUNICATION_QUBIT, -1))
         self._since_s: dict[int, float] = {}
+        self._holdings: dict[int, Holding] = {}
         self._held_s, self._held_times = 0.0, 0
         self._pairs: dict[tuple[str, int], StoredPair] = {}
         self._owned: set[tuple[str, int]] = set()
-        self.capacity = len(self._free)
+        self.capacity = self.shares.capacity = len(self._free)
         self.freed: Callable[[], None] | None = None
         """Called whenever a storage qubit has become free."""
 
@@ -82,17 +91,24 @@ class QuantumMemory:
         """All halves in memory, owned or not."""
         return list(self._pairs.values())
 
-    def allocate(self, *, keep_free: int = 0) -> int:
+    def allocate(self, *, keep_free: int = 0, holding: Holding | None = None) -> int:
         """Take a free storage qubit, leaving `keep_free` others; raises MemoryFull.
 
-        Where qubits differ it is that with the least loss, of what it will hold and of what is held
-        beside it.
+        With a `holding` it is a program's, which takes no more than others leave it. Where qubits
+        differ it is that with the least loss, of what it will hold and of what is held beside it.
         """
         if len(self._free) <= keep_free:
             raise MemoryFull(f"all {self.capacity} storage qubits are in use or kept free")
+        if holding is not None:
+            if text := self.shares.refusal(holding.share):
+                raise MemoryFull(text)
+            holding.count += 1
+            holding.share.held += 1
         qubit = self._best() if self.map.differs else self._free[-1]
         self._free.remove(qubit)
         self._since_s[qubit] = self._clock()
+        if holding is not None:
+            self._holdings[qubit] = holding
         return qubit
 
     def _best(self) -> int:
@@ -109,8 +125,20 @@ class QuantumMemory:
         self._free.append(qubit)
         self._held_s += self._clock() - self._since_s.pop(qubit)
         self._held_times += 1
+        holding = self._holdings.pop(qubit, None)
+        if holding is not None:
+            holding.count -= 1
+            holding.share.held -= 1
         if self.freed is not None:
             self.freed()
+
+    def pass_on(self, pair: StoredPair, holding: Holding) -> None:
+        """A half that a program holds is at another place of its share now; nothing if it is
+        gone."""
+        if self._pairs.get((pair.link, pair.sequence)) is pair and pair.qubit in self._holdings:
+            self._holdings[pair.qubit].count -= 1
+            self._holdings[pair.qubit] = holding
+            holding.count += 1
 
     def store(self, pair: StoredPair) -> None:
         """Record the half that now lies in `pair.qubit`."""

@@ -36,6 +36,9 @@ from link_layer.messages import (
     Message,
     PairHeld,
     Place,
+    ProgramBegins,
+    ProgramBegun,
+    ProgramHere,
     Recalibrated,
     Refuse,
     Tuned,
@@ -53,7 +56,7 @@ from qnodeos.link_deliveries import Deliveries
 from qnodeos.link_device import LinkDevice
 from qnodeos.link_guard import LinkGuard
 from qnodeos.link_slots import LinkSlots
-from qnodeos.memory import MemoryFull, QuantumMemory, StoredPair
+from qnodeos.memory import QuantumMemory, StoredPair
 from qnodeos.memory_map import MemoryMap
 from qnodeos.memory_quality import MemoryQuality
 from qnodeos.pair import Pair
@@ -102,6 +105,7 @@ class MemoryLink:
         )
         self._shared = shared or SharedDevice(context.clock)
         self._shared.join(name, self._device_free, self._yield_device)
+        self._shared.programs.join(name, leads=self.leads, send=self._tell_peer)
         self.device = LinkDevice(
             name,
             supervisor,
@@ -208,6 +212,11 @@ class MemoryLink:
         return self.keeper.memory
 
     @property
+    def shared(self) -> SharedDevice:
+        """Its device, with what it shares with other links there."""
+        return self._shared
+
+    @property
     def ready(self) -> bool:
         """Everything a request needs is there, both devices, far end and station, and in spec."""
         return not self.missing() and not self.unfit
@@ -299,6 +308,8 @@ class MemoryLink:
                     self.guard.handle(message)
                 case Recalibrated():
                     self.quality.forget()
+                case ProgramHere() | ProgramBegins() | ProgramBegun():
+                    self._shared.programs.handle(self.name, message)
                 case Distil() | Distilled():
                     self.purifier.rounds.from_peer(message, now_s)
                     self._machine.go(now_s)
@@ -318,6 +329,7 @@ class MemoryLink:
                 self._machine.interrupt(reason, now_s)
             else:
                 self.quality.far = None
+                self._shared.programs.peer_lost(self.name)
                 self._machine.far_end_lost(reason, now_s)
                 self.purifier.rounds.clear()
                 self.desk.end_all(ErrorCode.OTHER, reason)
@@ -401,12 +413,19 @@ class MemoryLink:
 
     def storage(self) -> bool:
         """Some request may find a storage qubit."""
-        return self.memory is not None and self.memory.free > KEEP_FREE_QUBITS
+        kept = 0 if len(self._shared.shares) else KEEP_FREE_QUBITS
+        return self.memory is not None and self.memory.free > kept
 
     def no_room(self, request: Request | None) -> str:
         """Why no storage qubit can be had for one more pair; "" if one can."""
         if self.memory is None:
             return "its device is away"
+        taker = self.desk.taker(request) if request is not None else None
+        if request is not None and taker is not None and self.memory.free > 0:
+            share = taker.holding.share
+            # One that is not to be interrupted begins when all of it has room.
+            count = min(request.missing, share.claim) if request.undivided else 1
+            return taker.no_use() or self._shared.shares.refusal(share, max(1, count))
         if self.memory.free > KEEP_FREE_QUBITS:
             return ""
         pairs = len(self.memory.pairs)
@@ -417,10 +436,10 @@ class MemoryLink:
 
     def allocate(self, request: Request | None) -> int | None:
         """A storage qubit, or None."""
-        try:
-            return self.memory.allocate(keep_free=KEEP_FREE_QUBITS) if self.memory else None
-        except MemoryFull:
+        if self.memory is None or self.no_room(request):
             return None
+        taker = self.desk.taker(request) if request is not None else None
+        return self.memory.allocate(holding=taker.holding if taker is not None else None)
 
     def place(self, half: Half) -> Place | None:
         """Where a half lies, and what the way there has cost."""
@@ -608,6 +627,7 @@ class MemoryLink:
                 next_s = now_s + TICK_S
                 self.keeper.tick()
                 self.desk.expire()
+                self._shared.programs.tick()
             if self.quality.far is None and now_s >= greeting_s:
                 greeting_s = now_s + GREETING_S
                 self._say_hello()

@@ -9,6 +9,7 @@ from link_layer.feu import Goodness
 from link_layer.messages import MeasuredBasis
 from link_layer.states import BellState
 from qnodeos.memory import PairExpired, QuantumMemory, StoredPair
+from qnodeos.memory_shares import Holding
 
 
 class Keeper(Protocol):
@@ -94,6 +95,11 @@ class Pair:
     def deadline_s(self) -> float:
         """On the node's own clock, when it stops being useful."""
         return self._stored.deadline_s
+
+    def pass_on(self, holding: Holding) -> None:
+        """It is at another place of its program's share of the memory now."""
+        if self._keeper.memory is not None:
+            self._keeper.memory.pass_on(self._stored, holding)
 
     def taken(self) -> int:
         """The device's qubit that holds this half, which is its owner's from now on."""

@@ -30,6 +30,7 @@ from link_layer.messages import (
 from link_layer.queue import QueueFull, Request, RequestQueue, RequestState
 from link_layer.queue_order import FairOrder, Order, PriorityOrder
 from qnodeos.config import QueueTable
+from qnodeos.memory_shares import Taker
 
 Item = TypeVar("Item")
 
@@ -68,6 +69,8 @@ class Inbox(Generic[Item]):
         self.request = request
         self._items: asyncio.Queue[Item | RequestEnded | None] = asyncio.Queue()
         self.dropped = 0
+        self.taker: Taker | None = None
+        """The program that it belongs to."""
 
     def put(self, item: Item) -> bool:
         """Add a delivery; False if the application has left too many lying."""
@@ -257,6 +260,11 @@ class Desk(Generic[Item]):
             case FinishSeen(request=request_id):
                 self._unseen.pop(request_id, None)
 
+    def taker(self, request: Request) -> Taker | None:
+        """The program that takes the pairs of a request at this end; None if it is none."""
+        inbox = self._inbox_of(request)
+        return inbox.taker if inbox is not None else None
+
     def deliver(self, request_id: int, sequence: int, item: Item, *, count: int = 1) -> bool:
         """Hand a delivery (of `count` pairs) to whoever asked; False if nobody can take it."""
         request = self.queue.get(request_id)
@@ -311,6 +319,8 @@ class Desk(Generic[Item]):
         inbox = self._handles.pop(request_id, None)
         if inbox is not None:
             inbox.close(RequestEnded(error, text) if error is not None else None)
+        elif error is not None and (taker := self.taker(request)) is not None:
+            taker.failed(RequestEnded(error, text))
         self._changed(request)
 
     def _give_up(self, items: list[Item]) -> None:

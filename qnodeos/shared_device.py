@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from qnodeos.memory import QuantumMemory
 from qnodeos.memory_map import MemoryMap
+from qnodeos.memory_shares import Shares
+from qnodeos.program_order import ProgramOrder
 
 RESERVED_S = 0.02
 """How long the device is kept for the link whose turn it is, before the others may have it."""
@@ -71,6 +73,9 @@ class SharedDevice:
         self._wake: dict[str, Callable[[], None]] = {}
         self._yields: dict[str, Callable[[str], None]] = {}
         self._pressing: asyncio.TimerHandle | None = None
+        self.shares = Shares()
+        """What programs hold of its memory."""
+        self.programs = ProgramOrder(self.shares, clock, self.news)
 
     def join(
         self,
@@ -90,8 +95,8 @@ class SharedDevice:
     def fit(self, qubits: MemoryMap) -> None:
         """The device has these qubits; books of another size are begun anew."""
         if self.memory is None or self.memory.capacity != qubits.device.qubits - 1:
-            self.memory = QuantumMemory(qubits, self._clock)
-            self.memory.freed = self._freed
+            self.memory = QuantumMemory(qubits, self._clock, self.shares)
+            self.memory.freed = self.news
         else:
             self.memory.map = qubits
 
@@ -184,7 +189,8 @@ class SharedDevice:
         if self._holder and self._waiting:
             self._yields[self._holder](f"its device is wanted for link {self._first()}")
 
-    def _freed(self) -> None:
+    def news(self) -> None:
+        """A qubit is free, or there is a use for one more pair: links may look again."""
         for wake in self._wake.values():
             asyncio.get_running_loop().call_soon(wake)
 

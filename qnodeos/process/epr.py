@@ -17,6 +17,7 @@ from link_layer.numberings import NETQASM_BELL_STATES
 from qnodeos.measured import MeasuredPairs
 from qnodeos.memory_link import MemoryLink
 from qnodeos.pair import Pair
+from qnodeos.process.expecting import Expecting
 from qnodeos.process.memory import ProgramFault
 from qnodeos.requests import Inbox
 
@@ -44,6 +45,7 @@ class EprSocket:
     purpose: str
     ours: str
     inbox: Inbox[Any] | None = None
+    expecting: Expecting | None = None
     waiting: deque[Any] = field(default_factory=deque)
 
     def open(self) -> None:
@@ -52,10 +54,20 @@ class EprSocket:
             self.inbox = self.link.desk.accept(self.purpose)
         except ValueError as taken:
             raise ProgramFault(f"EPR socket: {taken}") from None
+        self.inbox.taker = self.expecting
+        if self.expecting is not None:
+            share = self.expecting.holding.share
+            self.link.shared.programs.opened(self.link.name, self._common, share)
+
+    @property
+    def _common(self) -> str:
+        """The name of the pair of sockets at both ends: that which the leading end's has."""
+        return self.ours if self.link.leads else self.purpose
 
     def close(self) -> None:
         """Take part no longer; what was not received is given up."""
         self.link.desk.leave(self.purpose)
+        self.link.shared.programs.closed(self.link.name, self._common)
         for item in self.waiting:
             if isinstance(item, Pair):
                 item.give_up("its program is over")

@@ -202,8 +202,7 @@ class _Connection:
             purpose=f"{name}-{message.remote_socket}-{message.socket}",
             ours=f"{name}-{message.socket}-{message.remote_socket}",
         )
-        socket.open()
-        program.sockets[message.remote_node, message.socket] = socket
+        program.open(message.remote_node, message.socket, socket)
 
     def _end(self, app: int) -> None:
         program = self._programs.pop(app, None)

@@ -15,6 +15,7 @@ from qnodeos.pair import Pair
 from qnodeos.process import host_messages
 from qnodeos.process.commands import Command, Flavour, decode
 from qnodeos.process.epr import RESULT_CELLS, EprSocket, Wanted, results, wanted
+from qnodeos.process.expecting import Expecting
 from qnodeos.process.memory import ProgramFault, ProgramMemory
 from qnodeos.process.qubits import ProgramQubits
 from qnodeos.requests import RequestEnded
@@ -49,12 +50,20 @@ class Program:
         self.memory = ProgramMemory()
         self.qubits = ProgramQubits(link, most_qubits)
         self.sockets: dict[tuple[int, int], EprSocket] = {}
+        self._link = link
         self._flavour: Flavour = flavour
         self._pairs: set[asyncio.Task[None]] = set()
         self._receiving: dict[tuple[int, int], asyncio.Lock] = {}
         self._news = asyncio.Event()
         self._problem: BaseException | None = None
         self._created = 0
+
+    def open(self, remote_node: int, number: int, socket: EprSocket) -> None:
+        """Open a socket, by which the program begins when the far end's is there too. Raises
+        ProgramFault."""
+        socket.expecting = self._expecting()
+        socket.open()
+        self.sockets[remote_node, number] = socket
 
     def close(self) -> None:
         """The program is over: nothing of it stays."""
@@ -69,6 +78,8 @@ class Program:
         """Run a subroutine; what it returns to the host, as bytes. Raises BadSubroutine,
         ProgramFault, RequestEnded, PairExpired, InstrumentProblem."""
         _, commands = decode(data, self._flavour)
+        if self._link is not None and not self.sockets:
+            self._link.shared.shares.begin(self.qubits.share)  # nobody else is to be there
         returned: list[bytes] = []
         at = steps = turn = returned_bytes = 0
         while at < len(commands):
@@ -196,13 +207,18 @@ class Program:
             raise ProgramFault(f"{asked.number} pairs are asked, expected 1 to {MOST_PAIRS}")
         self._created += 1
         create_id = self._created & 0xFFFF
-        numbers = self._virtual(qubit_array) if asked.kind == "K" else []
+        numbers = self._virtual(qubit_array)[: asked.number] if asked.kind == "K" else []
+        self.qubits.can_hold(numbers)
+        expecting = self._expecting()
+        expecting.expect(numbers)
 
         async def take() -> None:
             k = 0
-            async with aclosing(_asked(socket, asked)) as items:
+            async with aclosing(_asked(socket, asked, expecting)) as items:
                 async for item in items:
-                    await self._place(item, socket, k, numbers, result_array, False, create_id)
+                    await self._place(
+                        item, socket, k, numbers, expecting, result_array, False, create_id
+                    )
                     k += 1
 
         self._start(take())
@@ -211,6 +227,10 @@ class Program:
         socket = self._socket(node, socket_id)
         number = len(self.memory.array(result_array)) // RESULT_CELLS
         numbers = self._virtual(qubit_array)
+        self.qubits.can_hold(numbers[:number])
+        expecting = socket.expecting or self._expecting()
+        expecting.expect(numbers[:number])
+        self.qubits.news()
         turn = self._receiving.setdefault((node, socket_id), asyncio.Lock())
 
         async def take() -> None:
@@ -218,7 +238,7 @@ class Program:
             async with turn:  # one after the other, as they were asked
                 for k in range(number):
                     item = await anext(aiter(socket.inbox))
-                    await self._place(item, socket, k, numbers, result_array, True, 0)
+                    await self._place(item, socket, k, numbers, expecting, result_array, True, 0)
 
         self._start(take())
 
@@ -228,6 +248,7 @@ class Program:
         socket: EprSocket,
         k: int,
         numbers: list[int | None],
+        expecting: Expecting,
         result_array: int,
         theirs: bool,
         create_id: int,
@@ -244,9 +265,21 @@ class Program:
             self.qubits.take_pair(virtual, item)
         elif not isinstance(item, MeasuredPairs):
             raise ProgramFault(f"a delivery of type {type(item).__name__}")
+        expecting.placed()
+        self.qubits.news()
         values = results(item, socket, qubit=virtual, theirs=theirs, create_id=create_id)
         self.memory.fill(result_array, k * RESULT_CELLS, values)
         self._news.set()
+
+    def _expecting(self) -> Expecting:
+        qubits = self.qubits
+        return Expecting(qubits.share, qubits.hand, qubits.holds, self._far_failed)
+
+    def _far_failed(self, problem: Exception) -> None:
+        """The far end's request has ended: who receives waits in vain."""
+        if self._pairs:
+            self._problem = self._problem or problem
+            self._news.set()
 
     def _virtual(self, address: int) -> list[int | None]:
         """The numbers named for kept pairs; an address that is no array names none."""
@@ -296,7 +329,9 @@ class Program:
             await self._news.wait()
 
 
-async def _asked(socket: EprSocket, asked: Wanted) -> AsyncGenerator[Any, None]:
+async def _asked(
+    socket: EprSocket, asked: Wanted, expecting: Expecting
+) -> AsyncGenerator[Any, None]:
     """The pairs of a request; asked for again while the far end's program has not come yet."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + FAR_PROGRAM_LIMIT_S
@@ -306,6 +341,7 @@ async def _asked(socket: EprSocket, asked: Wanted) -> AsyncGenerator[Any, None]:
             inbox = socket.link.desk.ask(
                 kind=asked.kind, number=asked.number, purpose=socket.ours, **asked.wishes
             )
+            inbox.taker = expecting
             try:
                 async for item in inbox:
                     begun = True

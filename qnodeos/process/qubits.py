@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,12 @@ from drivers.devices import Order
 from drivers.errors import InstrumentProblem
 from qnodeos.memory import MemoryFull, QuantumMemory
 from qnodeos.memory_link import MemoryLink
+from qnodeos.memory_shares import Holding, Share
 from qnodeos.pair import Pair
 from qnodeos.process.memory import ProgramFault
 
-QUBIT_LIMIT_S = 5.0
-"""A qubit that is asked for while the memory is full is waited for so long."""
+QUBIT_LIMIT_S = 30.0
+"""A qubit that is asked for while there is no room is waited for so long: others are to end."""
 
 LOOK_S = 0.002
 
@@ -46,6 +48,9 @@ class ProgramQubits:
 
     def __init__(self, link: MemoryLink | None, most: int):
         self._link, self._most = link, most
+        self.share = Share(most)
+        self.hand = Holding(self.share)
+        """Those that have a number."""
         self._held: dict[int, _Local | Pair | _Measured] = {}
         self._fault: InstrumentProblem | None = None
         self._changed = asyncio.Event()
@@ -63,6 +68,7 @@ class ProgramQubits:
     def take_pair(self, virtual: int, pair: Pair) -> None:
         """Half a pair has come for a number. Raises ProgramFault."""
         self._check_room(virtual)
+        pair.pass_on(self.hand)
         self._held[virtual] = pair
 
     async def allocate(self, virtual: int) -> None:
@@ -75,9 +81,11 @@ class ProgramQubits:
             if memory is None:
                 raise NoQubit("the device is away")
             try:
-                self._held[virtual] = _Local(memory, memory.allocate())
+                self._held[virtual] = _Local(memory, memory.allocate(holding=self.hand))
                 break
             except MemoryFull as full:
+                if self.hand.count >= memory.capacity:
+                    raise NoQubit(f"{self.hand.count} are its own, there are no more") from full
                 if asyncio.get_running_loop().time() >= end_s:
                     raise NoQubit(str(full)) from full
                 await asyncio.sleep(LOOK_S)
@@ -118,6 +126,8 @@ class ProgramQubits:
         """Give a number up; harmless if it holds nothing, as after a measurement."""
         held = self._held.pop(virtual, None)
         self._changed.set()
+        if held is not None:
+            self.news()
         if isinstance(held, Pair):
             held.let_go("its program freed it")
         elif isinstance(held, _Local):
@@ -128,6 +138,21 @@ class ProgramQubits:
         """The program is over."""
         for virtual in list(self._held):
             self.free(virtual)
+        if self._link is not None:
+            self._link.shared.shares.leave(self.share)
+            self.news()
+
+    def news(self) -> None:
+        """There may be room, or a use, for a pair that there was not before."""
+        if self._link is not None:
+            self._link.shared.news()
+
+    def can_hold(self, numbers: Iterable[int | None]) -> None:
+        """Raise NoQubit unless so many different numbers can ever hold a qubit at a time."""
+        count = len({number for number in numbers if number is not None})
+        memory = self._link.memory if self._link is not None else None
+        if memory is not None and count > memory.capacity:
+            raise NoQubit(f"{count} pairs are asked at a time, the device stores {memory.capacity}")
 
     def number(self, virtual: int) -> int:
         """The device's qubit behind a number. Raises ProgramFault, PairExpired."""

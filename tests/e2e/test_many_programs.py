@@ -22,10 +22,10 @@ async def test_programs_side_by_side_leave_nothing_behind(tmp_path: Path) -> Non
     tell_metrics(tmp_path / "ideal")
     async with network(tmp_path / "ideal", tmp_path / "net") as nodes, role_server() as roles:
         before = [await usage(node) for node in nodes]
-        served = await serve(so_many(mixture(), 10), nodes, roles, together=2)
+        served = await serve(so_many(mixture(), 24), nodes, roles, together=8)
         assert served.failures == []
         assert served.wrong == 0
-        assert len(served.seconds) == 10
+        assert len(served.seconds) == 24
         assert await left_behind(before, nodes) == {}
         # The count itself can see: a host that holds a qubit is found.
         reader, writer = await asyncio.open_unix_connection(nodes[0].socket)

@@ -89,8 +89,8 @@ async def program(net: Any, end: str, flavour: Flavour, socket: str) -> AsyncIte
     """One at a node, with an EPR socket to the other."""
     link, node = net.link(end), {"alice": BOB, "bob": 1}[end]
     one = Program(link, 2, flavour)
-    one.sockets[node, 0] = EprSocket(link, node, 0.0, purpose=f"{socket}-back", ours=socket)
-    one.sockets[node, 0].open()
+    link.shared.shares.begin(one.qubits.share)  # what its pairs go to is no program
+    one.open(node, 0, EprSocket(link, node, 0.0, purpose=f"{socket}-back", ours=socket))
     try:
         yield one
     finally:

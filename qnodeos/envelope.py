@@ -17,13 +17,17 @@ class NotUnderstood(Exception):
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`boot` is drawn anew at every start of the sender; `sequence` counts from 1 to each peer.
 
-    The version stays first in every version.
+    `losses`: how often the sender has lost the receiver since its start. One more, and nothing
+    that they had in common counts any longer. `knows`: the receiver's boot plus its losses, as the
+    sender has heard them last; 0 if it has heard nothing. The version stays first in every version.
     """
 
     version: int
     boot: int
     sequence: int
     body: msgspec.Raw
+    losses: int = 0
+    knows: int = 0
 
 
 class _AnyEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):

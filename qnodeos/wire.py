@@ -48,7 +48,8 @@ PeerState = Literal["up", "lost", "never"]
 @dataclass(slots=True)
 class PeerCounters:
     """Since the start of this node. `refused`: not sent; `dropped`: our queue was full; `missed`:
-    gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away; `flooded`: came
+    gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away; `outdated`: words
+    to a life of ours that is over, as the peer did not know yet, thrown away too; `flooded`: came
     while the peer was held off, thrown away unread; `held_off`: how often it was."""
 
     sent: int = 0
@@ -57,6 +58,7 @@ class PeerCounters:
     dropped: int = 0
     missed: int = 0
     repeated: int = 0
+    outdated: int = 0
     malformed: int = 0
     flooded: int = 0
     held_off: int = 0
@@ -96,6 +98,8 @@ class _Peer:
     state: PeerState = "never"
     heard_s: float = 0.0
     boot: int | None = None
+    losses_here: int = 0
+    losses_there: int = 0
     sequence: int = 0
     sent: int = 0
     held_until_s: float | None = None
@@ -112,8 +116,9 @@ class Wire(Generic[M]):
     `message_type` is a msgspec struct or a tagged union of them. `on_peer` is called, on the loop,
     at every change: up, lost, restarted (same state, new `boot`), and when a peer is in `trouble`:
     it sends what cannot be understood, or so much that it is held off. A peer that is silent for
-    `lost_after_s` is lost. At most `waiting` messages wait for `receive`; what comes then is
-    dropped and counted. `carrier` is what it stands on; by default sockets, as configured.
+    `lost_after_s` is lost, and learns it if it lives: what only one end holds to be over would be
+    used by the other. At most `waiting` messages wait for `receive`; what comes then is dropped and
+    counted. `carrier` is what it stands on; by default sockets, as configured.
     """
 
     def __init__(
@@ -244,14 +249,24 @@ class Wire(Generic[M]):
         """A process that dies closes its connections: no need to wait for its silence."""
         self._drain(_DRAIN_BEFORE_JUDGING)  # what it said last comes before its end
         if peer.state == "up":
-            peer.state, peer.since_s = "lost", self._loop.time()
-            peer.reason = reason
+            self._lose(peer, reason)
             self._tell(peer)
+
+    def _lose(self, peer: _Peer, reason: str) -> None:
+        peer.state, peer.since_s, peer.reason = "lost", self._loop.time(), reason
+        peer.losses_here += 1
 
     # -- sending
 
     def _post(self, peer: _Peer, body: bytes) -> bool:
-        envelope = Envelope(PROTOCOL_VERSION, self.boot, peer.sent + 1, msgspec.Raw(body))
+        envelope = Envelope(
+            PROTOCOL_VERSION,
+            self.boot,
+            peer.sent + 1,
+            msgspec.Raw(body),
+            peer.losses_here,
+            0 if peer.boot is None else peer.boot + peer.losses_there,
+        )
         data = self._encoder.encode(envelope)
         if len(data) > MAX_MESSAGE_BYTES:
             raise ValueError(
@@ -281,8 +296,7 @@ class Wire(Generic[M]):
             if peer.state == "up":
                 lost_s = peer.heard_s + self._lost_after_s
                 if now_s >= lost_s:
-                    peer.state, peer.since_s = "lost", now_s
-                    peer.reason = f"silent for {now_s - peer.heard_s:.1f} s"
+                    self._lose(peer, f"silent for {now_s - peer.heard_s:.1f} s")
                     changed.append(peer)
                 else:
                     soonest_s = min(soonest_s, lost_s)
@@ -351,7 +365,7 @@ class Wire(Generic[M]):
             peer.counters.dropped += 1
 
     def _numbered(self, peer: _Peer, envelope: Envelope, now_s: float) -> bool:
-        """Take note of a sign of life; False for a duplicate or a replay."""
+        """Take note of a sign of life; False for what is not to be listened to."""
         restarted = peer.boot is not None and envelope.boot != peer.boot
         if envelope.boot != peer.boot:
             if envelope.boot in peer.old_boots:
@@ -363,6 +377,7 @@ class Wire(Generic[M]):
             if peer.boot is not None:
                 peer.old_boots.append(peer.boot)
             peer.boot, peer.sequence = envelope.boot, envelope.sequence
+            peer.losses_there = envelope.losses
         elif envelope.sequence <= peer.sequence:
             peer.counters.repeated += 1
             return False
@@ -370,9 +385,22 @@ class Wire(Generic[M]):
             peer.counters.missed += envelope.sequence - peer.sequence - 1
             peer.sequence = envelope.sequence
         peer.heard_s = now_s
+        over = restarted or envelope.losses != peer.losses_there
+        reason = "" if not over else "restarted" if restarted else "it had lost this node"
+        peer.losses_there = envelope.losses
+        outdated = envelope.knows not in (0, self.boot + peer.losses_here)
+        if peer.state == "up" and (outdated or (over and not restarted)):
+            # As if we had lost it: what we had in common is over, for both.
+            peer.state, peer.since_s, peer.reason = "lost", now_s, reason
+            self._tell(peer)
+        if outdated:
+            # It speaks of what was before; it will have to hear that this is over.
+            peer.counters.outdated += 1
+            self._beat(peer)
+            return False
         if restarted or peer.state != "up":
             peer.state, peer.since_s, peer.trouble = "up", now_s, ""
-            peer.reason = "restarted" if restarted else ""
+            peer.reason = reason
             self._tell(peer)
         return True
 
@@ -384,7 +412,7 @@ class Wire(Generic[M]):
         peer.counters.held_off += 1
         self._carrier.hold_off(peer.name)
         if peer.state == "up":
-            peer.state, peer.since_s = "lost", now_s
+            self._lose(peer, why)
         peer.trouble = peer.reason = f"held off for {span_s:.0f} s: {why}"
         peer.troubled_s = peer.told_s = now_s
         self._tell(peer)

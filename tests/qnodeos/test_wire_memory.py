@@ -16,7 +16,7 @@ from qnodeos.bus import Bus
 from qnodeos.bus_memory import MemoryBroker
 from qnodeos.config import WireTable
 from qnodeos.wire import PeerStatus, Wire
-from qnodeos.wire_memory import Exchange
+from qnodeos.wire_memory import Exchange, straight
 from timing.loop import run_virtual
 
 NAMES = ("alice", "bob")
@@ -118,6 +118,50 @@ def test_a_closed_wire_is_missed_at_once_and_a_silent_one_after_a_while() -> Non
         await asyncio.sleep(0.6)
         assert alice.peers["bob"].reason.startswith("silent for 1.4 s")
         await again.close()
+
+    in_net(body)
+
+
+def test_who_was_lost_learns_it_and_what_it_said_before_is_not_listened_to() -> None:
+    """Only bob loses alice, who hears him all the time, but late."""
+
+    async def body(net: Net, alice: Wire[Ping], bob: Wire[Ping]) -> None:
+        net.told.clear()
+        net.exchange.road = lambda sender, to, data: ((0.3, data, True),) * (sender == "bob")
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if bob.peers["alice"].state == "lost":
+                break
+        net.exchange.road = lambda sender, to, data: (
+            (0.3 if sender == "bob" else 0.001, data, True),
+        )
+        assert alice.send("bob", Ping(1))  # she does not know yet
+        await asyncio.sleep(0.01)
+        assert [state.state for name, state in net.told if name == "alice"] == []
+        assert bob.peers["alice"].counters.outdated == 1
+        await asyncio.sleep(1.0)
+        told = [(name, found.state, found.reason) for name, found in net.told]
+        assert [each for each in told if each[0] == "alice"] == [
+            ("alice", "lost", "it had lost this node"),
+            ("alice", "up", "it had lost this node"),
+        ]
+        assert [state for name, state, _ in told if name == "bob"] == ["lost", "up"]
+        assert alice.send("bob", Ping(2))
+        assert await numbers(bob) == [2]
+
+    in_net(body)
+
+
+def test_both_that_have_lost_each_other_come_together_again() -> None:
+    async def body(net: Net, alice: Wire[Ping], bob: Wire[Ping]) -> None:
+        net.exchange.road = lambda *_: ()
+        await asyncio.sleep(2.0)
+        assert alice.peers["bob"].state == bob.peers["alice"].state == "lost"
+        net.exchange.road = straight
+        await asyncio.sleep(0.5)
+        assert alice.peers["bob"].state == bob.peers["alice"].state == "up"
+        assert alice.send("bob", Ping(1))
+        assert await numbers(bob) == [1]
 
     in_net(body)
 

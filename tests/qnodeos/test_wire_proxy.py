@@ -52,6 +52,7 @@ async def test_the_sender_is_missed_and_nothing_false_gets_in(tmp_path: Path, ki
         assert bob.peers["alice"].counters.received == 1
         faults.level(1, fault, 0.0)
         await net.until(lambda: bob.peers["alice"].state == "up")
+        await net.until(lambda: alice.peers["bob"].state == "up")
         assert bob.peers["alice"].counters.malformed == 0
         assert alice.send("bob", Ping(3))
         numbers = []

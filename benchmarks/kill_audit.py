@@ -102,6 +102,8 @@ def audit(
     found += _agreement(one, other, journals, logs)
     found += _known_to_one(one, logs[one], journals[one], journals[other], kills)
     found += _known_to_one(other, logs[other], journals[other], journals[one], kills)
+    found += _used_alone(one, logs[one], logs[other], journals[other])
+    found += _used_alone(other, logs[other], logs[one], journals[one])
     return found
 
 
@@ -177,18 +179,39 @@ def _agreement(
 def _known_to_one(
     end: str, log: ClientLog, near: Journal, far: Journal, kills: list[Kill]
 ) -> list[str]:
-    """Pairs used here that the far end never had, and of which it has not told that either."""
+    """Pairs that were given or used here and that the far end never had."""
     known = {(pair.link, pair.sequence) for pair in far.pairs}
-    known |= {(e.data["link"], e.data["sequence"]) for e in near.of_kind("pair-void")}
+    given = {
+        (pair.link, pair.sequence): pair.heralded_s
+        for pair in near.pairs
+        if pair.delivered_s is not None
+    }
+    given |= {use.pair.key: use.heralded_s for use in log.uses}
     found = []
-    for use in log.uses:
-        apart_s = min((abs(kill.at_s - use.heralded_s) for kill in kills), default=math.inf)
-        if use.pair.key not in known and apart_s > UNSETTLED_S:
+    for key, heralded_s in given.items():
+        apart_s = min((abs(kill.at_s - heralded_s) for kill in kills), default=math.inf)
+        if key not in known and apart_s > UNSETTLED_S:
             found.append(
-                f"{end}: pair {use.pair.sequence} was used, but the far end does not know it; "
+                f"{end}: pair {key[1]} was used, but the far end does not know it; "
                 f"the nearest kill is {apart_s:.3g} s away"
             )
     return found
+
+
+def _used_alone(end: str, log: ClientLog, far_log: ClientLog, far: Journal) -> list[str]:
+    """Pairs that were used here long after the far end had given up its half, unused."""
+    used_there = {use.pair.key for use in far_log.uses}
+    ended_s = {
+        (pair.link, pair.sequence): pair.ended_s
+        for pair in far.pairs
+        if pair.ended_s is not None and (pair.link, pair.sequence) not in used_there
+    }
+    return [
+        f"{end}: pair {use.pair.sequence} was used {use.used_s - ended_s[use.pair.key]:.3g} s "
+        "after the far end had given it up"
+        for use in log.uses
+        if use.pair.key in ended_s and use.used_s > ended_s[use.pair.key] + NOTICE_S
+    ]
 
 
 def _all_told(log: ClientLog) -> Iterator[Key]:

@@ -66,16 +66,12 @@ def run_one(seed: int, folder: Path) -> Outcome:
     return run_virtual(_scene(seed, folder), limit_s=300)
 
 
-async def _scene(seed: int, folder: Path) -> Outcome:
+def nodes_in(folder: Path) -> list[Any]:
+    """The nodes of this folder, with journals there, and pairs of use for as long as wanted."""
     from qnodeos.config import load_node
-    from qnodeos.journal import read_journal
-    from qnodeos.rehearsal import EPOCH_UNIX_S, rehearsal
-    from sim_backends.lab import load_lab
 
-    rng = random.Random(f"kill {seed}")
-    clock = asyncio.get_running_loop().time
     nodes = [load_node(folder / f"{name}.toml") for name in NAMES]
-    nodes = [
+    return [
         each.model_copy(
             update={
                 "node": each.node.model_copy(update={"data_dir": folder / each.node.name}),
@@ -89,11 +85,20 @@ async def _scene(seed: int, folder: Path) -> Outcome:
         )
         for each in nodes
     ]
+
+
+async def _scene(seed: int, folder: Path) -> Outcome:
+    from qnodeos.journal import read_journal
+    from qnodeos.rehearsal import EPOCH_UNIX_S, rehearsal
+    from sim_backends.lab import load_lab
+
+    rng = random.Random(f"kill {seed}")
+    clock = asyncio.get_running_loop().time
     logs = {end: ClientLog() for end in ENDS}
-    async with rehearsal(load_lab(folder / "lab.toml"), nodes, seed=seed) as network:
+    async with rehearsal(load_lab(folder / "lab.toml"), nodes_in(folder), seed=seed) as network:
         over = asyncio.Event()
         clients = {end: _client(network, end, logs[end], rng, over) for end in ENDS}
-        await _served(network)
+        await served(network)
         await network.lasts(rng.uniform(0.0, FULL_S))
         victim = rng.choice(("alice", "bob", "alice", "bob", "station"))
         kill = Kill(victim, EPOCH_UNIX_S + clock())
@@ -106,14 +111,14 @@ async def _scene(seed: int, folder: Path) -> Outcome:
         network.start(victim)
         if victim in ENDS:
             clients[victim] = _client(network, victim, logs[victim], rng, over)
-        await _served(network)
+        await served(network)
         restarted_s = EPOCH_UNIX_S + clock()
         await network.lasts(FULL_S)
         over.set()
         await network.lasts(QUIET_S)
         for client in clients.values():
             client.cancel()
-        breaches = [text for end in ENDS for text in await _left_over(network, end)]
+        breaches = [text for end in ENDS for text in await left_over(network, end)]
     journals = {end: read_journal(folder / end / "journal.sqlite") for end in ENDS}
     both = {use.pair.key for use in logs["bob"].uses}
     when = [use.used_s for use in logs["alice"].uses if use.pair.key in both]
@@ -156,7 +161,7 @@ def _client(
     return asyncio.create_task(programs.run(), name=f"programs of {end}")
 
 
-async def _served(network: Any) -> None:
+async def served(network: Any) -> None:
     """Until both ends of the link serve; at most 10 s."""
     for _ in range(200):
         if all(network.nodes[end].links["memory"].ready for end in ENDS):
@@ -164,7 +169,7 @@ async def _served(network: Any) -> None:
         await network.lasts(0.05)
 
 
-async def _left_over(network: Any, end: str) -> list[str]:
+async def left_over(network: Any, end: str) -> list[str]:
     """What is still held or open once nobody asks for anything; what the journal refused."""
     node = network.nodes[end]
     link = node.links["memory"]

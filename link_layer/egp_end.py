@@ -414,12 +414,13 @@ class LinkEnd:
         create, ours = request.create, request.origin == self._me
         if not self._keeps(*request.group):
             basis = self._drawn(create.near if ours else create.far)
-            return Plan(basis=basis, discloses=create.kind == "R")
+            return Plan(basis=basis, as_phi_plus=create.corrected, discloses=create.kind == "R")
         qubit = self._port.allocate(request)
         if qubit is None:
             return Full(self._port.no_room(request))
         # Either half may be corrected: of two that are kept, that of the following end.
-        return Plan(qubit, corrects=create.corrected and (create.kind == "R" or not self.leads))
+        corrects = create.corrected and (create.kind == "R" or not self.leads)
+        return Plan(qubit, corrects=corrects, as_phi_plus=create.corrected)
 
     def _drawn(self, measuring: Measuring | None) -> MeasuredBasis:
         measuring = measuring or Measuring()
@@ -440,6 +441,9 @@ class LinkEnd:
         self.go(now_s)
 
     def _lost(self, half: Half, reason: str, now_s: float) -> None:
-        self._counters["discarded"] += not half.plan.test
+        if not half.plan.test:
+            self._counters["discarded"] += 1
+            if half.said is not None:
+                self._port.told_and_lost(half, reason)
         if half.plan.qubit is not None:
             self._port.free(half.plan.qubit)

@@ -20,13 +20,15 @@ from link_layer.states import Pauli
 class Plan:
     """What becomes of the half of a round: kept in a storage qubit, or measured in a basis.
 
-    `corrects`: this end turns the pair into Phi+. `discloses`: the outcome is told to the far end.
-    `test`: the round only tests the link; `ages_in`: in this storage qubit until it is measured.
+    `corrects`: this end turns the pair into Phi+; `as_phi_plus`: one of the two does. `discloses`:
+    the outcome is told to the far end. `test`: the round only tests the link; `ages_in`: in this
+    storage qubit until it is measured.
     """
 
     qubit: int | None = None
     basis: MeasuredBasis | None = None
     corrects: bool = False
+    as_phi_plus: bool = False
     discloses: bool = False
     test: bool = False
     ages_in: int | None = None
@@ -160,6 +162,10 @@ class EndPort(Protocol):
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Both ends have agreed; the half is the application's."""
+        ...
+
+    def told_and_lost(self, half: Half, reason: str) -> None:
+        """A half is given up after the far end was told of it, which may have used its own."""
         ...
 
     def void(self, sequence: int, reason: str) -> None:

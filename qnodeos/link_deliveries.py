@@ -10,7 +10,7 @@ import numpy as np
 
 from link_layer.distil import RawPair
 from link_layer.egp_plan import Half
-from link_layer.messages import MeasuredBasis, PairHeld
+from link_layer.messages import MeasuredBasis, PairHeld, Place
 from link_layer.queue import Request
 from link_layer.states import BellState, correlator_sign, flips, pauli_to_phi_plus
 from qnodeos.context import NodeContext
@@ -48,7 +48,7 @@ class Deliveries:
 
     def deliver(self, half: Half, request: Request, far: PairHeld) -> None:
         """Hand the pair to whoever asked."""
-        stored = self._stored(half, request, far)
+        stored = self._stored(half, far.place)
         if half.plan.qubit is None:
             self._deliver_outcome(half, request, stored)
             return
@@ -60,7 +60,7 @@ class Deliveries:
 
     def keep_raw(self, half: Half, request: Request, far: PairHeld) -> RawPair:
         """The pair is one of two that are to be purified."""
-        stored = self._stored(half, request, far)
+        stored = self._stored(half, far.place)
         self._keeper.store(stored)
         return RawPair(
             stored.sequence,
@@ -69,7 +69,7 @@ class Deliveries:
             stored.heralded_s,
             half.attempt.bright_population,
             stored.coherences,
-            _kept(half, far),
+            _kept(half.place, far.place),
         )
 
     def hand_over(
@@ -121,6 +121,14 @@ class Deliveries:
             },
         )
 
+    def told_and_lost(self, half: Half, reason: str) -> None:
+        """The far end may have used its half of this pair: what became of ours is in the journal
+        here too, or only one of the two would know of it."""
+        stored = self._stored(half, None)
+        role = "measured" if half.plan.qubit is None else "keep"
+        self._context.store.pair_held(stored, role)
+        self._context.store.pair_ended(stored, "discarded", reason)
+
     def void(self, sequence: int, reason: str) -> None:
         """The far end has lost its half of a pair that was delivered here."""
         if not self._keeper.dropped_by_peer(sequence, reason):
@@ -130,20 +138,19 @@ class Deliveries:
                 "pair-void", {"link": self._link, "sequence": sequence, "reason": reason}
             )
 
-    def _stored(self, half: Half, request: Request, far: PairHeld) -> StoredPair:
+    def _stored(self, half: Half, far_place: Place | None) -> StoredPair:
         heralded, plan = half.heralded, half.plan
-        corrected = request.create.corrected
         known = self._quality.at(half.attempt.bright_population)
-        coherences = self._quality.coherences_of(half.place, far.place)
-        goodness = known.goodness.shrunk(_kept(half, far))
+        coherences = self._quality.coherences_of(half.place, far_place)
+        goodness = known.goodness.shrunk(_kept(half.place, far_place))
         lifetime_s = self._quality.lifetime_s(goodness.fidelity, coherences)
         return StoredPair(
             link=self._link,
             sequence=heralded.sequence,
             slot=heralded.slot,
-            bell_state=BellState.PHI_PLUS if corrected else heralded.bell_state,
+            bell_state=BellState.PHI_PLUS if plan.as_phi_plus else heralded.bell_state,
             fidelity=goodness.fidelity,
-            request=request.id,
+            request=half.attempt.request,
             qubit=COMMUNICATION_QUBIT if plan.qubit is None else plan.qubit,
             heralded_s=half.herald_s,
             deadline_s=half.herald_s + lifetime_s,
@@ -172,9 +179,9 @@ class Deliveries:
         self._counters["delivered"] += self._desk.deliver(request.id, stored.sequence, measured)
 
 
-def _kept(half: Half, far: PairHeld) -> float:
+def _kept(near: Place | None, far: Place | None) -> float:
     """What both ways into memory have left of the correlators."""
     kept = 1.0
-    for place in (half.place, far.place):
+    for place in (near, far):
         kept *= 1.0 if place is None else place.kept
     return kept

@@ -520,6 +520,10 @@ class MemoryLink:
         else:
             self._machine.go(now_s)
 
+    def told_and_lost(self, half: Half, reason: str) -> None:
+        """A half is given up after the far end was told of it."""
+        self._deliveries.told_and_lost(half, reason)
+
     def void(self, sequence: int, reason: str) -> None:
         """The far end has lost its half."""
         if not self.purifier.rounds.far_lost(sequence, reason):

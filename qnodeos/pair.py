@@ -125,7 +125,11 @@ class Pair:
         """Measure this half: 0 for the +1 eigenstate, 1 for the other; the qubit is then free."""
         memory = self._check()
         outcome = await self._keeper.device().measure(self._stored.qubit, basis)
-        memory.forget(self.link, self.sequence)
+        if memory.forget(self.link, self.sequence) is None:
+            # Both ends have it for lost, so that an outcome would be half of nothing.
+            raise PairExpired(
+                f"pair {self.sequence} of link {self.link} was given up while it was measured"
+            )
         return outcome
 
     async def release(self) -> None:

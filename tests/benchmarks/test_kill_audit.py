@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.kill_audit import ClientLog, Kill, Measured, Told, Use, audit
-from qnodeos.journal import EventRow, Journal, PairRow, RequestRow
+from qnodeos.journal import Journal, PairRow, RequestRow
 
 TOLD = Told("memory", 3, 77, "PHI_PLUS")
 USE = Use(TOLD, 1, heralded_s=10.0, deadline_s=10.2, used_s=10.1)
@@ -79,9 +79,19 @@ def test_a_pair_that_the_far_end_does_not_know() -> None:
     (found,) = audit(journals, logs, [Kill("bob", 8.5), Kill("bob", 11.5)])
     assert found.startswith("alice: pair 3 was used, but the far end does not know it")
     assert audit(journals, logs, [Kill("bob", 10.5)]) == []
-    told = EventRow(10.2, "pair-void", {"link": "memory", "sequence": 3, "reason": "it is over"})
-    journals["alice"] = replace(journals["alice"], events=(told,))
+    gone = replace(PAIR, state="discarded", delivered_s=None, ended_s=10.1)
+    journals["bob"] = replace(journals["bob"], pairs=(gone,))
     assert audit(journals, logs, []) == []
+
+
+def test_a_pair_that_was_used_long_after_the_far_end_had_given_it_up() -> None:
+    journals, logs = papers()
+    logs["alice"].uses[0] = replace(USE, deadline_s=15.0, used_s=13.0)
+    logs["bob"].uses.clear()
+    gone = replace(PAIR, state="discarded", delivered_s=None, ended_s=10.1)
+    journals["bob"] = replace(journals["bob"], pairs=(gone,))
+    (found,) = audit(journals, logs, [])
+    assert found == "alice: pair 3 was used 2.9 s after the far end had given it up"
 
 
 def measured(outcomes: list[int], basis: str = "Z") -> Measured:

@@ -215,6 +215,8 @@ class End:
         self.peer = "bob" if name == "alice" else "alice"
         self.life = 0
         self.given: list[Given] = []
+        self.journal: dict[int, None] = {}
+        """Pairs that are in its journal, whatever became of them."""
         self.tests: list[tuple[int, int, int]] = []
         self.measured_slot: int | None = None
         self.ended: dict[int, str] = {}
@@ -264,8 +266,10 @@ class End:
         self.world.clock.after(TICK_S, tick)
 
     def device_lost(self, reason: str) -> None:
-        """All that was held is gone."""
+        """All that was held is gone, and the device does nothing until it is told to."""
         self.machine.give_all_up(reason, self.now_s)
+        if self.machine.idle:
+            self.world.photons.leave(self.name)
         self._device.qubits.clear()
         self.rounds.clear()
         self.lose_raws(reason, tell=True)
@@ -337,6 +341,7 @@ class End:
         if half.plan.qubit is not None:
             held = self._device.qubits.get(half.plan.qubit)
             assert held == heralded.slot, "the qubit holds another half than is delivered"
+        self.journal[given.sequence] = None
         if half.attempt.raw:
             assert half.plan.qubit is not None
             self.raws[given.sequence] = given
@@ -413,6 +418,10 @@ class End:
             self.machine.dropped(given.sequence, "its request is over", self.now_s)
         else:
             self._hand_over(given, request)
+
+    def told_and_lost(self, half: Half, reason: str) -> None:
+        assert half.said is not None
+        self.journal[half.heralded.sequence] = None
 
     def void(self, sequence: int, reason: str) -> None:
         if self.rounds.far_lost(sequence, reason) or self.lose(sequence, reason, tell=False):
@@ -515,12 +524,17 @@ class World:
         self.ends = {name: End(self, name) for name in ("alice", "bob")}
         self.station = Station(self)
         self._last_s: dict[tuple[str, str], float] = {}
+        self._losses: Counter[str] = Counter()
+        """How often each end has lost the other, and what each has heard of that."""
+        self._heard: Counter[str] = Counter()
 
-    def send(self, sender: str, to: str, message: Message) -> None:
+    def send(self, sender: str, to: str, message: Message | None) -> None:
+        """None: a heartbeat."""
         faults, rng = self.faults, self.rng
         if rng.random() < faults.loss:
             return
-        lives = self._life(sender), self._life(to)
+        lives, losses = (self._life(sender), self._life(to)), self._losses[sender]
+        knows = self._heard[sender]
         for _ in range(1 + (rng.random() < faults.duplicate)):
             due_s = self.clock.now_s + rng.uniform(*faults.delay_s)
             if rng.random() >= faults.reorder:
@@ -528,7 +542,18 @@ class World:
                 self._last_s[sender, to] = due_s
 
             def arrive() -> None:
-                if lives == (self._life(sender), self._life(to)):  # the wire knows boots
+                # The wire knows boots and losses.
+                if lives != (self._life(sender), self._life(to)):
+                    return
+                if to in self.ends and sender in self.ends:
+                    if losses < self._heard[to]:
+                        return
+                    if losses > self._heard[to]:
+                        self._heard[to] = losses
+                        self._lost_by(to, f"{sender} has begun anew")
+                    if knows != self._losses[to]:
+                        return  # it did not know yet that it had been lost
+                if message is not None:
                     self._arrive(sender, to, message)
 
             self.clock.after(due_s - self.clock.now_s, arrive)
@@ -541,12 +566,28 @@ class World:
             for end in self.ends.values():
                 end.machine.interrupt(reason, end.now_s)
             return
-        end, peer = self.ends[name], self.ends["bob" if name == "alice" else "alice"]
+        end = self.ends[name]
         for request in end.queue:
             end.ended[request.id] = "the node ended"
         for given in end.given:
             given.void = True  # nobody is left to use it
         end.born()
+        self._losses[name] = self._heard[name] = 0
+        self._losses[end.peer] = self._heard[end.peer] = 0
+        self._lost_by(end.peer, reason)
+        self.station.machine.end_lost(reason)
+
+    def lose(self, name: str) -> None:
+        """An end finds its connection to the other closed; the other learns it by its next word."""
+        end = self.ends[name]
+        self._losses[name] += 1
+        self._lost_by(name, f"{end.peer} was lost")
+        for number in range(10):
+            self.clock.after(0.1 * number, lambda: self.send(name, end.peer, None))
+
+    def _lost_by(self, name: str, reason: str) -> None:
+        """Nothing that it had in common with the other end counts any more."""
+        peer = self.ends[name]
         peer.machine.far_end_lost(reason, peer.now_s)
         peer.rounds.clear()
         peer.lose_raws(reason, tell=False)
@@ -557,7 +598,6 @@ class World:
                 given.qubit = None
         for request in peer.queue:
             peer.end_request(request.id, reason)
-        self.station.machine.end_lost(reason)
 
     def _life(self, name: str) -> int:
         return self.station.life if name == "station" else self.ends[name].life

@@ -64,6 +64,9 @@ def trouble(world: World, rng: random.Random) -> list[int]:
     for _ in range(rng.choice((0, 0, 1, 2))):
         name = rng.choice(("alice", "bob", "station"))
         world.clock.after(rng.uniform(0, TROUBLE_S), lambda name=name: world.restart(name))
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        name = rng.choice(("alice", "bob"))
+        world.clock.after(rng.uniform(0, TROUBLE_S), lambda name=name: world.lose(name))
     return asked
 
 
@@ -77,6 +80,9 @@ def check(world: World, asked: list[int]) -> None:
         at_rest(end, asked)
     for sequence in by_end["alice"].keys() | by_end["bob"].keys():
         halves = [by_end[name][sequence] for name in by_end if sequence in by_end[name]]
+        for end in world.ends.values():
+            known = sequence in end.journal or end.life > 1
+            assert known, "a pair was given at one end, and the other's journal has nothing of it"
         if len(halves) == 1:
             assert halves[0].void, "one end has a pair that the other has not, and does not know"
             continue

@@ -445,3 +445,22 @@ async def test_giving_up_a_pair_that_is_used_up_leaves_the_far_half_alone(
         await pair.release()
         await asyncio.sleep(0.01)
         await other.measure()
+
+
+@on_virtual_time
+async def test_a_pair_that_is_lost_while_it_is_measured_gives_no_outcome(
+    network: Any, collect: Any, tmp_path: Path
+) -> None:
+    async with network(tmp_path) as net:
+        taker = net.link("bob").desk.accept("test")
+        (pair,), _ = await collect(net.ask("alice", number=1))
+        other = await anext(aiter(taker))
+        measuring = asyncio.create_task(pair.measure())
+        await asyncio.sleep(0)  # the order is on its way
+        net.link("alice").abandon("its service has failed")
+        with pytest.raises(PairExpired, match="while it was measured"):
+            await measuring
+        await asyncio.sleep(0.01)
+        with pytest.raises(PairExpired):
+            await other.measure()
+        await settled(net)

@@ -94,6 +94,7 @@ def kill_real_rows() -> list[Row]:
             print(f"{folder / str(seed)}: {text}")
     if not any(each.breaches for each in outcomes):
         shutil.rmtree(folder)
+    longest_tail_s = max(each.longest_tail_s for each in outcomes)
     killed = Counter(kill.node for each in outcomes for kill in each.kills)
     recovered_s = [time_s for each in outcomes for time_s in each.recovered_s]
     return [
@@ -102,6 +103,7 @@ def kill_real_rows() -> list[Row]:
         Row("promises broken", sum(len(each.breaches) for each in outcomes), "", at_most=0),
         Row("kept pairs measured at both ends", _sum(outcomes, "kept"), "", at_least=RUNS),
         Row("photonic pairs given at both ends", _sum(outcomes, "photonic"), "", at_least=RUNS),
+        Row("longest time before a kill that a journal lost", longest_tail_s, "s"),
         Row("restart until both ends have pairs, median", statistics.median(recovered_s), "s"),
         Row("the same, longest", max(recovered_s), "s"),
     ]

@@ -8,8 +8,10 @@ end's requests.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from benchmarks.kill_audit import BASES, ClientLog, Told, Use
@@ -32,7 +34,7 @@ HOLDERS = 4
 CLOSED = "connection closed"
 """How a request ends whose node does."""
 
-HOLD_SHARE, RELEASE_SHARE = 0.1, 0.04
+HOLD_SHARE, RELEASE_SHARE, CANCEL_SHARE = 0.1, 0.04, 0.1
 
 Times = Callable[[Any], tuple[float, float]]
 """Of a pair that has just been given: herald and deadline, seconds since 1970."""
@@ -46,7 +48,7 @@ class Programs:
         log: ClientLog,
         rng: random.Random,
         *,
-        ask: Callable[[int, float], AsyncIterator[Any]],
+        ask: Callable[[int, float], AsyncGenerator[Any, None]],
         taken: AsyncIterator[Any],
         times: Times,
         wall: Callable[[], float],
@@ -73,9 +75,11 @@ class Programs:
         while not self._over.is_set():
             self._log.asked += 1
             number, within_s = self._rng.randint(1, MOST_PAIRS), self._rng.choice(WITHIN_S)
+            most = 1 if self._rng.random() < CANCEL_SHARE else number
             try:
-                await self._take(self._ask(number, within_s))
-                self._log.ends.append("done")
+                async with aclosing(self._ask(number, within_s)) as pairs:
+                    await self._take(pairs, most)
+                self._log.ends.append("done" if most == number else "left")
             except NodeGone:
                 self._log.ends.append(CLOSED)
                 raise
@@ -83,9 +87,12 @@ class Programs:
                 self._log.ends.append(_why(ended))
                 await asyncio.sleep(PAUSE_S)
 
-    async def _take(self, pairs: AsyncIterator[Any]) -> None:
-        """Use most of what comes at once, hold on to some beside that, give some up."""
+    async def _take(self, pairs: AsyncIterator[Any], most: float = math.inf) -> None:
+        """Use most of what comes at once, hold on to some beside that, give some up; leave after
+        so many."""
+        taken = 0
         async for pair in pairs:
+            taken += 1
             heralded_s, deadline_s = self._times(pair)
             told = Told(pair.link, pair.sequence, pair.slot, _name(pair.bell_state))
             self._log.told.append(told)
@@ -99,6 +106,8 @@ class Programs:
                 holder.add_done_callback(self._holders.discard)
             else:
                 await self._use(pair, told, heralded_s, deadline_s)
+            if taken >= most:
+                return
 
     async def _hold(self, pair: Any, told: Told, heralded_s: float, deadline_s: float) -> None:
         await asyncio.sleep(self._rng.uniform(0, LONGEST_HOLD_S))

@@ -10,7 +10,8 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,17 @@ async def _always(folder: Path, rng: random.Random, log: ClientLog, over: asynci
 async def _beside(node: Node, rng: random.Random, log: ClientLog, over: asyncio.Event) -> None:
     peer = "bob" if node.name == "alice" else "alice"
 
-    async def ask(number: int, within_s: float) -> AsyncIterator[Any]:
-        async for pair in node.pairs(
+    async def ask(number: int, within_s: float) -> AsyncGenerator[Any, None]:
+        asked = node.pairs(
             link="memory",
             number=number,
             fidelity=0.6,
             within=within_s,
             purpose=f"from {node.name}",
-        ):
-            yield pair
+        )
+        async with aclosing(asked) as pairs:  # type: ignore[type-var]
+            async for pair in pairs:
+                yield pair
 
     def times(pair: Any) -> tuple[float, float]:
         """The latest that they can be; the journal has them exactly."""

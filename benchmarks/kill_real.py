@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchmarks.kill_audit import ClientLog, Kill, audit
+from benchmarks.kill_audit import ClientLog, Kill, audit, journal_tails
 from benchmarks.kill_network import left_running, network, programs
 from qnodeos.client import NodeError, connect
 from qnodeos.demo.layout import NODES, Layout, example_folder, prepare
@@ -44,7 +44,10 @@ SERVES_LIMIT_S = 30.0
 LOOK_S = 0.1
 NOTHING_YET = dict.fromkeys(ENDS, 0)
 QUIET_S = 8.0
-"""As in virtual time: longer than a program holds on to a pair, and than a request takes."""
+"""As in virtual time: longer than a program holds on to a pair."""
+
+REST_LIMIT_S = 40.0
+"""Until no request is open: one of the photonic link has 20 s, and the clocks may come first."""
 
 IDEAL = {
     "lab": (
@@ -76,6 +79,7 @@ class RealOutcome:
     """What came of a run: breaches, instants at which something was killed, and what; pairs that
     programs of both ends measured, and how requests ended.
 
+    `longest_tail_s`: the longest time before a kill of which the journal has nothing.
     `recovered_s`: from a restart until both ends delivered pairs of the memory link again.
     """
 
@@ -84,6 +88,7 @@ class RealOutcome:
     kills: list[Kill] = field(default_factory=list)
     kept: int = 0
     photonic: int = 0
+    longest_tail_s: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)
     recovered_s: list[float] = field(default_factory=list)
 
@@ -112,6 +117,7 @@ async def run_real(folder: Path, seed: int, instants: int) -> RealOutcome:
         outcome.breaches += await _serve_again(layout, NOTHING_YET, "memory")
         for each in programs_there.values():
             each.ask_no_more()
+        await _at_rest(layout)
         await asyncio.sleep(QUIET_S)
         for end in ENDS:
             outcome.breaches += await _left_over(layout, end)
@@ -128,6 +134,8 @@ async def run_real(folder: Path, seed: int, instants: int) -> RealOutcome:
         outcome.breaches += _complaints(layout, name)
     logs = {end: _read_log(layout, end, journals[end]) for end in ENDS}
     outcome.breaches += audit(journals, logs, outcome.kills)
+    tails = [tail for end in ENDS for tail in journal_tails(journals[end], outcome.kills, end)]
+    outcome.longest_tail_s = max((at_s - from_s for from_s, at_s in tails), default=0.0)
     alice, bob = (logs[end] for end in ENDS)
     outcome.kept = len({use.pair.key for use in alice.uses} & {use.pair.key for use in bob.uses})
     here, there = ({pair for some in log.measured for pair in some.pairs} for log in (alice, bob))
@@ -193,6 +201,25 @@ async def _delivered(layout: Layout, end: str, link: str) -> int:
             return int((await node.status())["links"][link].get("delivered", 0))
     except (UserError, NodeError, TimeoutError):
         return 0
+
+
+async def _at_rest(layout: Layout) -> None:
+    """Until no request is open at either end; what is not over in time is found by the audit."""
+    until_s = time.monotonic() + REST_LIMIT_S
+    waiting = list(ENDS)
+    while waiting and time.monotonic() < until_s:
+        await asyncio.sleep(LOOK_S)
+        waiting = [end for end in waiting if await _open(layout, end) > 0]
+
+
+async def _open(layout: Layout, end: str) -> int:
+    """Requests that are open at an end; 1 where it does not answer."""
+    try:
+        async with connect(layout.folder / "data" / end) as node:
+            links = [await node.call("look.link", link=link) for link in ("memory", "photonic")]
+            return sum(len(each["requests"]) for each in links)
+    except (UserError, NodeError, TimeoutError):
+        return 1
 
 
 async def _left_over(layout: Layout, end: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,15 +139,19 @@ def _client(
     other = ENDS[1 - ENDS.index(end)]
     desk = network.nodes[end].links["memory"].desk
 
-    async def ask(number: int, within_s: float) -> AsyncIterator[Any]:
-        async for pair in desk.ask(
+    async def ask(number: int, within_s: float) -> AsyncGenerator[Any, None]:
+        inbox = desk.ask(
             kind="K",
             number=number,
             minimum_fidelity=0.6,
             within_s=within_s,
             purpose=f"from {end}",
-        ):
-            yield pair
+        )
+        try:
+            async for pair in inbox:
+                yield pair
+        finally:
+            desk.cancel(inbox)
 
     programs = Programs(
         log,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.kill_audit import ClientLog, Kill, Measured, Told, Use, audit
-from qnodeos.journal import Journal, PairRow, RequestRow
+from qnodeos.journal import EventRow, Journal, PairRow, RequestRow
 
 TOLD = Told("memory", 3, 77, "PHI_PLUS")
 USE = Use(TOLD, 1, heralded_s=10.0, deadline_s=10.2, used_s=10.1)
@@ -75,13 +75,25 @@ def test_journals_that_disagree_or_leave_something_open() -> None:
 
 def test_a_pair_that_the_far_end_does_not_know() -> None:
     journals, logs = papers()
-    journals["bob"] = replace(journals["bob"], pairs=())
+    alive = EventRow(11.4, "status", {})
+    journals["bob"] = replace(journals["bob"], events=(alive,), pairs=())
     (found,) = audit(journals, logs, [Kill("bob", 8.5), Kill("bob", 11.5)])
     assert found.startswith("alice: pair 3 was used, but the far end does not know it")
     assert audit(journals, logs, [Kill("bob", 10.5)]) == []
     gone = replace(PAIR, state="discarded", delivered_s=None, ended_s=10.1)
     journals["bob"] = replace(journals["bob"], pairs=(gone,))
     assert audit(journals, logs, []) == []
+
+
+@pytest.mark.parametrize(("last_s", "excused"), [(9.5, True), (11.2, False)])
+def test_what_a_killed_node_had_not_written_down(last_s: float, excused: bool) -> None:
+    """bob stands still, and is killed 1.5 s after the pair."""
+    journals, logs = papers()
+    last = EventRow(last_s, "status", {})
+    request = replace(REQUEST, changed_s=9.4)
+    journals["bob"] = Journal((last,), (request,), (), (), ())
+    found = audit(journals, logs, [Kill("bob", 11.5)])
+    assert any("does not know it" in text for text in found) is not excused
 
 
 def test_a_pair_that_was_used_long_after_the_far_end_had_given_it_up() -> None:

@@ -74,6 +74,10 @@ class LinkDevicePort(Protocol):
         """Attempt no longer, and free the communication qubit."""
         ...
 
+    def joint_from(self, slot: int) -> None:
+        """The station took part from this slot on in the attempts that led to the last herald."""
+        ...
+
     def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
         """A gate on the communication qubit."""
         ...

@@ -141,6 +141,7 @@ class Rounds:
             # The device's own limits are shorter.
             self.limit_s = now_s + ROUND_LIMIT_S + (attempt.held_s or 0.0)
             self._half = Half(attempt, self._plan, heralded, self._herald_s)
+            self._port.device.joint_from(heralded.first_slot)
             self._work(self._half)
 
     def _work(self, half: Half) -> None:

@@ -79,8 +79,11 @@ class LinkStation:
             self._period_s = order.announce_period_s
             self._port.start()
 
-    def heralded(self, slot: int, bell_state: BellState, now_s: float) -> None:
-        """The device has found two photons of one attempt in a Bell state."""
+    def heralded(
+        self, slot: int, bell_state: BellState, now_s: float, *, first_slot: int = 0
+    ) -> None:
+        """The device has found two photons of one attempt in a Bell state; it has attempted since
+        its first slot."""
         number = self._round
         if number is None:
             self._counters["unasked_heralds"] += 1
@@ -88,7 +91,7 @@ class LinkStation:
         self._close()
         self._sequence += 1
         self._counters["heralds"] += 1
-        heralded = Heralded(self.link, number, self._sequence, slot, bell_state)
+        heralded = Heralded(self.link, number, self._sequence, slot, bell_state, first_slot)
         self._port.announce(heralded, announced_after_s(now_s, self._period_s, self._rng))
 
     def failed(self, reason: str) -> None:

@@ -243,13 +243,14 @@ class EndRound(Struct, frozen=True, tag="end-round"):
 
 
 class Heralded(Struct, frozen=True, tag="heralded"):
-    """The station announces a success to both ends."""
+    """The station announces a success to both ends. `first_slot`: its own first of the round."""
 
     link: str
     round: Int64
     sequence: Int64
     slot: Int64
     bell_state: BellState
+    first_slot: Int64 = 0
 
 
 class Place(Struct, frozen=True):

@@ -63,6 +63,7 @@ class LinkDevice:
         self._shared = shared
         self._run = 0
         self._first_slot: int | None = None
+        self._counted_from = 0
         self._started_s = 0.0
         self._early: DeviceHerald | None = None
         self._error: Exception | None = None
@@ -113,6 +114,12 @@ class LinkDevice:
             return
         self._post(_nothing, "abort", port=self._port)
         self._post(partial(self._kept, self._run, slot), "keep", slot, port=self._port)
+
+    def joint_from(self, slot: int) -> None:
+        """The station took part from this slot on in the attempts that led to the last herald: in
+        those before, nothing could come."""
+        self.attempts -= max(0, slot - self._counted_from)
+        self._counted_from = max(slot, self._counted_from)
 
     def gate(self, gate: Pauli, done: Callable[[float], None]) -> None:
         """A gate on the communication qubit."""
@@ -263,6 +270,7 @@ class LinkDevice:
         elif herald.slot < self._first_slot:
             self.stale_heralds += 1
         else:
+            self._counted_from = self._first_slot
             self.attempts += herald.slot - self._first_slot + 1
             try:
                 self._heralded(herald)

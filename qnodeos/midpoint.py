@@ -163,7 +163,9 @@ class Midpoint:
             state = BellState[herald.bell_state]
             if self._device.goes_on:
                 self._device.stop()
-            self._machine.heralded(herald.slot, state, self._context.clock())
+            self._machine.heralded(
+                herald.slot, state, self._context.clock(), first_slot=self._first_slot or 0
+            )
 
     def _started(self, slot: int) -> None:
         self._first_slot = slot
@@ -176,7 +178,7 @@ class Midpoint:
             self.counters["stale_heralds_found"] += 1
             return
         self._device.stop()
-        self._machine.heralded(slot, state, self._context.clock())
+        self._machine.heralded(slot, state, self._context.clock(), first_slot=self._first_slot)
 
     def _tags_lost(self, reason: str) -> None:
         self._device.stop()

@@ -9,6 +9,7 @@ ends with its standard input. A process of its own, so that what watchers take i
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -105,4 +106,5 @@ def _page(url: str) -> str:
 
 
 if __name__ == "__main__":
+    os.nice(19)  # they stand for other computers
     asyncio.run(watch(sys.argv[1], int(sys.argv[2])))

@@ -53,3 +53,7 @@ class AlarmsPage:
     def plots(self) -> dict[str, Any]:
         """None here."""
         return {}
+
+    def whole(self) -> dict[str, Any]:
+        """None here."""
+        return {}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
 from nicegui import background_tasks, ui
 
@@ -15,13 +14,10 @@ from qnodeos.dashboard.control import Control, Question
 from qnodeos.dashboard.lab import Lab
 from qnodeos.dashboard.live import Live, add_assets
 from qnodeos.dashboard.markup import Html, chip, joined, span, tag
+from qnodeos.dashboard.open_pages import OpenPages, Page
 from qnodeos.dashboard.sights import Sights
 from qnodeos.dashboard.view import NetworkView
 from qnodeos.errors import QnodeosError
-
-PLOT_EVERY_S = 0.1
-FRAGMENTS_EVERY = 4
-"""Texts change at every so many turns: nobody reads faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +29,7 @@ class Board:
     sights: Sights
     control: Control
     lab: Lab
-
-
-class Page(Protocol):
-    """One page. `fragments` are its parts in order; `plots` is what is new for the plots."""
-
-    title: str
-    path: str
-
-    def fragments(self) -> dict[str, Html]:
-        """HTML by part."""
-
-    def plots(self) -> dict[str, Any]:
-        """Increments by plot."""
+    open: OpenPages = field(default_factory=OpenPages)
 
 
 PAGES = (("/", "Overview"), ("/alarms", "Alarms"), ("/history", "History"))
@@ -53,15 +37,18 @@ LAB = ("/lab", "Simulated lab")
 """Only where there is one."""
 
 
-def show(page: Page, board: Board) -> None:
-    """Build a page for one browser and keep it fresh while it is open."""
-    board.network.look()
-    add_assets()
-    ui.page_title(f"{page.title} – qnodeos")
-    token = ""
+def show(key: str, make: Callable[[], Page], board: Board) -> None:
+    """Build a page for one browser and keep it fresh while it is open. `key` says what it shows:
+    browsers with the same one share it."""
 
-    def fragments() -> dict[str, Html]:
+    def fragments(page: Page) -> dict[str, Html]:
+        board.network.look()
         return {"nav": _nav(page, board), **page.fragments()}
+
+    opened = board.open.of(key, make, fragments)
+    add_assets()
+    ui.page_title(f"{opened.page.title} – qnodeos")
+    token = ""
 
     def on_token(told: str) -> None:
         nonlocal token
@@ -83,16 +70,9 @@ def show(page: Page, board: Board) -> None:
         token = told
         ui.run_javascript(f"sessionStorage.setItem('qnodeos-token', {_quoted(told)})")
 
-    live = Live(fragments(), on_act=on_act, on_token=on_token)
-    turn = 0
-
-    def push() -> None:
-        nonlocal turn
-        turn += 1
-        board.network.look()
-        live.push(fragments() if turn % FRAGMENTS_EVERY == 0 else {}, page.plots())
-
-    ui.timer(PLOT_EVERY_S, push)
+    live = Live(opened.fresh(), on_act=on_act, on_token=on_token)
+    ui.context.client.on_connect(lambda: opened.join(live))
+    ui.context.client.on_disconnect(lambda: opened.leave(live))
 
 
 def alarm_list(alarms: list[Alarm], board: Board, *, empty: str) -> Html:

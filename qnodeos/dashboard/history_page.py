@@ -50,7 +50,8 @@ class HistoryPage:
 
     def __init__(self, link: LinkPlace, over: str, board: Board):
         self._link, self._over, self._board = link, over, board
-        self._columns: Columns | None = None
+        self._columns: Columns = {}
+        self._told = True
         self._events: list[tuple[str, EventRow]] | None = None
         self._problem = ""
         self._due_s = -math.inf
@@ -69,11 +70,14 @@ class HistoryPage:
         if now_s >= self._due_s:
             self._due_s = now_s + AGAIN_S
             background_tasks.create(self._read(), name="history")
-        if self._columns is None:
+        if self._told:
             return {}
-        told = {name: {"set": columns} for name, columns in self._columns.items()}
-        self._columns = None
-        return told
+        self._told = True
+        return self.whole()
+
+    def whole(self) -> dict[str, Any]:
+        """What was read last."""
+        return {name: {"set": columns} for name, columns in self._columns.items()}
 
     async def _read(self) -> None:
         now_s = self._board.network.wall()
@@ -100,6 +104,7 @@ class HistoryPage:
             except UserError as problem:
                 self._problem = f"{name}: {problem.what}"
         self._columns = columns_of(samples, SERIES[self._link.kind], SPANS_S[self._over] / POINTS)
+        self._told = False
         self._events = sorted(events, key=lambda each: each[1].time_s, reverse=True)[:EVENTS]
 
     def _title(self) -> Html:

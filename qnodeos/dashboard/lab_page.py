@@ -37,6 +37,10 @@ class LabPage:
         """None here."""
         return {}
 
+    def whole(self) -> dict[str, Any]:
+        """None here."""
+        return {}
+
     @property
     def _sections(self) -> list[str]:
         values = [name for name, of in self._board.lab.world.items() if isinstance(of, dict)]

@@ -49,7 +49,7 @@ class LinkPage:
         self._link, self._board = link, board
         self._sight: LinkSight = board.sights.link(link)
         self._series = PHOTONIC if link.kind == "photonic" else MEMORY
-        self._taken: int | None = None
+        self._taken = self._sight.taken
         self._histogram: Answer | None = None
         self._dip: Answer | None = None
         self._sight.look()
@@ -86,13 +86,17 @@ class LinkPage:
                 dip = self._sight.dip = hom, hom_columns(hom)
             if dip[1] is not self._dip:
                 self._dip = told["hom"] = dip[1]
-        if self._taken is None:
-            if self._sight.samples:
-                told |= self._columns(list(self._sight.samples), "set")
-                self._taken = self._sight.taken
-        elif fresh := self._sight.since(self._taken):
+        if fresh := self._sight.since(self._taken):
             told |= self._columns(fresh, "add")
             self._taken = self._sight.taken
+        return told
+
+    def whole(self) -> dict[str, Any]:
+        """The last two minutes, and the histograms."""
+        drawn = {"histogram": self._histogram, "hom": self._dip}
+        told: dict[str, Any] = {name: each for name, each in drawn.items() if each is not None}
+        if self._sight.samples:
+            told |= self._columns(list(self._sight.samples), "set")
         return told
 
     def _hom(self) -> Html:

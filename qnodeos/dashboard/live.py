@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
@@ -17,7 +16,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 class Live(Element, component=STATIC / "live.js"):
-    """What a page shows. Only what has changed since the last `push` goes to the browser."""
+    """What a page shows, as one browser has it."""
 
     def __init__(
         self,
@@ -28,7 +27,6 @@ class Live(Element, component=STATIC / "live.js"):
     ):
         super().__init__()
         self._props["fragments"] = dict(fragments)
-        self._shown: dict[str, Html] = dict(fragments)
 
         def act(event: GenericEventArguments) -> None:
             told = event.args
@@ -38,13 +36,10 @@ class Live(Element, component=STATIC / "live.js"):
         self.on("act", act)
         self.on("token", lambda event: on_token(str(event.args)))
 
-    def push(self, fragments: dict[str, Html], plots: dict[str, Any]) -> None:
-        """Show these; harmless if nothing has changed."""
-        changed = {name: html for name, html in fragments.items() if self._shown.get(name) != html}
-        if not changed and not plots:
-            return
-        self._shown |= changed
-        self.run_method("push", changed, plots)
+    def send(self, told: str) -> None:
+        """Show fragments and plots, the JSON of a list of the two: it is the same for all who look,
+        so it is written once for all, which `run_method` would not."""
+        self.client.run_javascript(f'return runMethod({self.id}, "push", {told})')
 
 
 def plot(

@@ -70,6 +70,10 @@ class NodePage:
         self._sight.look()
         return {}
 
+    def whole(self) -> dict[str, Any]:
+        """None here."""
+        return {}
+
     def _title(self) -> Html:
         node = self._node
         silent_s = node.silent_s

@@ -47,6 +47,10 @@ class Overview:
         """None here."""
         return {}
 
+    def whole(self) -> dict[str, Any]:
+        """None here."""
+        return {}
+
 
 def node_state(node: NodeView) -> State:
     """How a node is, in one colour."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -32,8 +31,6 @@ from qnodeos.dashboard.view import NetworkView
 LOOK_FOR_TROUBLE_S = 0.25
 LOOK_S = 0.05
 LISTENS_WITHIN_S = 5.0
-NICENESS = 10
-"""As of os.nice. Where it shares cores with a node, a herald comes before a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,6 @@ class Serving:
 
 def serve(places: Places, serving: Serving) -> None:
     """Serve until interrupted."""
-    os.nice(NICENESS)
     network = NetworkView.of(places, time.monotonic, time.time)
     alarms = Alarms(serving.state_file, time.time)
     lab = Lab(serving.lab, time.monotonic)

@@ -23,7 +23,7 @@ import zmq
 from qnodeos.envelope import HEARTBEAT, MAX_MESSAGE_BYTES, PROTOCOL_VERSION, Envelope
 from qnodeos.keys import KeyPair, load_key_pair, load_public_key
 
-AGAIN_MS = 50
+AGAIN_MS = 250
 IDLE = 400
 
 

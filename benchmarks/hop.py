@@ -23,7 +23,7 @@ from link_layer.messages import Message, ReadyAgain
 from qnodeos.config import WireTable
 from qnodeos.keys import load_key_pair, new_keys
 from qnodeos.wire import Received, Wire
-from qnodeos.wire_sockets import Context
+from qnodeos.wire_ends import Context
 
 WORDS = 600
 PAUSE_S = 0.005

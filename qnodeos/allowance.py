@@ -7,8 +7,9 @@ from __future__ import annotations
 COSTS_PER_S = 10_000.0
 """Of plain messages, so many a second; reading them takes a third of a core at the most."""
 
-BURST = 10_000.0
-"""What was not used may be used at once: after a stall of ours there is much to read."""
+BURST = 4000.0
+"""What was not used may be used at once: after a stall of ours there is much to read. Until it is
+used up a flooder has filled our memory with several times as much, all of which is to be read."""
 
 BYTES_OF_ONE = 16_384
 MALFORMED = 100.0

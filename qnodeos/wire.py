@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -27,7 +25,10 @@ from qnodeos.envelope import (
     opened,
 )
 from qnodeos.wire_carrier import Carrier, Fate
+from qnodeos.wire_peer import Peer, PeerStatus
 from qnodeos.wire_sockets import SocketCarrier
+
+__all__ = ["PeerStatus", "Received", "Wire"]
 
 log = logging.getLogger("qnodeos.wire")
 
@@ -39,43 +40,8 @@ _DRAIN_BEFORE_JUDGING = 256
 TOLD_AGAIN_S = 60.0
 """What a peer does wrong is told once in so long, and is over when it has stopped for so long."""
 
-_OLD_BOOTS = 32
 
 M = TypeVar("M")
-PeerState = Literal["up", "lost", "never"]
-
-
-@dataclass(slots=True)
-class PeerCounters:
-    """Since the start of this node. `refused`: not sent; `dropped`: our queue was full; `missed`:
-    gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away; `outdated`: words
-    to a life of ours that is over, as the peer did not know yet, thrown away too; `flooded`: came
-    while the peer was held off, thrown away unread; `held_off`: how often it was."""
-
-    sent: int = 0
-    received: int = 0
-    refused: int = 0
-    dropped: int = 0
-    missed: int = 0
-    repeated: int = 0
-    outdated: int = 0
-    malformed: int = 0
-    flooded: int = 0
-    held_off: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStatus:
-    """A peer as seen from here; times are those of the event loop's clock. `trouble`: what it does
-    wrong, "" for nothing."""
-
-    name: str
-    state: PeerState
-    boot: int | None
-    since_s: float
-    reason: str
-    counters: PeerCounters
-    trouble: str = ""
 
 
 class Received(msgspec.Struct, Generic[M], frozen=True):
@@ -86,28 +52,6 @@ class Received(msgspec.Struct, Generic[M], frozen=True):
     sequence: int
     message: M
     received_s: float
-
-
-@dataclass(slots=True)
-class _Peer:
-    name: str
-    address: str
-    since_s: float
-    reason: str
-    allowance: Allowance
-    state: PeerState = "never"
-    heard_s: float = 0.0
-    boot: int | None = None
-    losses_here: int = 0
-    losses_there: int = 0
-    sequence: int = 0
-    sent: int = 0
-    held_until_s: float | None = None
-    trouble: str = ""
-    troubled_s: float = 0.0
-    told_s: float = -TOLD_AGAIN_S
-    old_boots: deque[int] = field(default_factory=lambda: deque(maxlen=_OLD_BOOTS))
-    counters: PeerCounters = field(default_factory=PeerCounters)
 
 
 class Wire(Generic[M]):
@@ -145,7 +89,7 @@ class Wire(Generic[M]):
         self._messages: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(message_type)
         self._queue: asyncio.Queue[Received[M]] = asyncio.Queue(waiting)
         self._take: Callable[[Received[M]], None] | None = None
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._carrier: Carrier = carrier or SocketCarrier(config, name)
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
@@ -155,7 +99,7 @@ class Wire(Generic[M]):
     @property
     def peers(self) -> dict[str, PeerStatus]:
         """All configured peers by name, as of now."""
-        return {name: self._status(peer) for name, peer in self._peers.items()}
+        return {name: peer.status() for name, peer in self._peers.items()}
 
     @property
     def strangers(self) -> int:
@@ -167,7 +111,7 @@ class Wire(Generic[M]):
         self._loop = asyncio.get_running_loop()
         now_s = self._loop.time()
         self._peers = {
-            name: _Peer(name, peer.address, now_s, "not heard yet", Allowance(now_s))
+            name: Peer(name, peer.address, now_s, "not heard yet", Allowance(now_s))
             for name, peer in self._config.peers.items()
         }
         self._carrier.open(self._drain, self._fate_of)
@@ -245,20 +189,20 @@ class Wire(Generic[M]):
                 self._hung_up(peer, text)
                 self._explain(peer, text)
 
-    def _hung_up(self, peer: _Peer, reason: str = "its connection was closed") -> None:
+    def _hung_up(self, peer: Peer, reason: str = "its connection was closed") -> None:
         """A process that dies closes its connections: no need to wait for its silence."""
         self._drain(_DRAIN_BEFORE_JUDGING)  # what it said last comes before its end
         if peer.state == "up":
             self._lose(peer, reason)
             self._tell(peer)
 
-    def _lose(self, peer: _Peer, reason: str) -> None:
+    def _lose(self, peer: Peer, reason: str) -> None:
         peer.state, peer.since_s, peer.reason = "lost", self._loop.time(), reason
         peer.losses_here += 1
 
     # -- sending
 
-    def _post(self, peer: _Peer, body: bytes) -> bool:
+    def _post(self, peer: Peer, body: bytes) -> bool:
         envelope = Envelope(
             PROTOCOL_VERSION,
             self.boot,
@@ -278,7 +222,7 @@ class Wire(Generic[M]):
         peer.sent += 1
         return True
 
-    def _beat(self, peer: _Peer) -> None:
+    def _beat(self, peer: Peer) -> None:
         if peer.held_until_s is None:  # else both ends are to know that they do not speak
             self._post(peer, HEARTBEAT)
 
@@ -291,7 +235,7 @@ class Wire(Generic[M]):
             for peer in self._peers.values():
                 self._beat(peer)
         soonest_s = self._next_heartbeat_s
-        changed: list[_Peer] = []
+        changed: list[Peer] = []
         for peer in self._peers.values():
             if peer.state == "up":
                 lost_s = peer.heard_s + self._lost_after_s
@@ -330,9 +274,11 @@ class Wire(Generic[M]):
                 self._loop.call_soon(self._read_on)
 
     def _accept(self, name: str, parts: list[memoryview]) -> None:
+        if not name:
+            return  # the carrier has counted it
         peer = self._peers[name]
         now_s = self._loop.time()
-        if peer.held_until_s is not None:
+        if peer.held_until_s is not None or not parts:
             peer.counters.flooded += 1
             return
         if not peer.allowance.covers(cost_of(sum(part.nbytes for part in parts)), now_s):
@@ -364,7 +310,7 @@ class Wire(Generic[M]):
         except asyncio.QueueFull:
             peer.counters.dropped += 1
 
-    def _numbered(self, peer: _Peer, envelope: Envelope, now_s: float) -> bool:
+    def _numbered(self, peer: Peer, envelope: Envelope, now_s: float) -> bool:
         """Take note of a sign of life; False for what is not to be listened to."""
         restarted = peer.boot is not None and envelope.boot != peer.boot
         if envelope.boot != peer.boot:
@@ -404,7 +350,7 @@ class Wire(Generic[M]):
             self._tell(peer)
         return True
 
-    def _hold_off(self, peer: _Peer, why: str) -> None:
+    def _hold_off(self, peer: Peer, why: str) -> None:
         """End its connections and take nothing of it for a while."""
         now_s = self._loop.time()
         span_s = peer.allowance.hold_s(now_s)
@@ -417,7 +363,7 @@ class Wire(Generic[M]):
         peer.troubled_s = peer.told_s = now_s
         self._tell(peer)
 
-    def _forgiven(self, peer: _Peer, now_s: float) -> bool:
+    def _forgiven(self, peer: Peer, now_s: float) -> bool:
         """Let it in again when its time is over; True when what it did is long ago."""
         if peer.held_until_s is not None:
             if now_s < peer.held_until_s:
@@ -432,7 +378,7 @@ class Wire(Generic[M]):
 
     # -- telling
 
-    def _complain(self, peer: _Peer, text: str) -> None:
+    def _complain(self, peer: Peer, text: str) -> None:
         peer.counters.malformed += 1
         now_s = self._loop.time()
         peer.trouble = peer.reason = text
@@ -443,18 +389,12 @@ class Wire(Generic[M]):
         if not peer.allowance.covers(MALFORMED, now_s):
             self._hold_off(peer, f"again and again, {text}")
 
-    def _explain(self, peer: _Peer, text: str) -> None:
+    def _explain(self, peer: Peer, text: str) -> None:
         if peer.state != "up" and not peer.trouble and text != peer.reason:
             peer.reason = text
             self._tell(peer)
 
-    def _tell(self, peer: _Peer) -> None:
+    def _tell(self, peer: Peer) -> None:
         level = logging.WARNING if peer.trouble else logging.INFO
         log.log(level, "%s: peer %s is %s. %s", self.name, peer.name, peer.state, peer.reason)
-        self._on_peer(self._status(peer))
-
-    def _status(self, peer: _Peer) -> PeerStatus:
-        counters = PeerCounters(*(getattr(peer.counters, name) for name in PeerCounters.__slots__))
-        return PeerStatus(
-            peer.name, peer.state, peer.boot, peer.since_s, peer.reason, counters, peer.trouble
-        )
+        self._on_peer(peer.status())

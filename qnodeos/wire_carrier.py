@@ -52,7 +52,10 @@ class Carrier(Protocol):
         ...
 
     def take(self) -> tuple[str, list[memoryview]] | None:
-        """The next message that has arrived, in its parts, and whose it is; None for none."""
+        """The next message that has arrived, in its parts, and whose it is; None for none.
+
+        Without parts: what is left of a connection that was ended; of "": a stranger's.
+        """
         ...
 
     def renew_keys(self) -> None:

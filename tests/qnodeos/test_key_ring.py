@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from qnodeos.key_ring import (
     use_next,
 )
 from qnodeos.keys import load_public_key, new_keys
-from tests.qnodeos.test_wire import Net, Ping, _net, received
+from tests.qnodeos.test_wire import LIMIT_S, Net, Ping, _net, received
 
 
 @pytest.fixture
@@ -84,6 +85,10 @@ async def test_a_revoked_peer_is_gone_at_once_and_heard_no_more(net: Net) -> Non
     before = alice.strangers
     bob.send("alice", Ping(666))
     await net.until(lambda: bob.peers["alice"].state == "lost")  # nobody answers him any more
+    for _ in range(round(100 * LIMIT_S)):  # a busy machine may bring his word after his patience
+        if alice.strangers > before:
+            break
+        await asyncio.sleep(0.01)
     assert alice.strangers > before
     assert alice.peers["bob"].counters.received == 0
     with pytest.raises(UserError, match="cannot be accepted"):

@@ -274,3 +274,35 @@ def test_a_client_that_calls_without_end_gets_one_call_a_turn(tmp_path: Path) ->
 
     run_virtual(scenario(), limit_s=60)
     assert max(map(seen.count, range(turn + 1))) <= 2
+
+
+def test_a_socket_that_is_carried_elsewhere_serves_as_the_nodes_own(tmp_path: Path) -> None:
+    """As `ssh -L` carries it (docs/native-api.md)."""
+
+    async def scenario() -> None:
+        async with served(tmp_path) as nodes:
+            own = socket_of(nodes["alice"].config.node.data_dir)
+
+            async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                there, back = await asyncio.open_unix_connection(own)
+
+                async def one_way(of: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+                    while data := await of.read(4096):
+                        to.write(data)
+                    to.close()
+
+                await asyncio.gather(one_way(reader, back), one_way(there, writer))
+
+            with socket_place(tmp_path / "elsewhere", "alice.sock") as carried:
+                async with (
+                    await asyncio.start_unix_server(carry, carried),
+                    connect(carried) as alice,
+                    connect(tmp_path / "bob.toml") as bob,
+                ):
+                    far = asyncio.create_task(far_pairs(bob, 1))
+                    pair = await alice.entangle("bob", within="5 s")
+                    (other,) = await far
+                    assert alice.name == "alice"
+                    assert await pair.measure() == await other.measure()
+
+    run_virtual(scenario(), limit_s=60)

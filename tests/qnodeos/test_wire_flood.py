@@ -109,6 +109,26 @@ async def test_its_connection_is_ended_and_a_new_one_is_told_why_not(net: Net) -
     assert alice.strangers == 0
 
 
+async def test_what_is_left_of_a_flood_is_not_taken_for_its_return(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowance, "FIRST_HOLD_S", 0.0)
+    alice = await net.start("alice")
+    flood(flooder(net), round(20 * BURST))
+    await net.until(lambda: alice.peers["carol"].trouble)
+    bob = await net.start("bob")
+    await net.until(lambda: bob.peers["alice"].state == "up")
+    for _ in range(30):
+        bob.send("alice", Ping(1))
+        while (await received(alice)).peer != "bob":
+            pass
+    found = alice.peers["carol"]
+    assert found.counters.held_off == 1
+    assert found.counters.flooded > 0
+    told = [one.state for one in net.told["alice"] if one.name == "carol"]
+    assert [state for state in told if state != "never"] == ["up", "lost"]
+
+
 async def test_when_its_time_is_over_it_is_let_in_again(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +210,7 @@ def test_an_allowance_fills_as_time_passes() -> None:
     allowed = Allowance(0.0)
     assert allowed.covers(BURST, 0.0)
     assert not allowed.covers(1.0, 0.0)
-    assert allowed.covers(COSTS_PER_S / 2, 0.6)
+    assert allowed.covers(COSTS_PER_S / 5, 0.3)
     assert not allowed.covers(2 * BURST, 1e6)
 
 

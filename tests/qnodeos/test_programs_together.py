@@ -117,6 +117,30 @@ def test_without_shares_they_would_not(network: Any, tmp_path: Path) -> None:
     assert hung
 
 
+@pytest.mark.parametrize("full", ["alice", "bob"])
+def test_why_says_that_an_older_program_may_need_it(
+    network: Any, tmp_path: Path, full: str
+) -> None:
+    """At both ends, whichever of them has no room."""
+
+    async def scenario() -> None:
+        async with network(tmp_path, t2_s=200.0) as net:
+            old, young = (Pairs(net, name, full, 2, claim=4) for name in ("old", "young"))
+            waits = asyncio.create_task(young.run(random.Random(1)))
+            await asyncio.sleep(1.0)  # virtual
+            for end in IDS:
+                (request,) = net.link(end).desk.queue
+                said = " ".join(net.link(end).waits(request))
+                if full == end or end == "alice":
+                    assert "a program that began before may need 4 of 4 storage qubits" in said
+            for program in old.programs.values():
+                program.close()
+            await waits
+            await settled(net)
+
+    run_virtual(scenario(), limit_s=600)
+
+
 def test_more_qubits_than_there_are_is_refused_with_the_sum(network: Any, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with network(tmp_path) as net:

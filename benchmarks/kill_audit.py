@@ -8,6 +8,7 @@ was promised in a sentence; none is what is wanted.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -184,15 +185,20 @@ def _agreement(
 
 
 def journal_tails(journal: Journal, kills: Iterable[Kill], end: str) -> list[tuple[float, float]]:
-    """Of each kill of an end, when it last wrote into its journal, and when it was killed."""
+    """Of each kill of an end, when it last wrote into its journal, and when it was killed; none of
+    one that was killed before it wrote at all."""
     written_s = [event.time_s for event in journal.events]
     written_s += [request.changed_s for request in journal.requests]
     for pair in journal.pairs:
         written_s += [each for each in (pair.delivered_s, pair.ended_s) if each is not None]
     written_s.sort()
-    ends_s = [kill.at_s for kill in kills if kill.node == end]
-    last = [bisect.bisect_right(written_s, at_s) - 1 for at_s in ends_s]
-    return [(written_s[i], at_s) for i, at_s in zip(last, ends_s, strict=True) if i >= 0]
+    ends_s = sorted(kill.at_s for kill in kills if kill.node == end)
+    tails = []
+    for before_s, at_s in itertools.pairwise([-math.inf, *ends_s]):
+        last = bisect.bisect_right(written_s, at_s) - 1
+        if last >= 0 and written_s[last] > before_s:
+            tails.append((written_s[last], at_s))
+    return tails
 
 
 def _known_to_one(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.kill_audit import ClientLog, Kill, Measured, Told, Use, audit
+from benchmarks.kill_audit import ClientLog, Kill, Measured, Told, Use, audit, journal_tails
 from qnodeos.journal import EventRow, Journal, PairRow, RequestRow
 
 TOLD = Told("memory", 3, 77, "PHI_PLUS")
@@ -94,6 +94,15 @@ def test_what_a_killed_node_had_not_written_down(last_s: float, excused: bool) -
     journals["bob"] = Journal((last,), (request,), (), (), ())
     found = audit(journals, logs, [Kill("bob", 11.5)])
     assert any("does not know it" in text for text in found) is not excused
+
+
+def test_a_life_in_which_nothing_was_written_has_no_tail() -> None:
+    written = Journal((EventRow(9.5, "status", {}), EventRow(21.0, "start", {})), (), (), (), ())
+    kills = [Kill("bob", at_s) for at_s in (10.0, 20.0, 21.5)]
+    assert journal_tails(written, [*kills, Kill("alice", 9.9)], "bob") == [
+        (9.5, 10.0),
+        (21.0, 21.5),
+    ]
 
 
 def test_a_pair_that_was_used_long_after_the_far_end_had_given_it_up() -> None:

@@ -16,8 +16,8 @@ from link_layer.guard import S_PER_YEAR, FlashBand
 from qnodeos.config import SelfTestTable
 from timing.tags import PS_PER_S, TagBatch
 
-SETTLE_S = 0.3
-"""Tags that come sooner after a switch may be of before it."""
+SETTLE_S = 0.5
+"""Tags that come sooner after a switch may be of before it, as some taggers batch so long."""
 
 POLL_S = 0.02
 LIMIT_S = 30.0

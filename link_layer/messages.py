@@ -193,12 +193,15 @@ class Tune(Struct, frozen=True, tag="tune"):
     delay_ps: Finite | None = None
     window_ps: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     phase_deg: Finite | None = None
+    dark_s: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    """Count for so long what comes with no end attempting."""
 
 
 class Tuned(Struct, frozen=True, tag="tuned"):
     """How the station's device detects after the Tune of this number; None: it cannot be set.
 
-    `error`: it was not done, for this reason.
+    `dark_cps`: of all its detectors together within their windows, where the Tune asked for it;
+    `hom_visibility` where a tagger sees it. `error`: it was not done, for this reason.
     """
 
     link: str
@@ -206,6 +209,8 @@ class Tuned(Struct, frozen=True, tag="tuned"):
     delay_ps: Finite | None = None
     window_ps: Finite | None = None
     phase_deg: Finite | None = None
+    dark_cps: Finite | None = None
+    hom_visibility: Finite | None = None
     error: str = ""
 
 

@@ -18,11 +18,13 @@ from qnodeos.station_tuning import NotTuned
 EQUATOR: tuple[Basis, ...] = ("X", "Y")
 """In which the phase shows."""
 
-USUAL: dict[str, tuple[str, ...]] = {"delay": (), "window": ("delay",)}
+USUAL: dict[str, tuple[str, ...]] = {"delay": (), "window": ("delay",), "pump": ("window",)}
 PHASED = USUAL | {"phase": ("window",)}
 
 BRIGHT = 0.1
 """The population of probes: with more of it both emit too often, with less nothing is heralded."""
+
+DARK_S = 2.0
 
 COARSE, FINE = 4, 16
 """Steps of a scan in a window."""
@@ -42,22 +44,32 @@ class MemoryBench:
         valid_s = {
             "delay": table.delay_valid_s,
             "window": table.window_valid_s,
+            "pump": table.pump_valid_s,
             "phase": table.phase_valid_s,
+            "dark_counts": table.dark_counts_valid_s,
+            "interference": table.interference_valid_s,
         }
         self.tasks = [Task(name, valid_s[name], tuple(after)) for name, after in tasks.items()]
 
     async def measure(self, step: Step) -> Found:
         """See `Bench`."""
-        kind, run = step.task, step.action == "run"
+        run = step.action == "run"
         try:
             now = await self._link.tuning.tune()
-            if kind == "phase":
-                return await self._phase(_set(now.phase_deg, "phase"), run=run)
-            delay_ps = _set(now.delay_ps, "delay of the window")
-            window_ps = _set(now.window_ps, "length of the window")
-            if kind == "delay":
-                return await self._delay(delay_ps, window_ps, run=run)
-            return await self._window(window_ps)
+            match step.task:
+                case "delay":
+                    delay_ps, window_ps = _set(now.delay_ps, "delay"), _set(now.window_ps, "length")
+                    return await self._delay(delay_ps, window_ps, run=run)
+                case "window":
+                    return await self._window(_set(now.window_ps, "length"))
+                case "pump":
+                    return await self._pump(run=run)
+                case "phase":
+                    return await self._phase(_set(now.phase_deg, "phase"), run=run)
+                case "dark_counts":
+                    return await self._dark_counts()
+                case _:
+                    return await self._interference()
         except NotTuned as failed:
             return Found(None, "", good=False, reason=str(failed))
 
@@ -113,6 +125,39 @@ class MemoryBench:
         value = min(1.0, here / longer)
         return Found(value, "of the photons", value >= table.least_in_window)
 
+    async def _pump(self, *, run: bool) -> Found:
+        """Outcomes in Z that are wrong, beyond those that the bright-state population explains: of
+        single clicks with both ends bright. A run looks for longer; nothing is set."""
+        rounds = self._table.rounds * (4 if run else 1)
+        found = await self._link.prober.probe(
+            ("Z",), rounds, self._table.look_s, bright_population=self._bright
+        )
+        if not found.rounds:
+            return Found(None, "excess in Z", good=False, reason="no heralds")
+        unit = self._link.quality.unit
+        read = (1 - 2 * unit.readout_errors[0]) * (1 - 2 * unit.readout_errors[1])
+        expected = unit.model.contrasts(self._bright or 0.0)[2]
+        value = max(0.0, expected - found.correlator("Z") / read) / 2
+        return Found(value, "excess in Z", value <= self._table.most_excess)
+
+    async def _dark_counts(self) -> Found:
+        """What the station counts with no end attempting."""
+        value = (await self._link.tuning.tune(dark_s=DARK_S)).dark_cps
+        if value is None:
+            return Found(None, "cps", good=False, reason="the station has counted nothing")
+        return Found(value, "cps", value <= self._table.most_dark_cps)
+
+    async def _interference(self) -> Found:
+        """Hong-Ou-Mandel visibility from the station's clicks, of late."""
+        await self._link.prober.probe(
+            ("Z",), self._table.rounds, self._table.look_s, bright_population=self._bright
+        )
+        value = (await self._link.tuning.tune()).hom_visibility
+        if value is None:
+            reason = "the station tells no visibility: `hom`, and coincidences enough"
+            return Found(None, "visibility", good=False, reason=reason)
+        return Found(value, "visibility", value >= self._table.least_visibility)
+
     async def _phase(self, set_deg: float, *, run: bool) -> Found:
         """How far the phase is off; a run turns it back, and looks again."""
         off_deg = await self._off_deg(set_deg)
@@ -159,5 +204,5 @@ class MemoryBench:
 def _set(value: float | None, what: str) -> float:
     """What the station's device is set to. Raises NotTuned where it has no such thing."""
     if value is None:
-        raise NotTuned(f"the station's device has no {what} that can be set (`tunes`)")
+        raise NotTuned(f"the {what} of the station's detection cannot be set (`tunes`)")
     return value

@@ -57,7 +57,9 @@ class Midpoint:
             failed=lambda reason: self._machine.failed(f"the midpoint failed: {reason}"),
             started=self._started,
         )
-        self._tuner = StationTuner(lambda: self._device.device, context.send, self.counters)
+        self._tuner = StationTuner(
+            lambda: self._device.device, context.send, self.counters, self._visibility
+        )
         self._machine = LinkStation(name, self, context.rng, self.counters)
         self.hom = HomWatch(name, config.hom, context) if config.hom is not None else None
         self._first_slot: int | None = None
@@ -109,6 +111,10 @@ class Midpoint:
             **(self.hom.status() if self.hom is not None else {}),
             **(self._host.status() if self._host is not None else {}),
         }
+
+    def _visibility(self) -> float | None:
+        seen = self.hom.status().get("hom_visibility") if self.hom is not None else None
+        return None if seen is None else float(seen)
 
     def histogram(self) -> dict[str, Any] | None:
         """How far apart coincidences were, for Hong-Ou-Mandel; None: no tagger sees them."""

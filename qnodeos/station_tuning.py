@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 
-import msgspec
-
 from drivers.devices import DeviceTuning, QuantumDevice
-from drivers.errors import InstrumentProblem
+from drivers.errors import InstrumentProblem, Refused
 from link_layer.messages import Message, Tune, Tuned
 
 REPEAT_S = 1.0
@@ -38,17 +36,19 @@ class StationTuning:
         delay_ps: float | None = None,
         window_ps: float | None = None,
         phase_deg: float | None = None,
+        dark_s: float = 0.0,
     ) -> Tuned:
-        """Set this and leave the rest; without any, ask. Raises NotTuned."""
+        """Set this and leave the rest; without any, ask. `dark_s`: count for so long, which is for
+        when no end attempts. Raises NotTuned."""
         given = {"delay_ps": delay_ps, "window_ps": window_ps, "phase_deg": phase_deg}
         told = {key: value for key, value in given.items() if value is not None}
-        order = self._order(told)
+        order = self._order(told, dark_s)
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(LIMIT_S + dark_s):
                 while True:
                     self._send(order)
-                    done, _ = await asyncio.wait([self._answer], timeout=REPEAT_S)
+                    done, _ = await asyncio.wait([self._answer], timeout=REPEAT_S + 2 * dark_s)
                     if done:
                         break
         except TimeoutError as late:
@@ -71,15 +71,16 @@ class StationTuning:
         if told and (self._answer is None or self._answer.done()):
             self._send(self._order(told))
 
-    def _order(self, told: dict[str, float]) -> Tune:
+    def _order(self, told: dict[str, float], dark_s: float = 0.0) -> Tune:
         self._number = (self._number + 1) % 2**62
-        return Tune(self._link, self._number, **told)
+        return Tune(self._link, self._number, **told, dark_s=dark_s)
 
 
 class StationTuner:
     """At the station's node, which sets the device, again when it comes back without its settings.
 
-    `answer` sends to an end; `device` raises NotConnected.
+    `answer` sends to an end; `device` raises NotConnected; `visibility` is that of the station's
+    Hong-Ou-Mandel interference, where that is seen.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class StationTuner:
         device: Callable[[], QuantumDevice],
         answer: Callable[[str, Message], object],
         counters: Counter[str],
+        visibility: Callable[[], float | None],
     ):
+        self._visibility = visibility
         self._device, self._answer, self._counters = device, answer, counters
         self._wanted = DeviceTuning()
         self._waiting: asyncio.Queue[tuple[str, Tune]] = asyncio.Queue(MOST_WAITING)
@@ -118,10 +121,35 @@ class StationTuner:
         wanted = DeviceTuning(**asdict(self._wanted) | told)
         try:
             device = self._device()
-            if wanted == DeviceTuning() and not (await device.capabilities()).tunes:
-                return Tuned(order.link, order.number)
-            now = await device.tune(wanted)
+            able = bool((await device.capabilities()).tunes) or wanted != DeviceTuning()
+            now = await device.tune(wanted) if able else DeviceTuning()
+            dark_cps = None
+            if order.dark_s > 0:
+                dark_cps = await _dark_cps(device, order.dark_s, now.window_ps)
         except InstrumentProblem as problem:
             return Tuned(order.link, order.number, error=str(problem))
         self._wanted = wanted
-        return msgspec.convert({**asdict(now), "link": order.link, "number": order.number}, Tuned)
+        return Tuned(
+            order.link,
+            order.number,
+            now.delay_ps,
+            now.window_ps,
+            now.phase_deg,
+            dark_cps,
+            self._visibility(),
+        )
+
+
+async def _dark_cps(device: QuantumDevice, seconds: float, window_ps: float | None) -> float:
+    """Clicks a second of open windows. Raises InstrumentProblem."""
+    if not window_ps:
+        raise Refused("the device does not tell how long its window is open")
+    await device.start()
+    try:
+        await asyncio.sleep(seconds)
+        attempts, clicks = await device.clicks()
+    finally:
+        await device.abort()
+    if not attempts:
+        raise Refused(f"no attempts in {seconds:g} s")
+    return clicks / (attempts * window_ps * 1e-12)

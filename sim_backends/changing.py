@@ -52,6 +52,7 @@ CHANGEABLE: Final[Mapping[str, tuple[str, ...]]] = {
         "visibility",
         "dark_probability",
         "bright_population",
+        "bright_factor",
         "phase_sigma_deg",
         "phase_deg",
         "phase_drift_deg_per_s",

@@ -40,6 +40,10 @@ def share_seen(config: MidpointConfig, setting: DetectionSetting) -> float:
 
 def detected(config: MidpointConfig, setting: DetectionSetting) -> MidpointConfig:
     """The midpoint as it is with a setting: fewer photons, and dark counts by the open time."""
+    if config.bright_factor != 1.0:
+        told = config.bright_population
+        emitted = {end: min(1.0, config.bright_factor * each) for end, each in told.items()}
+        config = config.model_copy(update={"bright_population": emitted})
     if config.detection is None:
         return config
     share = share_seen(config, setting)

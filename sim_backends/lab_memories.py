@@ -81,12 +81,13 @@ class MidpointConfig(Table):
     the order of the midpoints in the file, and attempts at one of them at a time.
 
     `visibility` is the photons' overlap in all but time, of which `photons` tell. A single click
-    needs the `bright_population` of both ends; its phase is noisy by `phase_sigma_deg`, and
-    `double_excitation` is the chance that an emitter gave two photons. `duty` is the share of
-    slots in which attempts are made. `residual_depolarising` is what is found but not explained.
-    `clicks` let a tagger see the detectors, `detection` lets its device move the window, for which
-    the photons are `late_ns`. The interferometer of a single click is off by `phase_deg` and
-    drifts; its device can turn it back. Two clicks have no phase.
+    needs the `bright_population` of both ends, of which they have `bright_factor` times what they
+    are told; its phase is noisy by `phase_sigma_deg`, and `double_excitation` is the chance that an
+    emitter gave two photons. `duty` is the share of slots in which attempts are made.
+    `residual_depolarising` is what is found but not explained. `clicks` let a tagger see the
+    detectors, `detection` lets its device move the window, for which the photons are `late_ns`. The
+    interferometer of a single click is off by `phase_deg` and drifts; its device can turn it back.
+    Two clicks have no phase.
     """
 
     ends: tuple[str, str]
@@ -100,6 +101,7 @@ class MidpointConfig(Table):
     detection: DetectionConfig | None = None
     late_ns: Annotated[float, Field(ge=-1e6, le=1e6)] = 0.0
     bright_population: dict[str, Probability] = Field(default_factory=dict)
+    bright_factor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     phase_sigma_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     phase_deg: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0
     phase_drift_deg_per_s: Annotated[float, Field(ge=-360.0, le=360.0)] = 0.0

@@ -121,6 +121,7 @@ class MemoryNetwork:
             clock_of(config, self._seed, f"midpoints.{name}"),
             self._time_ps,
             self.fire_due,
+            generator(self._seed, f"midpoints.{name}.counts"),
         )
 
     def _memory(self, name: str, config: MemoryConfig) -> MemoryDevice:

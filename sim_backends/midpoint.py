@@ -138,6 +138,18 @@ class Attempts:
         bright = self._given.bright_population | {end: alpha}
         self.configure(self._given.model_copy(update={"bright_population": bright}))
 
+    @property
+    def clicks_per_slot(self) -> float:
+        """Mean clicks of all detectors in their windows, with those that take part now."""
+        config = self.config
+        detectors = config.clicks.detectors if config.clicks is not None else 2
+        photons = math.fsum(
+            config.efficiency[end] * config.bright_population.get(end, 1.0)
+            for end in config.ends
+            if f"memories.{end}" in self._runs
+        )
+        return photons + detectors * config.dark_probability
+
     def tune(self, setting: DetectionSetting) -> None:
         """Detect with another window or phase from now on."""
         self.setting = setting

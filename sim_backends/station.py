@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from sim_backends.clocks import FreeRunningClock
 from sim_backends.detection import DetectionSetting
 from sim_backends.midpoint import Attempts, HeraldEvent, StoppedEvent
@@ -26,6 +28,7 @@ class MidpointModel:
         clock: FreeRunningClock,
         time_ps: Callable[[], int],
         fire_due: Callable[[], None],
+        rng: np.random.Generator,
     ) -> None:
         self.name = name
         self._member = f"midpoints.{name}"
@@ -33,6 +36,8 @@ class MidpointModel:
         self.clock = clock
         self._time_ps = time_ps
         self._fire_due = fire_due
+        self._rng = rng
+        self._counted = self._first = self._clicks = 0
         self.on_herald = None
         self.on_stopped = None
 
@@ -57,7 +62,18 @@ class MidpointModel:
         Returns the first slot.
         """
         self._fire_due()
+        self._counted = self._first = self._attempts.made(self._member)
+        self._clicks = 0
         return self._attempts.start(self._member, count, start_slot)
+
+    def counts(self) -> tuple[int, int]:
+        """Attempts since the last start, and clicks in their windows: dark counts, and photons if
+        both ends attempt as it is asked."""
+        made = self._attempts.made(self._member)
+        mean = self._attempts.clicks_per_slot * (made - self._counted)
+        self._clicks += int(self._rng.poisson(mean))
+        self._counted = made
+        return made - self._first, self._clicks
 
     def abort(self) -> None:
         """Stop taking part."""

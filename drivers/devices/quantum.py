@@ -232,6 +232,11 @@ class QuantumDevice(Instrument):
         else, or switched off. Raises Refused where the device has nothing of the kind."""
         raise Refused("this device has no detection to be set", owner=self.link.owner)
 
+    async def clicks(self) -> tuple[int, int]:
+        """Attempts of a midpoint since its last start, and the clicks of all its detectors in their
+        windows. Raises Refused where it does not count."""
+        raise Refused("this device counts no clicks", owner=self.link.owner)
+
     @abstractmethod
     async def move(self, source: int, target: int) -> None:
         """Move a state to another qubit, leaving the source free."""

@@ -269,6 +269,14 @@ class OpenDevice(QuantumDevice):
         """See QuantumDevice."""
         return cast(DeviceTuning, await self._order("tune", wanted))
 
+    async def clicks(self) -> tuple[int, int]:
+        """See QuantumDevice."""
+        status = await self._status()
+        if "clicks" not in status:
+            raise Refused("the device counts no clicks", **self._about("status"))
+        attempts, clicks = (self._integer(status, key, "status") for key in ("attempts", "clicks"))
+        return attempts, clicks
+
     async def move(self, source: int, target: int) -> None:
         """See QuantumDevice."""
         await self._order("move", source, target)

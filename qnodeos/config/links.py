@@ -28,7 +28,7 @@ WindowEdgePs = Annotated[Picoseconds, Field(ge=0, le=1_000_000_000_000)]
 FlashCps = Annotated[float, Field(gt=0.0, le=1e9)]
 DarkCps = Annotated[float, Field(gt=0.0, le=1e9)]
 ValidS = Annotated[Seconds, Field(ge=10.0, le=1e7)]
-MemoryTask = Literal["delay", "window", "phase"]
+MemoryTask = Literal["delay", "window", "pump", "phase", "dark_counts", "interference"]
 TaskNames = Annotated[tuple[MemoryTask, ...], Field(strict=False)]
 PulsePeriodPs = Annotated[PicosecondsFloat, Field(gt=0.0, le=1e9)]
 BellName = Literal["PHI_PLUS", "PHI_MINUS", "PSI_PLUS", "PSI_MINUS"]
@@ -131,24 +131,32 @@ class CalibrationTable(Validity):
 class MemoryCalibrationTable(Validity):
     """[links.NAME.calibration] of a memory link: the leading end keeps it in spec.
 
-    `tasks` are those that are done, each with what has to be in spec before it: of delay, window
-    and phase; by default those, phase only with a table `bright_state`, since only single clicks
-    have one. A look takes `rounds` test rounds, or those of `look_s`. The detection window is
-    looked for within `scan` on either side of where it is; its rate is in spec at `least_of_best`
-    of the best close by, the phase at `most_phase_deg` at most.
+    `tasks` are those that are done, each with what has to be in spec before it: by default delay,
+    window and pump, and phase with a table `bright_state`, since only single clicks have one;
+    dark_counts and interference are for a station that counts clicks, or has a table `hom`. A look
+    takes `rounds` test rounds, or those of `look_s`. The detection window is looked for within
+    `scan_ps` on either side of where it is; its rate is in spec at `least_of_best` of the best
+    close by, the phase at `most_phase_deg` at most. `most_excess` of the pairs may be wrong in Z
+    beyond what the bright-state population makes so.
     """
 
     tasks: dict[MemoryTask, TaskNames] | None = None
     delay_valid_s: ValidS = 3600.0
     window_valid_s: ValidS = 3600.0
+    pump_valid_s: ValidS = 3600.0
     phase_valid_s: ValidS = 60.0
+    dark_counts_valid_s: ValidS = 86_400.0
+    interference_valid_s: ValidS = 3600.0
     rounds: int = Field(default=400, ge=50, le=100_000)
     look_s: Seconds = Field(default=30.0, ge=1.0, le=3600.0)
     scan_ps: Picoseconds = Field(default=100_000, ge=100, le=1_000_000_000)
     scan_look_s: Seconds = Field(default=1.0, ge=0.1, le=600.0)
     least_of_best: float = Field(default=0.75, gt=0.0, lt=1.0)
     least_in_window: float = Field(default=0.8, gt=0.0, lt=1.0)
+    most_excess: float = Field(default=0.05, gt=0.0, lt=0.5)
     most_phase_deg: float = Field(default=20.0, gt=0.0, le=90.0)
+    most_dark_cps: float = Field(default=10_000.0, gt=0.0, le=1e9)
+    least_visibility: float = Field(default=0.7, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _tasks_make_a_graph(self) -> Self:

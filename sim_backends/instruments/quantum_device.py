@@ -365,7 +365,9 @@ def _status(server: QuantumDeviceServer, request: Fields) -> Fields:
         "held": device.held() if isinstance(device, MemoryDevice) else [],
         "modes_held": device.modes_held() if isinstance(device, MemoryDevice) else 0,
     }
-    if isinstance(device, MemoryDevice) and server.has_ports:
+    if isinstance(device, MidpointModel):
+        fields["attempts"], fields["clicks"] = device.counts()
+    elif server.has_ports:
         fields["port"] = device.port
     return fields
 

@@ -1,17 +1,26 @@
 """A memory link kept in spec by its leading end: the window where the photons are, the phase."""
 
 import asyncio
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qnodeos.calibrating import Calibrator
+from qnodeos.cli.rehearse import load
 from qnodeos.config import MemoryCalibrationTable
+from qnodeos.journal import read_journal
 from qnodeos.memory_calibration import MemoryBench
+from qnodeos.memory_link import MemoryLink
+from qnodeos.rehearsal import rehearsal
 from qnodeos.requests import RequestEnded
 from sim_backends.detection import phase_rad, share_seen
 from tests.qnodeos.test_photonic import on_virtual_time, until
+from timing.loop import run_virtual
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "two_nodes"
 
 STATION = """
 scheme = "single_click"
@@ -95,6 +104,7 @@ async def test_a_link_off_in_delay_and_phase_is_set_right_before_it_is_used(
         assert {row["task"]: row["depends"] for row in made.rows()} == {
             "delay": [],
             "window": ["delay"],
+            "pump": ["window"],
             "phase": ["window"],
         }
         assert await fidelity(net) == pytest.approx(expected(net), abs=0.03)
@@ -102,6 +112,7 @@ async def test_a_link_off_in_delay_and_phase_is_set_right_before_it_is_used(
         ("delay", "check", False),
         ("delay", "run", True),
         ("window", "check", True),
+        ("pump", "check", True),
         ("phase", "check", False),
         ("phase", "run", True),
     ]
@@ -129,3 +140,69 @@ async def test_a_phase_that_drifts_away_is_set_right_between_requests(
         assert await fidelity(net) == pytest.approx(expected(net), abs=0.04)
         assert before < expected(net) - 0.1
     assert ("phase", "check", False) in steps(net)
+
+
+MIDPOINT = """scheme = "single_click"
+bright_population = { alice = 0.1, bob = 0.1 }
+phase_deg = -100.0
+late_ns = -35.0
+"""
+DETECTION = "detection = { lifetime_ns = 8.0, window_ns = 40.0 }\n"
+BOTH_ENDS = "[links.memory.bright_state]\nlowest = 0.1\nhighest = 0.1\n"
+TABLE = """
+[links.memory.calibration]
+rounds = 200
+[links.memory.calibration.tasks]
+dark_counts = []
+delay = ["dark_counts"]
+window = ["delay"]
+pump = ["window"]
+phase = ["pump"]
+"""
+
+
+def folder_of(tmp_path: Path, more: str = "") -> Path:
+    made = tmp_path / "net"
+    shutil.copytree(EXAMPLE, made, ignore=shutil.ignore_patterns("run", "data", "keys"))
+    lab = (made / "lab.toml").read_text().replace("bob = 0.05 }", "bob = 0.05 }\n" + DETECTION)
+    lab = lab.replace("dark_probability = 1e-5", "dark_probability = 1e-4")
+    head, _, tail = lab.partition("visibility = 0.92")
+    (made / "lab.toml").write_text(f"{head}{MIDPOINT}{more}visibility = 0.92{tail}")
+    for name, table in (("alice", BOTH_ENDS + TABLE), ("bob", BOTH_ENDS)):
+        node = made / f"{name}.toml"
+        text = node.read_text()
+        text = re.sub(r"\[links\.photonic\].*?(?=\[links\.memory\])", "", text, flags=re.S)
+        text = text.partition("[applications")[0]
+        node.write_text(text + table)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("more", "trouble"),
+    [
+        ("", ""),
+        ("bright_factor = 3.0\n", "calibration: pump is out of spec"),
+    ],
+)
+def test_nodes_of_an_example_do_all_tasks(tmp_path: Path, more: str, trouble: str) -> None:
+    async def scenario() -> None:
+        lab, nodes, _ = load(folder_of(tmp_path, more), tmp_path / "out")
+        async with rehearsal(lab, list(nodes)) as network:
+            link = network.nodes["alice"].links["memory"]
+            assert isinstance(link, MemoryLink)
+            while not (link.ready or "out of spec" in link.unfit):
+                await network.lasts(0.5)
+            assert link.unfit == trouble
+
+    run_virtual(scenario(), limit_s=600)
+    (file,) = (tmp_path / "out").rglob("alice/*.sqlite")
+    done = [each.data for each in read_journal(file).events if each.kind == "calibration"]
+    values = {each["task"]: each["value"] for each in done}
+    # Two detectors with 1e-4 a window of 40 ns: some twenty clicks.
+    assert values["dark_counts"] == pytest.approx(5000, rel=0.6)
+    assert values["window"] > 0.85
+    if trouble:
+        assert values["pump"] > 0.1
+    else:
+        assert values["pump"] < 0.05
+        assert abs(values["phase"]) < 20

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 from drivers.devices import TimeTagger
+from drivers.supervisor import Supervisor
 from timing.segments import SegmentHead, SegmentWriter, StoredBatch
 from timing.tags import TagBatch
 
@@ -230,3 +232,29 @@ class TagRecorder:
 
 def _bytes(stored: StoredBatch) -> int:
     return BYTES_A_BATCH + BYTES_A_TAG * len(stored.batch)
+
+
+async def counted_batches(
+    tagger: TimeTagger,
+    supervisor: Supervisor,
+    recorder: TagRecorder | None,
+    counters: Counter[str],
+) -> AsyncGenerator[TagBatch, None]:
+    """A tagger's stream, recorded where there is a recorder, its tags and losses counted.
+
+    To be closed by whoever ends it early (`aclosing`), and with it the tagger's own.
+    """
+    with ExitStack() as recording:
+        recorded: RecordedStream | None = None
+        if recorder is not None:
+            identity = supervisor.status.identity
+            said = identity.text if identity else ""
+            recorded = recording.enter_context(recorder.begin(supervisor.name, tagger, said))
+        async with aclosing(tagger.stream()) as batches:
+            async for batch in batches:
+                if recorded is not None:
+                    recorded.take(batch)
+                counters["tags"] += len(batch)
+                counters["tag_overflows"] += batch.overflow
+                counters["tag_losses"] += batch.lost
+                yield batch

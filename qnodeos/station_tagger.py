@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from typing import Protocol
 
 from drivers.devices import TimeTagger
 from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
 from qnodeos.context import NodeContext
-from qnodeos.recording import RecordedStream
+from qnodeos.recording import counted_batches
 from timing.tags import TagBatch
 
 ONLINE_LIMIT_S = 60.0
@@ -63,21 +63,8 @@ class StationTagger:
     async def _stream(self, tagger: TimeTagger) -> None:
         for reader in self._readers:
             reader.begin(tagger)
-        with self._record(tagger) as recorded:
-            async with aclosing(tagger.stream()) as batches:
-                async for batch in batches:
-                    if recorded is not None:
-                        recorded.take(batch)
-                    self._counters["tags"] += len(batch)
-                    self._counters["tag_overflows"] += batch.overflow
-                    self._counters["tag_losses"] += batch.lost
-                    for reader in self._readers:
-                        reader.take(batch)
-
-    def _record(self, tagger: TimeTagger) -> AbstractContextManager[RecordedStream | None]:
-        """Where the stream is recorded while that lasts; None: nowhere."""
-        if self._context.recorder is None:
-            return nullcontext()
-        identity = self._tagger.status.identity
-        said = identity.text if identity else ""
-        return self._context.recorder.begin(self._tagger.name, tagger, said)
+        stream = counted_batches(tagger, self._tagger, self._context.recorder, self._counters)
+        async with aclosing(stream) as batches:
+            async for batch in batches:
+                for reader in self._readers:
+                    reader.take(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from contextlib import aclosing
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
 from qnodeos.analysis import TurningAnalyzer
 from qnodeos.context import NodeContext
-from qnodeos.recording import RecordedStream
+from qnodeos.recording import counted_batches
 from timing.blind import BlindStream
 from timing.tags import TagBatch
 
@@ -74,24 +74,12 @@ class TagSource:
             resolution_ps=tagger.resolution_ps,
             rng=self._rng,
         )
-        with self._record(tagger) as recorded:
-            async with aclosing(tagger.stream()) as batches:
-                async for batch in batches:
-                    if recorded is not None:
-                        recorded.take(batch)
-                    self._counters["tags"] += len(batch)
-                    self._counters["tag_overflows"] += batch.overflow
-                    self._counters["tag_losses"] += batch.lost
-                    vetoed = blind.vetoed
-                    blinded = blind.feed(batch)
-                    self._counters["tags_vetoed"] += blind.vetoed - vetoed
-                    take(self._stream, blinded, self._analyzer.epoch)
-                    if not self._wanted.is_set():
-                        return
-
-    def _record(self, tagger: TimeTagger) -> AbstractContextManager[RecordedStream | None]:
-        """Where the stream is recorded while that lasts; None: nowhere."""
-        if self._recorder is None:
-            return nullcontext()
-        identity = self._tagger.status.identity
-        return self._recorder.begin(self._tagger.name, tagger, identity.text if identity else "")
+        stream = counted_batches(tagger, self._tagger, self._recorder, self._counters)
+        async with aclosing(stream) as batches:
+            async for batch in batches:
+                vetoed = blind.vetoed
+                blinded = blind.feed(batch)
+                self._counters["tags_vetoed"] += blind.vetoed - vetoed
+                take(self._stream, blinded, self._analyzer.epoch)
+                if not self._wanted.is_set():
+                    return

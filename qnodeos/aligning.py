@@ -7,7 +7,7 @@ import math
 from drivers.devices import PolarizationController
 from drivers.errors import InstrumentProblem, NotConnected
 from drivers.supervisor import Supervisor
-from link_layer.alignment import Aligned, Squeezer, align
+from link_layer.alignment import MOST_LOOKS, Aligned, Paddle, Squeezer, align
 from link_layer.fidelity import CorrelatorCounts
 from qnodeos.config import PolarizationTable
 from qnodeos.photonic import PhotonicLink
@@ -15,9 +15,6 @@ from qnodeos.store import Store
 
 LOOK_LIMIT_S = 120.0
 """For the test rounds of one look."""
-
-MOST_LOOKS = 160
-"""More than two climbs can take."""
 
 
 class AlignmentFailed(Exception):
@@ -33,6 +30,8 @@ class Aligner:
         self._link, self._table = link, table
         self._supervisor, self._store = supervisor, store
         self._last: dict[str, CorrelatorCounts] = {}
+        self.looks = 0
+        """All that it has taken, in any run."""
 
     @property
     def limit_s(self) -> float:
@@ -44,17 +43,9 @@ class Aligner:
         by basis, each with the sign that makes 1 the best. Raises AlignmentFailed."""
         try:
             controller = self._controller()
-            if controller.drive_unit != "mV":
-                raise AlignmentFailed(
-                    f"{self._table.controller} has drives in {controller.drive_unit}: only "
-                    "squeezers, which turn about a fixed axis, are understood"
-                )
-            squeezers = [
-                Squeezer(low, high, self._table.turn_mv)
-                for low, high in await controller.drive_ranges()
-            ]
+            actuators = self._actuators(controller.drive_unit, await controller.drive_ranges())
             start = await controller.drives()
-            found = await align(squeezers, start, self._look, enough=enough)
+            found = await align(actuators, start, self._look, enough=enough)
         except InstrumentProblem as problem:
             self._supervisor.report(problem)
             raise AlignmentFailed(f"{self._table.controller}: {problem}") from problem
@@ -69,6 +60,20 @@ class Aligner:
         self._note(start, found)
         return {basis: counts.net for basis, counts in self._last.items()}
 
+    def _actuators(
+        self, unit: str, ranges: tuple[tuple[float, float], ...]
+    ) -> list[Squeezer] | list[Paddle]:
+        """What the controller's channels are. Raises AlignmentFailed, ValueError."""
+        if unit == "deg":
+            return [Paddle(low, high) for low, high in ranges]
+        turn_mv = self._table.turn_mv
+        if turn_mv is None:
+            raise AlignmentFailed(
+                f"{self._table.controller} has squeezers: `turn_mv` has to say what drive makes a "
+                "full turn"
+            )
+        return [Squeezer(low, high, turn_mv) for low, high in ranges]
+
     def _controller(self) -> PolarizationController:
         controller = self._supervisor.instrument
         if not isinstance(controller, PolarizationController):
@@ -78,6 +83,7 @@ class Aligner:
     async def _look(self, drives: tuple[float, ...]) -> float:
         await self._controller().set_drives(drives)
         self._last = await self._link.fresh_tests(self._table.rounds, LOOK_LIMIT_S)
+        self.looks += 1
         value = sum(counts.net for counts in self._last.values())
         if not math.isfinite(value):
             raise AlignmentFailed("all coincidences are accidental")

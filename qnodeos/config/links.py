@@ -171,15 +171,15 @@ class MemoryCalibrationTable(Validity):
 
 
 class PolarizationTable(Table):
-    """[links.NAME.polarization]: squeezers at the leading end, which its calibration turns until
-    both ends mean the same by a basis.
+    """[links.NAME.polarization]: squeezers or paddles at the leading end, which its calibration
+    turns until both ends mean the same by a basis.
 
-    `turn_mv` is the drive that makes a full turn; each look at what a drive does takes `rounds`
-    test rounds in each basis.
+    `turn_mv` is the drive that makes a full turn of a squeezer; each look at what a drive does
+    takes `rounds` test rounds in each basis.
     """
 
     controller: Name
-    turn_mv: Millivolts = Field(gt=0.0, le=1e6)
+    turn_mv: Annotated[Millivolts, Field(gt=0.0, le=1e6)] | None = None
     rounds: int = Field(default=500, ge=50, le=1_000_000)
 
 

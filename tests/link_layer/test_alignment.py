@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from link_layer.alignment import Squeezer, align, summit
+from link_layer.alignment import MOST_LOOKS, Paddle, Squeezer, align, summit
 
 TURN = 4000.0
 BOX = Squeezer(-5000.0, 5000.0, TURN)
@@ -41,9 +41,27 @@ class Light:
 
     async def look(self, drives: tuple[float, ...]) -> float:
         assert all(BOX.low <= drive <= BOX.high for drive in drives)
+        return await self.seen(drives)
+
+    async def seen(self, drives: tuple[float, ...]) -> float:
         self.drives = drives
         noise = math.sqrt(3 / self._rounds) if math.isfinite(self._rounds) else 0.0
         return self.truth() + noise * float(self._rng.standard_normal())
+
+
+class Paddles(Light):
+    """Three paddles of a quarter, half and quarter wave, more or less, with angles of 0 to 170."""
+
+    def truth(self) -> float:
+        turned = self._fibre
+        for retardance, drive in zip((1.4, 3.3, 1.7), self.drives, strict=True):
+            axis = about(1, 2 * math.radians(drive))
+            turned = axis @ about(2, retardance) @ axis.T @ turned
+        return float(self._contrast * np.trace(turned))
+
+    async def look(self, drives: tuple[float, ...]) -> float:
+        assert all(0.0 <= drive <= 170.0 for drive in drives)
+        return await self.seen(drives)
 
 
 def climbed(seeds: range, rounds: float) -> list[float]:
@@ -68,6 +86,18 @@ def test_with_few_counts_it_comes_close() -> None:
     left = climbed(range(200), 500)
     assert np.mean(left) < 0.05
     assert np.quantile(left, 0.95) < 0.2
+
+
+@pytest.mark.parametrize(("rounds", "on_average"), [(math.inf, 0.05), (500, 0.1)])
+def test_paddles_undo_any_fibre(rounds: float, on_average: float) -> None:
+    left = []
+    for seed in range(200):
+        light = Paddles(seed, rounds=rounds)
+        climbing = align([Paddle(0.0, 170.0)] * 3, (85.0,) * 3, light.look, enough=2.6)
+        assert asyncio.run(climbing).looks < MOST_LOOKS
+        left.append(3 * 0.95 - light.truth())
+    assert np.mean(left) < on_average
+    assert np.quantile(left, 0.95) < 0.4
 
 
 def test_what_stands_well_stays() -> None:

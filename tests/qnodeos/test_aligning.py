@@ -157,7 +157,7 @@ CHANCE = CorrelatorCounts(50.0, 50.0, 50.0, 50.0)
     [
         (NotConnected("unplugged"), None, "epc: .*unplugged"),
         (object(), None, "object is not a polarization controller"),
-        (Epc(unit="deg"), None, "drives in deg: only squeezers"),
+        (Epc(unit="deg", high=140.0), None, "a paddle takes 144 deg .* is 0 to 140 deg"),
         (Epc(high=3000.0), None, "a full turn takes 4000, the range of drives is 0 to 3000"),
         (Epc(), None, "fewer than 500 test rounds a basis in 120 s"),
         (Epc(), dict.fromkeys("XYZ", CHANCE), "all coincidences are accidental"),

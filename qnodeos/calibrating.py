@@ -40,6 +40,11 @@ class Bench(Protocol):
         """All that the link can be calibrated in."""
         ...
 
+    @property
+    def looks(self) -> int:
+        """All looks so far: what grows while a step gets on."""
+        ...
+
     async def measure(self, step: Step) -> Found:
         """Do a step while the link serves nobody."""
         ...
@@ -61,6 +66,7 @@ class Calibrator:
             bench.tasks, hard_factor=table.hard_limit_factor, retry_s=table.retry_s
         )
         self._found: dict[str, Found] = {}
+        self._doing = ""
         self._link.unfit = self.graph.unusable(clock())
 
     def status(self) -> Status:
@@ -100,8 +106,13 @@ class Calibrator:
             )
         return rows
 
-    async def calibrate(self, task: str, within_s: float) -> list[dict[str, Any]]:
-        """Run a task, "" for all of them, and give `rows`. Raises UserError, TimeoutError."""
+    async def calibrate(
+        self, task: str, still_s: float, progress: Callable[[float, str], None] = lambda *_: None
+    ) -> list[dict[str, Any]]:
+        """Run a task, "" for all of them, and give `rows`. It may take as long as it gets on.
+
+        Raises UserError, and TimeoutError once nothing has changed for `still_s`.
+        """
         if task and task not in self.graph.tasks:
             raise UserError(
                 f"there is no calibration '{task}' of link {self._link.name}",
@@ -110,8 +121,16 @@ class Calibrator:
         wanted = [task] if task else list(self.graph.tasks)
         for name in wanted:
             self.graph.demand(name)
-        async with asyncio.timeout(within_s):
-            await until(lambda: not any(map(self.graph.demanded, wanted)))
+        seen, since_s = (0, 0, ""), self._clock()
+        while left := sum(map(self.graph.demanded, wanted)):
+            now = (left, self._bench.looks, self._doing)
+            if now != seen:
+                seen, since_s = now, self._clock()
+                looks = f", {self._bench.looks} looks so far" if self._bench.looks else ""
+                progress(1 - left / len(wanted), (self._doing or "waiting") + looks)
+            elif self._clock() >= since_s + still_s:
+                raise TimeoutError
+            await asyncio.sleep(LOOK_S)
         return self.rows()
 
     async def run(self) -> None:
@@ -133,11 +152,13 @@ class Calibrator:
 
     async def _between_requests(self, step: Step) -> None:
         """Do a step while no request is being served; those that wait stay in the queue."""
-        self._link.pause(f"calibration: {step.action} of {step.task}")
+        self._doing = f"{step.action} of {step.task}"
+        self._link.pause(f"calibration: {self._doing}")
         try:
             await until(lambda: not self._link.serving)
             found = await self._bench.measure(step)
         finally:
+            self._doing = ""
             self._link.resume()
         self._found[step.task] = found
         self.graph.done(step, good=found.good, now_s=self._clock())

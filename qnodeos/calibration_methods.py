@@ -17,7 +17,8 @@ from qnodeos.node_parts import NodeParts
 from qnodeos.photonic import PhotonicLink
 from qnodeos.photonic_calibration import PhotonicBench
 
-LIMIT_S = 600.0
+STILL_S = 600.0
+"""A calibration that has not got on for so long is not waited for."""
 
 
 def calibrators(parts: NodeParts) -> dict[str, Calibrator]:
@@ -80,10 +81,10 @@ def calibration_methods(calibrated: Mapping[str, Calibrator]) -> Methods:
         session: Session, progress: Progressing, /, *, link: str, task: str = ""
     ) -> Any:
         try:
-            return await of(link).calibrate(task, LIMIT_S)
+            return await of(link).calibrate(task, STILL_S, progress)
         except TimeoutError as late:
             raise UserError(
-                f"calibration of link '{link}' has not ended in {LIMIT_S:g} s",
+                f"calibration of link '{link}' has not got on for {STILL_S:g} s",
                 do="see `qnodeos link calibration`: what a task depends on may be out of spec",
             ) from late
 

@@ -51,6 +51,11 @@ class MemoryBench:
         }
         self.tasks = [Task(name, valid_s[name], tuple(after)) for name, after in tasks.items()]
 
+    @property
+    def looks(self) -> int:
+        """See `Bench`."""
+        return self._link.prober.looks
+
     async def measure(self, step: Step) -> Found:
         """See `Bench`."""
         run = step.action == "run"

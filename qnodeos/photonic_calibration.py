@@ -66,6 +66,11 @@ class PhotonicBench:
             *([Task("dark_counts", table.dark_counts_valid_s)] if darkness else []),
         ]
 
+    @property
+    def looks(self) -> int:
+        """See `Bench`."""
+        return 0 if self._aligner is None else self._aligner.looks
+
     async def measure(self, step: Step) -> Found:
         """See `Bench`."""
         look_s = RUN_S if step.action == "run" else CHECK_S

@@ -45,6 +45,8 @@ class Prober:
     def __init__(self, machine: LinkEnd, clock: Callable[[], float], attempts: Callable[[], int]):
         self._machine, self._clock, self._attempts = machine, clock, attempts
         self._found = Probed()
+        self.looks = 0
+        """All that were taken."""
         self._news = asyncio.Event()
         self._after_round = 0
         self._before = 0
@@ -73,6 +75,7 @@ class Prober:
     ) -> Probed:
         """So many rounds in these bases in turn, or those of the time that it may take."""
         machine = self._machine
+        self.looks += 1
         self._found, self._after_round = Probed(), machine.round
         self._before = self._attempts()
         machine.probe = Probe(tuple(bases), bright_population)

@@ -110,8 +110,12 @@ async def test_somebody_asks_for_a_run(network: Any, tmp_path: Path) -> None:
     async with network(tmp_path, photonic=True, test_fraction=0.5) as net:
         made = calibrated(net)
         await until(lambda: net.photonic("alice").ready, 120)
-        rows = await made.calibrate("window", 120.0)
+        told: list[tuple[float, str]] = []
+        rows = await made.calibrate("window", 20.0, lambda *said: told.append(said))
+        assert (0.0, "run of window") in told
         assert {row["task"]: row["state"] for row in rows}["window"] == "in spec"
         with pytest.raises(UserError, match="no calibration 'phase'"):
             await made.calibrate("phase", 1.0)
+        with pytest.raises(TimeoutError):  # a run of twelve seconds tells nothing meanwhile
+            await made.calibrate("window", 5.0)
     assert ("window", "run") in [(step["task"], step["action"]) for step in steps(net)]

@@ -37,6 +37,10 @@ _DRAIN_AT_ONCE = 16
 
 _DRAIN_BEFORE_JUDGING = 256
 
+BEHIND_S, BEHIND_MESSAGES = 1.0, 2000
+"""So long without having read all, and who has sent most meanwhile, and so many, is held off: on a
+busy machine he may be within his allowance, and what we do not read would fill our memory."""
+
 TOLD_AGAIN_S = 60.0
 """What a peer does wrong is told once in so long, and is over when it has stopped for so long."""
 
@@ -95,6 +99,7 @@ class Wire(Generic[M]):
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat_s = 0.0
         self._reading_on = False
+        self._behind_s: float | None = None
 
     @property
     def peers(self) -> dict[str, PeerStatus]:
@@ -254,6 +259,16 @@ class Wire(Generic[M]):
 
     def _read_on(self) -> None:
         self._reading_on = False
+        now_s = self._loop.time()
+        if self._behind_s is None:
+            self._behind_s = now_s
+            for peer in self._peers.values():
+                peer.taken = 0
+        elif now_s >= self._behind_s + BEHIND_S:
+            self._behind_s = None
+            most = max(self._peers.values(), key=lambda peer: peer.taken)
+            if most.taken >= BEHIND_MESSAGES:
+                self._hold_off(most, "it sends faster than this node can read")
         self._drain()
 
     def _drain(self, most: int = _DRAIN_AT_ONCE) -> None:
@@ -264,6 +279,7 @@ class Wire(Generic[M]):
                 arrived = self._carrier.take() if self._open else None
                 if arrived is None:
                     finished = True
+                    self._behind_s = None
                     return
                 self._accept(*arrived)
         finally:
@@ -281,6 +297,7 @@ class Wire(Generic[M]):
         if peer.held_until_s is not None or not parts:
             peer.counters.flooded += 1
             return
+        peer.taken += 1
         if not peer.allowance.covers(cost_of(sum(part.nbytes for part in parts)), now_s):
             self._hold_off(peer, "it sends more than a node has to say")
             return

@@ -63,6 +63,7 @@ class Peer:
     losses_there: int = 0
     sequence: int = 0
     sent: int = 0
+    taken: int = 0
     held_until_s: float | None = None
     trouble: str = ""
     troubled_s: float = 0.0

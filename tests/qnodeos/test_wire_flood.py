@@ -13,7 +13,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from qnodeos import allowance
+from qnodeos import allowance, wire
 from qnodeos.allowance import (
     BURST,
     COSTS_PER_S,
@@ -58,10 +58,10 @@ async def net(tmp_path: Path) -> AsyncIterator[Net]:
         yield Net(tmp_path, ("alice", "bob", "carol"), stack)
 
 
-def flooder(net: Net) -> zmq.Socket[bytes]:
+def flooder(net: Net, again_ms: int = 100) -> zmq.Socket[bytes]:
     """carol's keys in the hands of a program that sends as fast as it can."""
     carol = net.outsider(load_key_pair(net.folder / "carol.key_secret"), "alice")
-    carol.sndhwm = 0
+    carol.sndhwm, carol.reconnect_ivl = 0, again_ms
     carol.connect(net.address("alice"))
     return carol
 
@@ -114,7 +114,7 @@ async def test_what_is_left_of_a_flood_is_not_taken_for_its_return(
 ) -> None:
     monkeypatch.setattr(allowance, "FIRST_HOLD_S", 0.0)
     alice = await net.start("alice")
-    flood(flooder(net), round(20 * BURST))
+    flood(flooder(net, again_ms=-1), round(20 * BURST))
     await net.until(lambda: alice.peers["carol"].trouble)
     bob = await net.start("bob")
     await net.until(lambda: bob.peers["alice"].state == "up")
@@ -127,6 +127,18 @@ async def test_what_is_left_of_a_flood_is_not_taken_for_its_return(
     assert found.counters.flooded > 0
     told = [one.state for one in net.told["alice"] if one.name == "carol"]
     assert [state for state in told if state != "never"] == ["up", "lost"]
+
+
+async def test_who_sends_faster_than_a_busy_node_can_read_is_held_off(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "BEHIND_S", 0.0)
+    monkeypatch.setattr(wire, "BEHIND_MESSAGES", 10)
+    alice, _bob = await net.connected()
+    flood(flooder(net), round(BURST / 2))
+    await net.until(lambda: alice.peers["carol"].trouble)
+    assert "faster than this node can read" in alice.peers["carol"].trouble
+    assert alice.peers["bob"].state == "up"
 
 
 async def test_when_its_time_is_over_it_is_let_in_again(

@@ -33,7 +33,10 @@ async def test_programs_side_by_side_leave_nothing_behind(tmp_path: Path) -> Non
         for message in (struct.pack("<B3xIB3x", 0, 0, 5), holds):
             writer.write(struct.pack("<II", 1, 8 + len(message)) + message)
             assert (await reader.readexactly(8))[0] == 0
-        found = (await usage(nodes[0])).more_than(before[0])
+        found: dict[str, int] = {}
+        async with asyncio.timeout(10):
+            while "connections" not in found:  # /metrics tells the same for half a second
+                found = (await usage(nodes[0])).more_than(before[0])
         assert (found["qubits_in_use"], found["connections"]) == (1, 1)
         writer.close()
         assert await left_behind(before, nodes) == {}

@@ -321,6 +321,13 @@ class End:
         assert qubit not in self.free_qubits, "a qubit is freed twice"
         self._device.release(qubit)
         self.free_qubits.append(qubit)
+        machine = self.machine
+
+        def tell() -> None:
+            if machine is self.machine:  # else a new process
+                machine.free(self.now_s)
+
+        self.world.clock.after(0.0, tell)
 
     def corrected(self, herald_s: float, now_s: float) -> bool:
         return self.rng.random() > 0.01

@@ -112,7 +112,7 @@ async def test_its_connection_is_ended_and_a_new_one_is_told_why_not(net: Net) -
 async def test_what_is_left_of_a_flood_is_not_taken_for_its_return(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(allowance, "FIRST_HOLD_S", 0.0)
+    monkeypatch.setattr(allowance, "FIRST_HOLD_S", 0.2)
     alice = await net.start("alice")
     flood(flooder(net, again_ms=-1), round(20 * BURST))
     await net.until(lambda: alice.peers["carol"].trouble)

@@ -5,7 +5,7 @@ what this node does for others (decision 0028).
 from __future__ import annotations
 
 COSTS_PER_S = 10_000.0
-"""Of plain messages, so many a second; reading them takes a third of a core at the most."""
+"""Of plain messages, so many a second."""
 
 BURST = 4000.0
 """What was not used may be used at once: after a stall of ours there is much to read. Until it is

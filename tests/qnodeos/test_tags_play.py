@@ -24,6 +24,10 @@ SECONDS = 8.0
 NODES = ("alice", "bob")
 
 
+BODY = 3
+"""Where an envelope has its message."""
+
+
 def run(
     folder: Path, change: Callable[[NodeConfig], NodeConfig], *, light: int | None = None
 ) -> Transcript:
@@ -45,7 +49,7 @@ def said(heard: Transcript, kind: str, of: str = "photonic") -> list[dict[str, A
     found = []
     for wire in ("wire alice-bob", "wire bob-alice"):
         for _, _, data in heard.words[wire]:
-            body = msgspec.msgpack.decode(data)[-1]
+            body = msgspec.msgpack.decode(data)[BODY]
             if isinstance(body, dict) and (body.get("type"), body.get("link")) == (kind, of):
                 found.append(body)
     return found

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from drivers.devices import QuantumDevice
 from drivers.errors import InstrumentError, Refused
 from drivers.plugin import load_driver, make_instrument
+from drivers.quantum.open_device import OpenDevice
 from drivers.testing import dial_to
 from qnodeos.link_device import LinkDevice
 from sim_backends.lab import LabConfig
@@ -179,10 +181,16 @@ class OneDevice:
             self.told.set_result(problem)
 
 
-def test_a_memory_link_says_that_it_needs_a_device_that_stops_at_its_herald() -> None:
+@pytest.mark.parametrize("modes", [0, 8])
+def test_a_memory_link_says_that_it_needs_modes_where_no_herald_stops_a_device(modes: int) -> None:
     async def scenario() -> None:
         async with link() as devices:
-            one, came = OneDevice(devices["a"]), []
+            device = devices["a"]
+            assert isinstance(device, OpenDevice)
+            told = await device.capabilities()
+            assert told.herald_mode == "host"
+            device._capabilities = replace(told, modes=modes)
+            one, came = OneDevice(device), []
             ends: LinkDevice = LinkDevice(
                 "alice",
                 one,  # type: ignore[arg-type]
@@ -193,9 +201,13 @@ def test_a_memory_link_says_that_it_needs_a_device_that_stops_at_its_herald() ->
                 failed=lambda _: None,
             )
             running = asyncio.create_task(ends.run())
-            assert "herald mode 'host', expected one that stops" in str(await one.told)
+            if modes:
+                await asyncio.sleep(0.1)
+                assert [each.modes for each in came] == [modes]
+            else:
+                assert "herald mode 'host' with 0 modes, expected some" in str(await one.told)
+                assert came == []
             running.cancel()
-            assert came == []
 
     run_virtual(scenario())
 

@@ -200,7 +200,11 @@ async def _status(session: Session, progress: Progressing, /) -> dict[str, Any]:
         "links": {name: dict(link.status()) for name, link in parts.links.items()},
         "apps": {name: dict(app.status()) for name, app in parts.apps.items()},
         "instruments": {
-            name: {"state": each.status.state, "reason": each.status.reason}
+            name: {
+                "state": each.status.state,
+                "reason": each.status.reason,
+                "readings": dict(each.status.readings),
+            }
             for name, each in parts.rack.supervisors.items()
         },
         "peers": {name: each.state for name, each in parts.wire.peers.items()},

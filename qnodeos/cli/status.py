@@ -40,7 +40,9 @@ def status(
     for name, state in found["peers"].items():
         table.add_row("peer", name, _coloured(state), "")
     for name, each in found["instruments"].items():
-        table.add_row("instrument", name, _coloured(each["state"]), each["reason"])
+        # A zero is worth as much as any reading; of counters it is only noise.
+        readings = ", ".join(_figure(*one) for one in each["readings"].items())
+        table.add_row("instrument", name, _coloured(each["state"]), each["reason"] or readings)
     for name, each in found["links"].items():
         ready = each.pop("ready", None)
         state = "" if ready is None else _coloured(ready, "ready" if ready else "not ready")
@@ -59,8 +61,8 @@ def _coloured(state: Any, text: str = "") -> Text:
 
 
 def _figures(each: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in each.items()
-        if value not in (0, "", None)
-    )
+    return ", ".join(_figure(*one) for one in each.items() if one[1] not in (0, "", None))
+
+
+def _figure(name: str, value: Any) -> str:
+    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"

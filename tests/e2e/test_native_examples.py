@@ -93,6 +93,7 @@ async def test_commands_beside_a_network(nodes: dict[str, Path]) -> None:
     assert status == 0, err
     told = json.loads(out)
     assert told["instruments"]["memory"]["state"] == "online"
+    assert "attempting" in told["instruments"]["memory"]["readings"]
     assert told["peers"] == {"bob": "up", "station": "up"}
 
     status, out, err = await ran(

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from qnodeos.errors import UserError
 from qnodeos.status import Status
 
 ASK_LIMIT_S = 5.0
@@ -67,10 +68,19 @@ class MetricsServer:
         self._text, self._kept_until_s = b"", 0.0
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        server = await asyncio.start_server(
-            self._answer, self._host, self._port, limit=MOST_HEADER_BYTES
-        )
+        """Serve until cancelled. Raises UserError if it cannot listen there."""
+        try:
+            server = await asyncio.start_server(
+                self._answer, self._host, self._port, limit=MOST_HEADER_BYTES
+            )
+        except OSError as error:
+            raise UserError(
+                "nobody is told figures",
+                where="metrics.listen",
+                found=f"{error.strerror or error} at {self._host}:{self._port}",
+                do="choose another port in [metrics], or stop what has it "
+                f"(ss -ltnp 'sport = :{self._port}' names it)",
+            ) from error
         async with server:
             await server.serve_forever()
 

@@ -150,7 +150,9 @@ class Supervision:
             len(watched.recent_s) == LOOP_FAILURES and now_s - watched.recent_s[0] <= LOOP_WITHIN_S
         )
         if text != watched.reason:
-            log.error("service %s has failed: %s", service.name, text, exc_info=error)
+            # What is meant for people says all by itself.
+            shown = None if isinstance(first, UserError) else error
+            log.error("service %s has failed: %s", service.name, text, exc_info=shown)
         self._clean_up(watched, text)
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (len(watched.recent_s) - 1))
         if looping and service.vital:

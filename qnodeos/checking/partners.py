@@ -36,9 +36,19 @@ def _identities(configs: Sequence[NodeConfig]) -> Iterator[Finding]:
             if value == getattr(other.node, what):
                 found = f"{value} in {one.path.name} and in {other.path.name}"
                 yield Finding("wrong", f"node.{what}", found, "give each node its own")
+        if one.metrics is not None and one.metrics == other.metrics and _one_computer(one, other):
+            found = f"{one.node.name} and {other.node.name} on one computer have the same"
+            yield Finding("wrong", "metrics.listen", found, "give each a port of its own")
     if len({config.bus.url for config in configs}) > 1:
         found = "the nodes tell their state to different brokers"
         yield Finding("note", "bus.url", found, "one broker shows the network in one place")
+
+
+def _one_computer(one: NodeConfig, other: NodeConfig) -> bool:
+    """They reach each other without a network."""
+    peer = one.wire.peers.get(other.node.name)
+    host = None if peer is None else urlsplit(peer.address).hostname
+    return host is not None and (host == "localhost" or host.startswith("127."))
 
 
 def _peers(config: NodeConfig, nodes: Mapping[str, NodeConfig]) -> Iterator[Finding]:

@@ -231,6 +231,20 @@ def test_files_that_contradict_each_other_are_told(
     assert status == bool(wrong(found))
 
 
+def test_nodes_of_one_computer_have_ports_for_figures_of_their_own(tmp_path: Path):
+    same = '\n[metrics]\nlisten = "tcp://127.0.0.1:9464"\n'
+    edits = {each: lambda text: text + same for each in ("alice", "bob")}
+    at = folder(tmp_path, **edits)
+    files = [at / f"{each}.toml" for each in NAMES]
+    _, found = findings("--elsewhere", *files)
+    assert [what for what, _ in wrong(found)] == ["metrics.listen"]
+    for file in files[:2]:  # each on a rack of its own
+        near, far = 'address = "tcp://${LAB_HOST:-127.0.0.1}', 'address = "tcp://192.0.2.9'
+        file.write_text(file.read_text().replace(near, far))
+    _, found = findings("--elsewhere", *files)
+    assert "metrics.listen" not in [what for what, _ in wrong(found)]
+
+
 def test_peers_and_broker_are_reached_when_that_is_asked(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("", 0)) as gone:
         port, closed = there.getsockname()[1], gone.getsockname()[1]

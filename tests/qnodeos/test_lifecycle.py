@@ -280,3 +280,12 @@ def test_the_unit_of_systemd_fits_the_program() -> None:
     assert "Type=notify" in text
     limit_s = int(re.findall(r"WatchdogSec=(\d+)", text)[0])
     assert limit_s / 3 > 1.0  # the sign of life comes in time, also with a stall
+
+
+async def test_a_port_for_figures_that_is_taken_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match="nobody is told figures") as told:
+            await MetricsServer(f"tcp://127.0.0.1:{port}", "alice", dict).run()
+    assert f"127.0.0.1:{port}" in told.value.found
+    assert "[metrics]" in told.value.do

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 DEFAULT_LISTEN = "tcp://*:7101"
 DEFAULT_BUS = "mqtt://127.0.0.1:7183"
-DEFAULT_METRICS = "tcp://127.0.0.1:9464"
+METRICS_PORT = 9464
 DEFAULT_CLOCK = "quartz"
 
 NAMES_OF_KINDS = {
@@ -65,12 +66,19 @@ class Draft:
     id: int
     listen: str = DEFAULT_LISTEN
     bus: str = DEFAULT_BUS
-    metrics: str = DEFAULT_METRICS
     data_dir: str = ""
     clock: str = DEFAULT_CLOCK
     peers: tuple[DraftPeer, ...] = ()
     instruments: tuple[DraftInstrument, ...] = ()
     links: tuple[DraftLink, ...] = ()
+
+    @property
+    def metrics(self) -> str:
+        """Where it serves figures: at the usual port, or one by its number where the nodes of a
+        network share a computer."""
+        host = urlsplit(self.listen).hostname or ""
+        shared = host == "localhost" or host.startswith("127.")
+        return f"tcp://127.0.0.1:{METRICS_PORT + ((self.id - 1) % 1000 if shared else 0)}"
 
 
 def instrument_name(kind: str, taken: set[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qnodeos import UserError, load_node
+from qnodeos.checking import draft
 from qnodeos.cli import app
 from qnodeos.cli.finding_instruments import found_instruments, instrument_at
 from qnodeos.config import MemoryLinkTable, MidpointTable, PhotonicLinkTable
@@ -53,8 +54,12 @@ def test_a_node_with_everything_is_understood(tmp_path: Path):
     assert (tmp_path / "keys" / "alice.key_secret").stat().st_mode & 0o077 == 0
 
 
-def test_two_nodes_and_a_station_can_start_once_keys_are_there(tmp_path: Path):
+def test_two_nodes_and_a_station_can_start_once_keys_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Three files made by three people agree: in one folder, so that the keys are there."""
+    # The usual one may be that of a node beside the tests.
+    monkeypatch.setattr(draft, "METRICS_PORT", 20_011)
     nodes = {"alice": "1@tcp://127.0.0.1:7301", "bob": "2@tcp://127.0.0.1:7302"}
     nodes["station"] = "3@tcp://127.0.0.1:7303"
     links = {"alice": "memory:bob:station", "bob": "memory:alice:station"}

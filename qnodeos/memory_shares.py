@@ -19,8 +19,7 @@ from typing import Protocol
 
 @dataclass(slots=True, eq=False)
 class Share:
-    """What one program holds of a memory; `claim` is the most that it will hold at a time. None
-    before it has begun."""
+    """What one program holds of a memory; `claim` is the most that it will hold at a time."""
 
     claim: int
     held: int = 0

@@ -54,13 +54,14 @@ class OpenPage:
         self.page = page
         self._fragments = fragments
         self._shown: dict[str, Html] = {}
+        """What all who look have been told."""
+        self._problem = ""
         self._watchers: list[Watcher] = []
         self._turning: asyncio.Task[None] | None = None
 
     def fresh(self) -> dict[str, Html]:
-        """Its parts as they are now."""
-        self._shown = self._fragments(self.page)
-        return self._shown
+        """Its parts as they are now, for who has just asked for it."""
+        return self._fragments(self.page)
 
     def join(self, watcher: Watcher) -> None:
         """Somebody looks; harmless if they did already."""
@@ -77,11 +78,25 @@ class OpenPage:
             self._watchers.remove(watcher)
 
     def turn(self, *, texts: bool) -> None:
-        """Tell all who look what has changed; `texts`: also in the fragments."""
+        """Tell all who look what has changed; `texts`: also in the fragments.
+
+        A page that cannot be made now stays as it was: one mistake must not end all that is shown.
+        """
+        try:
+            self._tell(texts)
+        except Exception as problem:
+            if repr(problem) != self._problem:
+                log.exception("page %s cannot be made", self.page.path)
+            self._problem = repr(problem)
+        else:
+            if texts:  # all of it could be made
+                self._problem = ""
+
+    def _tell(self, texts: bool) -> None:
         changed: dict[str, Html] = {}
         if texts:
-            before, now = self._shown, self.fresh()
-            changed = {name: html for name, html in now.items() if before.get(name) != html}
+            before, self._shown = self._shown, self.fresh()
+            changed = {name: html for name, html in self._shown.items() if before.get(name) != html}
         plots = self.page.plots()
         if changed or plots:
             told = json.dumps([changed, plots])
@@ -92,11 +107,7 @@ class OpenPage:
         turns, loop = itertools.count(1), asyncio.get_running_loop()
         due_s = loop.time()
         while self._watchers:
-            try:
-                self.turn(texts=next(turns) % FRAGMENTS_EVERY == 0)
-            except Exception:
-                # One page that cannot be made must not end the others, nor itself for good.
-                log.exception("page %s", self.page.path)
+            self.turn(texts=next(turns) % FRAGMENTS_EVERY == 0)
             due_s = max(due_s + PLOT_EVERY_S, loop.time())
             await asyncio.sleep(due_s - loop.time())
 

@@ -23,7 +23,6 @@ from link_layer.messages import Message, ReadyAgain
 from qnodeos.config import WireTable
 from qnodeos.keys import load_key_pair, new_keys
 from qnodeos.wire import Received, Wire
-from qnodeos.wire_ends import Context
 
 WORDS = 600
 PAUSE_S = 0.005
@@ -108,7 +107,7 @@ def _zmq(folder: Path) -> list[float]:
 def echo_zmq(folder: str, port: str) -> None:
     """The other process of ZeroMQ."""
     keys = load_key_pair(Path(folder) / "bob.key_secret")
-    context: Context = zmq.Context()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.curve_server = True
     router.curve_publickey, router.curve_secretkey = keys.public, keys.secret

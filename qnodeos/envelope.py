@@ -37,7 +37,7 @@ class _AnyEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
 _DECODER = msgspec.msgpack.Decoder(Envelope)
 
 
-def opened(data: memoryview) -> Envelope:
+def opened(data: bytes) -> Envelope:
     """The envelope in these bytes, of our version; raises NotUnderstood."""
     try:
         envelope = _DECODER.decode(data)
@@ -51,7 +51,7 @@ def opened(data: memoryview) -> Envelope:
     return envelope
 
 
-def _version(data: memoryview) -> int | None:
+def _version(data: bytes) -> int | None:
     try:
         return msgspec.msgpack.decode(data, type=_AnyEnvelope).version
     except msgspec.DecodeError:

@@ -8,7 +8,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import zmq
+from nacl.bindings import crypto_box_keypair, crypto_scalarmult_base
+from zmq.utils import z85
 
 from qnodeos.errors import UserError
 
@@ -47,7 +48,7 @@ def new_keys(name: str, folder: str | Path) -> tuple[Path, Path]:
     for file in (public_file, secret_file):
         if os.path.lexists(file):
             raise _exists(file)
-    public, secret = zmq.curve_keypair()
+    public, secret = map(z85.encode, crypto_box_keypair())
     header = f"#   ZeroMQ CURVE {{}} of node {name}\n\nmetadata\ncurve\n"
     line = '    {}-key = "{}"\n'
     _create(
@@ -81,7 +82,7 @@ def load_key_pair(file: str | Path) -> KeyPair:
     file = Path(file)
     data = _read(file, secret=True)
     pair = KeyPair(_key(file, data, b"public-key"), _key(file, data, b"secret-key"))
-    if zmq.curve_public(pair.secret) != pair.public:
+    if z85.encode(crypto_scalarmult_base(z85.decode(pair.secret))) != pair.public:
         raise UserError(
             "the two keys in this file do not belong together",
             where=str(file),

@@ -1,7 +1,8 @@
 """Node to node: ZeroMQ with CURVE, typed messages, and who is alive.
 
-Each node binds one ROUTER and connects one DEALER to every peer. Delivery is at most once and in
-order: what a peer cannot take now is refused at `send`, never kept for later.
+Each node is reached at one place, where peers speak to it, and connects to every peer to speak
+itself. Delivery is at most once and in order: what a peer cannot take now is refused at `send`,
+never kept for later.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Wire(Generic[M]):
             name: Peer(name, peer.address, now_s, "not heard yet", Allowance(now_s))
             for name, peer in self._config.peers.items()
         }
-        self._carrier.open(self._drain, self._fate_of)
+        await self._carrier.open(self._drain, self._fate_of)
         self._open = True
         self._tick()
 
@@ -289,16 +290,11 @@ class Wire(Generic[M]):
                 self._reading_on = True
                 self._loop.call_soon(self._read_on)
 
-    def _accept(self, name: str, parts: list[memoryview]) -> None:
-        if not name:
-            return  # the carrier has counted it
+    def _accept(self, name: str, parts: list[bytes]) -> None:
         peer = self._peers[name]
         now_s = self._loop.time()
-        if peer.held_until_s is not None or not parts:
-            peer.counters.flooded += 1
-            return
         peer.taken += 1
-        if not peer.allowance.covers(cost_of(sum(part.nbytes for part in parts)), now_s):
+        if not peer.allowance.covers(cost_of(sum(len(part) for part in parts)), now_s):
             self._hold_off(peer, "it sends more than a node has to say")
             return
         if len(parts) != 1:

@@ -38,7 +38,7 @@ class Carrier(Protocol):
         """Connections refused because their key is no peer's."""
         ...
 
-    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
+    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """Listen and begin to connect; raises UserError.
 
         `on_message` is called when there is something to `take`, and may not be called again
@@ -51,11 +51,8 @@ class Carrier(Protocol):
         """Hand over a message now; False when it cannot be taken."""
         ...
 
-    def take(self) -> tuple[str, list[memoryview]] | None:
-        """The next message that has arrived, in its parts, and whose it is; None for none.
-
-        Without parts: what is left of a connection that was ended; of "": a stranger's.
-        """
+    def take(self) -> tuple[str, list[bytes]] | None:
+        """The next message that has arrived, in its parts, and whose it is; None for none."""
         ...
 
     def renew_keys(self) -> None:
@@ -63,8 +60,7 @@ class Carrier(Protocol):
         ...
 
     def hold_off(self, peer: str) -> None:
-        """End the connections by which this peer sends, and admit it no more; what it had sent
-        still comes."""
+        """End the connections by which this peer sends, and admit it no more."""
         ...
 
     def let_in(self, peer: str) -> None:

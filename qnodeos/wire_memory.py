@@ -85,12 +85,13 @@ class MemoryCarrier:
         self._exchange = exchange
         self._addresses = {peer: table.address for peer, table in config.peers.items()}
         self._peers = {address: peer for peer, address in self._addresses.items()}
-        self._arrived: deque[tuple[str, list[memoryview]]] = deque()
+        self._arrived: deque[tuple[str, list[bytes]]] = deque()
         self._in_flight: dict[str, int] = dict.fromkeys(self._addresses, 0)
         self._last_s: dict[str, float] = {}
         self._open = False
+        self._held: set[str] = set()
 
-    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
+    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_fate = on_message, on_fate
@@ -113,7 +114,7 @@ class MemoryCarrier:
             self._loop.call_at(due_s, self._deliver, peer, there, copy, genuine)
         return True
 
-    def take(self) -> tuple[str, list[memoryview]] | None:
+    def take(self) -> tuple[str, list[bytes]] | None:
         """See Carrier."""
         return self._arrived.popleft() if self._arrived else None
 
@@ -121,10 +122,13 @@ class MemoryCarrier:
         """See Carrier: there are none."""
 
     def hold_off(self, peer: str) -> None:
-        """See Carrier: there are no connections."""
+        """See Carrier: there are no connections, so what it says is not taken."""
+        self._held.add(peer)
+        self._arrived = deque(one for one in self._arrived if one[0] != peer)
 
     def let_in(self, peer: str) -> None:
         """See Carrier."""
+        self._held.discard(peer)
 
     def close(self) -> None:
         """See Carrier."""
@@ -150,10 +154,10 @@ class MemoryCarrier:
         if not genuine or sender not in self._addresses:
             self.strangers += 1
             return
-        if len(data) > MAX_MESSAGE_BYTES:
+        if len(data) > MAX_MESSAGE_BYTES or sender in self._held:
             return
         self._exchange.tap(sender, self.name, data)
-        self._arrived.append((sender, [memoryview(data)]))
+        self._arrived.append((sender, [data]))
         self._on_message()
 
     def _deliver(self, peer: str, there: MemoryCarrier, data: bytes, genuine: bool) -> None:

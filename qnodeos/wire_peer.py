@@ -18,8 +18,8 @@ PeerState = Literal["up", "lost", "never"]
 class PeerCounters:
     """Since the start of this node. `refused`: not sent; `dropped`: our queue was full; `missed`:
     gaps in the peer's numbering; `repeated`: duplicates and replays, thrown away; `outdated`: words
-    to a life of ours that is over, as the peer did not know yet, thrown away too; `flooded`: came
-    while the peer was held off, thrown away unread; `held_off`: how often it was."""
+    to a life of ours that is over, as the peer did not know yet, thrown away too;
+    `held_off`: how often it was, and nothing of it was read."""
 
     sent: int = 0
     received: int = 0
@@ -29,7 +29,6 @@ class PeerCounters:
     repeated: int = 0
     outdated: int = 0
     malformed: int = 0
-    flooded: int = 0
     held_off: int = 0
 
 

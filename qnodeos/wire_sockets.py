@@ -1,189 +1,253 @@
-"""The ZeroMQ sockets of the wire: one to be reached by all, one to reach each peer."""
+"""The sockets of the wire: one place to be reached by all, one connection to each peer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-import zmq
-from zmq.utils.monitor import parse_monitor_message
+from zmq.utils import z85
 
 from qnodeos.config import WireTable
+from qnodeos.curve import Client, Server
 from qnodeos.errors import UserError
+from qnodeos.key_gate import KeyGate
 from qnodeos.key_ring import KeyRing, PeerKey, fingerprint, peer_keys
 from qnodeos.keys import KeyPair, load_key_pair
 from qnodeos.wire_carrier import Fate, OnFate
-from qnodeos.wire_ends import Context, Socket, end_connection, listening, reaching
-from qnodeos.zap import HELD_OFF, KeyGate
+from qnodeos.wire_connection import End, Incoming, Outgoing
+from qnodeos.wire_place import ACCEPTED_AT_ONCE, host_and_port, listening
 
-_AGAIN_S = 1.0
-_ENDED_KEPT = 4096
+_CONNECT_S = 1.0
+_FIRST_AGAIN_S, _LONGEST_AGAIN_S = 0.05, 0.5
+_REFUSED_AGAIN_S = 1.0
+_UNPROVED = 64
+"""Connections whose handshake goes on; one more, and the oldest is hung up on."""
 
-_FATES: dict[int, Fate] = {
-    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected",
-    zmq.EVENT_DISCONNECTED: "closed",
-    zmq.EVENT_CONNECT_RETRIED: "absent",
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "refused",
+_EACH = 4
+"""Connections that a peer may have to us; one more, and its oldest is hung up on."""
+
+_FATES: dict[End, Fate] = {
+    "closed": "closed",
+    "refused": "refused",
+    "held off": "holds us off",
+    "no handshake": "no handshake",
+    "unasked": "unasked",
 }
 
 
 @dataclass(slots=True)
 class _Reach:
-    """The way to one peer."""
+    """The way to one peer: by which of its keys (Z85), and what keeps it."""
 
-    address: str
     key: bytes
-    dealer: Socket
-    monitor: Socket
-    retry: asyncio.TimerHandle | None = None
+    connection: Outgoing | None = None
+    task: asyncio.Task[None] | None = None
 
-    @property
-    def speaks(self) -> bool:
-        """Something has come by the connection that is for our words."""
-        return bool(int(self.dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+def _same(connection: Outgoing) -> Outgoing:
+    return connection
 
 
 class SocketCarrier:
-    """ZeroMQ with CURVE: a ROUTER that admits the peers' keys, a DEALER to each. Needs a selector
-    loop."""
+    """ZeroMQ's wire protocol with CURVE on the event loop: peers reach us at `wire.listen`, and we
+    reach each of them. Any DEALER and ROUTER of libzmq may be at the far end."""
 
     def __init__(self, config: WireTable, name: str):
         self._config, self._name = config, name
-        self._context: Context | None = None
-        self._router: Socket | None = None
+        self._server: asyncio.Server | None = None
         self._gate: KeyGate | None = None
-        self._reach: dict[str, _Reach] = {}
-        self._strangers = 0
-        self._held: set[str] = set()
-        self._ended: dict[bytes, str] = {}  # by route, of which libzmq gives none a second time
+        self._reaching: dict[str, _Reach] = {}
+        self._in: dict[Incoming, str] = {}
+        """Whose it is; of nobody until that is proved."""
+        self._unread: dict[Incoming, None] = {}  # a set that keeps its order
+        self._revoked = 0
 
     @property
     def strangers(self) -> int:
         """See Carrier."""
-        return self._strangers + (self._gate.strangers if self._gate else 0)
+        return self._revoked + (self._gate.strangers if self._gate else 0)
 
-    def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
+    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
         self._loop = asyncio.get_running_loop()
-        self._on_fate = on_fate
+        self._on_message, self._on_fate = on_message, on_fate
         self._own, keys = self._keys()
-        self._ring = KeyRing(keys)
-        self._context = zmq.Context()
-        try:
-            self._gate = KeyGate(self._context, self._ring)
-            self._router = listening(self._context, self._own, self._config.listen, self._name)
-            for name in self._config.peers:
-                self._connect(name)
-        except BaseException:
-            self.close()
-            raise
-        self._loop.add_reader(self._router.fileno(), on_message)
+        self._own_keys = z85.decode(self._own.public), z85.decode(self._own.secret)
+        self._gate = KeyGate(KeyRing(keys), self._loop.time)
+        self._server = await self._loop.create_server(
+            self._incoming,
+            sock=listening(self._config.listen, self._name),
+            backlog=ACCEPTED_AT_ONCE,
+        )
+        for name in self._config.peers:
+            self._reach(name)
 
     def send(self, peer: str, data: bytes) -> bool:
         """See Carrier."""
-        reach = self._reach.get(peer)
-        if reach is None:
-            return False
-        try:
-            reach.dealer.send(data, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        # Sending may have swallowed the signal that something came.
-        if reach.speaks:
-            self._loop.call_soon(self._unasked, peer)
-        return True
+        reach = self._reaching.get(peer)
+        return reach is not None and reach.connection is not None and reach.connection.say(data)
 
-    def take(self) -> tuple[str, list[memoryview]] | None:
-        """See Carrier."""
-        if self._router is None:
-            return None
-        try:
-            route = self._router.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-        frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-        ended = self._ended.get(route)
-        if ended is not None:
-            return ended, []
-        # A key is proved once, at the handshake: one that holds no longer is met here.
-        name = self._ring.owner(str(frames[-1].get("User-Id")).encode())
-        if name is not None and name not in self._held:
-            return name, [frame.buffer for frame in frames]
-        self._strangers += name is None
-        end_connection(frames[-1], self._router)
-        self._ended[route] = name or ""
-        if len(self._ended) > _ENDED_KEPT:
-            del self._ended[next(iter(self._ended))]
-        return name or "", []
+    def take(self) -> tuple[str, list[bytes]] | None:
+        """See Carrier. Of each connection in turn, so that none waits for another's flood."""
+        while self._unread:
+            there = next(iter(self._unread))
+            del self._unread[there]
+            parts = there.take()
+            if parts is None:
+                continue
+            # A key is proved once, at the handshake: one that holds no longer is met here.
+            name = self._owner(there)
+            if name is None:
+                self._revoked += 1
+                there.drop()
+                continue
+            self._unread[there] = None
+            return name, parts
+        return None
 
     def close(self) -> None:
         """See Carrier."""
-        for name in tuple(self._reach):
-            self._disconnect(name)
-        if self._router:
-            self._loop.remove_reader(self._router.fileno())
-            self._router.close(linger=0)
-            self._router = None
-        if self._gate:
-            self._gate.close()
-            self._gate = None
-        if self._context:
-            self._context.term()
-            self._context = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for name in tuple(self._reaching):
+            self._leave(name)
+        for there in tuple(self._in):
+            there.drop()
+        self._in.clear()
+        self._unread.clear()
 
     def renew_keys(self) -> None:
         """See Carrier. Our own key changes only with a restart."""
         _, keys = self._keys()
-        self._ring = KeyRing(keys)
-        if self._gate is not None:
-            self._gate.ring = self._ring
+        if self._gate is None:
+            return
+        ring = self._gate.ring = KeyRing(keys)
+        for there, name in self._in.items():
+            if name and self._owner(there) != name:
+                there.drop()
         for name in self._config.peers:
-            may = self._ring.of(name)
-            reach = self._reach.get(name)
-            if reach is not None and reach.key not in may:
-                self._disconnect(name)
+            reach = self._reaching.get(name)
+            if reach is not None and reach.key not in ring.of(name):
+                self._leave(name)
                 self._on_fate(name, "closed", fingerprint(reach.key))
-            if name not in self._reach:
-                self._connect(name)
+            self._reach(name)
 
     def hold_off(self, peer: str) -> None:
         """See Carrier."""
-        self._held.add(peer)
         if self._gate is not None:
-            self._gate.held = frozenset(self._held)
+            self._gate.held.add(peer)
+        for there, name in self._in.items():
+            if name == peer:
+                there.drop()
 
     def let_in(self, peer: str) -> None:
         """See Carrier."""
-        self._held.discard(peer)
         if self._gate is not None:
-            self._gate.held = frozenset(self._held)
-        if self._context is not None and peer not in self._reach:
-            self._connect(peer)
+            self._gate.held.discard(peer)
+            self._reach(peer)
 
-    def _connect(self, name: str) -> None:
-        """Reach a peer by its present key, if it has one that holds."""
-        may, address = self._ring.of(name), self._config.peers[name].address
+    # -- who reaches us
+
+    def _incoming(self) -> Incoming:
+        # What strangers can hold open has a bound, and who has proved nothing for longest goes.
+        unproved = [there for there, name in self._in.items() if not name]
+        if len(unproved) >= _UNPROVED:
+            self._end(unproved[0])
+        assert self._gate is not None
+        there = Incoming(Server(*self._own_keys), self._gate.refusal, self._news)
+        self._in[there] = ""
+        return there
+
+    def _news(self, there: Incoming) -> None:
+        """It is proved whose it is, or it has said something, or it has ended."""
+        if there not in self._in:
+            return
+        if not there.open:
+            del self._in[there]
+            return
+        if not self._in[there]:
+            name = self._in[there] = self._owner(there) or ""
+            of_peer = [each for each, whose in self._in.items() if whose == name]
+            if len(of_peer) > _EACH:
+                self._end(of_peer[0])
+            return
+        self._unread[there] = None
+        self._on_message()
+
+    def _end(self, there: Incoming) -> None:
+        del self._in[there]
+        there.drop()
+
+    def _owner(self, there: Incoming) -> str | None:
+        return self._gate.ring.owner(there.public) if self._gate is not None else None
+
+    # -- whom we reach
+
+    def _reach(self, name: str) -> None:
+        """Reach a peer by its present key, if it has one that holds, and if we do not yet."""
+        if name in self._reaching or self._server is None or self._gate is None:
+            return
+        may = self._gate.ring.of(name)
         if not may:
             self._on_fate(name, "revoked", "")
-        if not may or self._context is None:
             return
-        sockets = reaching(self._context, self._own, address, may[0])
-        self._reach[name] = _Reach(address, may[0], *sockets)
-        self._loop.add_reader(sockets[1].fileno(), self._watch, name)
-        self._loop.add_reader(sockets[0].fileno(), self._unasked, name)
-        self._watch(name)
+        reach = self._reaching[name] = _Reach(may[0])
+        reach.task = self._loop.create_task(self._keep(name, reach))
 
-    def _disconnect(self, name: str) -> None:
-        reach = self._reach.pop(name)
-        if reach.retry:
-            reach.retry.cancel()
-        self._loop.remove_reader(reach.monitor.fileno())
-        self._loop.remove_reader(reach.dealer.fileno())
-        reach.dealer.disable_monitor()
-        reach.monitor.close(linger=0)
-        reach.dealer.close(linger=0)
+    async def _keep(self, name: str, reach: _Reach) -> None:
+        """Connect, and connect again when that has ended."""
+        host, port = host_and_port(self._config.peers[name].address)
+        again_s = _FIRST_AGAIN_S
+        while True:
+            client = Client(*self._own_keys, z85.decode(reach.key))
+            there = reach.connection = Outgoing(client, lambda: self._changed(name, reach))
+            try:
+                async with asyncio.timeout(_CONNECT_S):
+                    await self._loop.create_connection(partial(_same, there), host, port)
+            except OSError:  # a TimeoutError is one
+                there.drop()
+                self._loop.call_soon(self._absent, name, reach)
+                await asyncio.sleep(again_s)
+                again_s = min(2 * again_s, _LONGEST_AGAIN_S)
+                continue
+            again_s = _FIRST_AGAIN_S
+            await there.over
+            await asyncio.sleep(again_s if there.end == "closed" else _REFUSED_AGAIN_S)
+            if there.end != "closed":
+                self._turn(name, reach)
+
+    def _absent(self, name: str, reach: _Reach) -> None:
+        if self._reaching.get(name) is reach:
+            self._on_fate(name, "absent", fingerprint(reach.key))
+
+    def _turn(self, name: str, reach: _Reach) -> None:
+        """Between two keys of a peer it is not known which one it has by now: in turn."""
+        may = self._gate.ring.of(name) if self._gate is not None else []
+        if may:
+            turn = may.index(reach.key) + 1 if reach.key in may else 0
+            reach.key = may[turn % len(may)]
+
+    def _changed(self, name: str, reach: _Reach) -> None:
+        there = reach.connection
+        if self._reaching.get(name) is not reach or there is None:
+            return
+        fate: Fate = "connected" if there.open else _FATES[there.end]
+        if fate == "unasked":
+            self._leave(name)
+        about = self._own.public if fate == "refused" else reach.key
+        self._on_fate(name, fate, fingerprint(about))
+
+    def _leave(self, name: str) -> None:
+        reach = self._reaching.pop(name)
+        if reach.task is not None:
+            reach.task.cancel()
+        if reach.connection is not None:
+            reach.connection.drop()
+
+    # -- keys
 
     def _keys(self) -> tuple[KeyPair, list[PeerKey]]:
         """Our keys and those of all peers; raises UserError."""
@@ -202,44 +266,3 @@ class SocketCarrier:
                 )
             names[key.public] = key.peer
         return own, keys
-
-    def _watch(self, name: str) -> None:
-        """Learn from the connection why a peer is not heard."""
-        while reach := self._reach.get(name):
-            try:
-                event = parse_monitor_message(reach.monitor.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            fate = _FATES.get(event["event"], "no handshake")
-            if fate == "refused" and event["value"] == HELD_OFF:
-                fate = "holds us off"
-            about = self._own.public if fate == "refused" else reach.key
-            self._on_fate(name, fate, fingerprint(about))
-            if fate in ("refused", "no handshake", "holds us off"):
-                self._connect_again(name, reach)
-
-    def _unasked(self, name: str) -> None:
-        """A node only speaks on the connections that it makes itself. What comes on ours is not
-        read, and so would be kept without end."""
-        reach = self._reach.get(name)
-        if reach is not None and reach.speaks:
-            self._disconnect(name)
-            self._on_fate(name, "unasked", fingerprint(reach.key))
-
-    def _connect_again(self, name: str, reach: _Reach) -> None:
-        # libzmq gives a connection up for good when its handshake is refused; the far end's
-        # operator may correct the keys and restart only his node.
-        def again() -> None:
-            reach.retry = None
-            if not reach.dealer.closed:
-                with suppress(zmq.ZMQError):  # the old connection may have removed itself
-                    reach.dealer.disconnect(reach.address)
-                # Between two keys of a peer it is not known which one it has by now: in turn.
-                may = self._ring.of(name)
-                if may:
-                    turn = may.index(reach.key) + 1 if reach.key in may else 0
-                    reach.key = reach.dealer.curve_serverkey = may[turn % len(may)]
-                reach.dealer.connect(reach.address)
-
-        if reach.retry is None:
-            reach.retry = self._loop.call_later(_AGAIN_S, again)

@@ -25,17 +25,13 @@ _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
 
 def programs() -> Iterator[Finding]:
     """Versions of what a node runs on, and which optional parts are there."""
+    import nacl
     import numpy
-    import zmq
 
     yield Finding("ok", "qnodeos", f"{version('qnodeos')} on Python {platform.python_version()}")
     yield Finding("ok", "system", f"{platform.platform()}, {os.cpu_count()} cores")
     yield Finding("ok", "numpy", numpy.__version__)
-    if zmq.has("curve"):
-        yield Finding("ok", "ZeroMQ", f"{zmq.zmq_version()}, with CURVE")
-    else:
-        do = "install a pyzmq wheel from PyPI: pip install --force-reinstall pyzmq"
-        yield Finding("wrong", "ZeroMQ", f"{zmq.zmq_version()} without CURVE: no wire", do)
+    yield Finding("ok", "cryptography", f"libsodium by PyNaCl {nacl.__version__}")
     yield kernels()
     yield from extras(requires("qnodeos") or [])
 

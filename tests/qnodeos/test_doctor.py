@@ -19,7 +19,15 @@ def test_the_command_tells_of_everything_and_what_to_do():
     assert done.exit_code in (0, 1), done.output
     found = [Finding(**each) for each in json.loads(done.output)]
     told = {each.what for each in found}
-    assert {"qnodeos", "kernels", "ZeroMQ", "open files", "disk", "event loop", "port 7101"} <= told
+    assert {
+        "qnodeos",
+        "kernels",
+        "cryptography",
+        "open files",
+        "disk",
+        "event loop",
+        "port 7101",
+    } <= told
     assert any(what.startswith("serial port") for what in told)
     assert done.exit_code == any_wrong(found)
     assert all(each.do for each in found if each.state == "wrong")

@@ -203,7 +203,7 @@ def test_a_peer_that_floods_raises_an_alarm_and_is_served_again_afterwards(tmp_p
         assert alice.wire.peers["station"].state == "up"
         figures = alice.exported()["peer-bob"]()
         assert (figures["up"], figures["held_off"]) == (False, 1)
-        assert figures["flooded"] >= 1
+        assert figures["malformed"] < 150  # nothing of it was read any more
         await network.lasts(9.0)
         assert "peer-bob" not in alice.bus.alarms
         assert bob.wire.peers["alice"].state == alice.wire.peers["bob"].state == "up"

@@ -176,6 +176,7 @@ class LinkEnd:
             announce_period_s=self._announce_period_s,
             held_s=held_s,
         )
+        request.tried = True
         self._open(attempt, now_s)
 
     def _probing(self, probe: Probe) -> Attempt:
@@ -410,7 +411,8 @@ class LinkEnd:
         if request is None:
             self._port.refuse_attempt(attempt)
             return f"request {attempt.request} is not open here"
-        self._queue.activate(attempt.request)
+        if not self.leads:
+            self._queue.activate(attempt.request)
         create, ours = request.create, request.origin == self._me
         if not self._keeps(*request.group):
             basis = self._drawn(create.near if ours else create.far)
@@ -432,6 +434,8 @@ class LinkEnd:
         if half.plan.test:
             self._port.tested(half, far)
             return
+        # Who holds a half for a request has agreed to it, though that word may have been lost.
+        self._queue.activate(half.attempt.request)
         request = self._queue.get(half.attempt.request)
         if request is None:
             self._lost(half, "its request is over", now_s)

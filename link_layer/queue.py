@@ -49,7 +49,8 @@ class Request:
     """One request as this end knows it; instants are seconds on the node's own clock.
 
     `place` is its number in the leading end's queue, 0 until that is known; `raw_per_pair` the
-    heralded pairs that one of its own is expected to take.
+    heralded pairs that one of its own is expected to take. `early`: it may be served before it is
+    agreed on, and `tried`: that was done.
     """
 
     create: Create
@@ -61,6 +62,8 @@ class Request:
     text: str = ""
     place: int = 0
     raw_per_pair: float = 1.0
+    early: bool = False
+    tried: bool = False
     sequences: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
     @property
@@ -191,10 +194,19 @@ class RequestQueue:
             return None
         request.state = RequestState.ACTIVE
         request.place = request.place or place
-        self._order.enter(request)
+        if not request.early:
+            self._order.enter(request)
         asked = load_of(request.create.number, request.raw_per_pair)
         self._arrivals.add(request.create.priority, asked, request.created_s)
         return request
+
+    def hurry(self, request_id: int) -> None:
+        """Serve a proposal of the leading end before the answer: what is sent to the far end after
+        it is read there after it. That is tried once, as it may be refused."""
+        request = self._open[request_id]
+        if request.state is RequestState.PROPOSED and not request.early:
+            request.early = True
+            self._order.enter(request)
 
     def next(
         self,
@@ -203,7 +215,7 @@ class RequestQueue:
         fit: Callable[[Request], bool] | None = None,
         open_: Open = everybody,
     ) -> Request | None:
-        """The active request to serve now; the one begun and undivided before all others.
+        """The request to serve now, agreed on or early; one begun and undivided before all others.
 
         Skips those without missing pairs, those whose time is over at `now_s`, and those that are
         not `fit` or of a group that is not `open_` (no memory for them); an undivided one that was
@@ -213,6 +225,8 @@ class RequestQueue:
 
         def serves(request_id: int) -> bool:
             request = self._open[request_id]
+            if request.tried and request.state is RequestState.PROPOSED:
+                return False
             in_time = now_s is None or now_s < request.expires_s
             return request.missing > 0 and in_time and (fit is None or fit(request))
 

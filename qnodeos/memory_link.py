@@ -140,6 +140,7 @@ class MemoryLink:
             changed=self._request_changed,
             unused=_give_up,
             delivered=self.guard.delivered,
+            early=lambda: self._machine.go(context.clock()),
             leads=self.leads,
             order=order_of(config.queue),
             limit=config.queue.limit,

@@ -115,6 +115,8 @@ class Desk(Generic[Item]):
     requests may wait. `changed` is called whenever a request became active or ended, `unused` with
     each item that nobody will collect: held back for a request that ended, or left in an inbox that
     was given up. `delivered` hears the request, the identity of the first and the number of pairs.
+    `early` is called at the leading end when a request of its own may be served before it is
+    answered; without it, none is.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Desk(Generic[Item]):
         raw_per_pair: Callable[[Create], float] = lambda _: 1.0,
         unused: Callable[[Item], None] | None = None,
         delivered: Callable[[Request, int, int], None] = lambda request, first, pairs: None,
+        early: Callable[[], None] | None = None,
         leads: bool = True,
         order: Order | None = None,
         limit: int = 1024,
@@ -144,6 +147,7 @@ class Desk(Generic[Item]):
         self._send, self._clock, self._rng = send, clock, rng
         self._admit, self._changed = admit, changed
         self._raw_per_pair = raw_per_pair
+        self._early = early
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
         self.closed = ""
@@ -215,6 +219,9 @@ class Desk(Generic[Item]):
         self._proposed_s[request.id] = self._clock() + REPEAT_S
         if not self._send(create):
             self.end(request.id, ErrorCode.OTHER, f"{self._peer} cannot be reached")
+        elif self._leads and self._early is not None:
+            self.queue.hurry(request.id)
+            self._early()
         return inbox
 
     def leave(self, purpose: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from sim_backends.axis_channels import AxisChannel
 from sim_backends.states import (
     BASIS_STATES,
+    BellName,
     ComplexArray,
     apply,
     partial_trace,
@@ -145,6 +146,13 @@ class XPair:
         else:
             self.zz = z * self.zz + shift * self.zi
             self.iz = z * self.iz + shift
+
+    def fidelity(self, name: BellName) -> float:
+        """<B|rho|B> with a Bell state."""
+        xx = self.xx if name in ("PHI_PLUS", "PSI_PLUS") else -self.xx
+        yy = self.yy if name in ("PHI_MINUS", "PSI_PLUS") else -self.yy
+        zz = self.zz if name in ("PHI_PLUS", "PHI_MINUS") else -self.zz
+        return (1.0 + xx + yy + zz) / 4.0
 
     def p_plus(self, qubit: int, basis: str) -> float:
         """See HeldState."""

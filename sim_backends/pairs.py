@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sim_backends.held_states import XPair
 from sim_backends.midpoint import Herald
 from sim_backends.register import QubitKey, QubitRegister
-from sim_backends.states import BELL_NAMES, BellName, fidelity
+from sim_backends.states import BELL_NAMES, BellName
 from sim_backends.truth import TruthLog
 
 __all__ = ["PairBook", "heralded_weights"]
@@ -76,13 +76,12 @@ class PairBook:
         """A half is about to be operated on: record what the pair is worth now."""
         pair = self._forget(key)
         if pair is not None and self._truth.kept:
-            state = self._register.state_of(pair.keys, time_s)
             self._truth.record(
                 "pair_fidelity",
                 link=pair.link,
                 slot=pair.slot,
                 t_s=time_s,
-                fidelity=fidelity(state, pair.bell_state),
+                fidelity=self._register.pair_fidelity(pair.keys, pair.bell_state, time_s),
             )
 
     def lost(self, key: QubitKey, time_s: float) -> None:

@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from sim_backends.axis_channels import AxisChannel, dephasing, storage
-from sim_backends.held_states import HeldState, joint, settled
+from sim_backends.held_states import HeldState, XPair, joint, settled
 from sim_backends.lab import MemoryConfig
-from sim_backends.states import ComplexArray, apply, partial_trace
+from sim_backends.states import BellName, ComplexArray, apply, fidelity, partial_trace
 
 __all__ = ["MAX_GROUP", "QubitKey", "QubitRegister", "TooManyEntangled"]
 
@@ -145,6 +145,15 @@ class QubitRegister:
         count = len(order)
         axes = order + [count + index for index in order]
         return density.reshape((2,) * (2 * count)).transpose(axes).reshape(density.shape)
+
+    def pair_fidelity(self, keys: Sequence[QubitKey], name: BellName, time_s: float) -> float:
+        """<B|rho|B> of two qubits now with a Bell state."""
+        state = self._group_of[keys[0]].state
+        if isinstance(state, XPair) and self._group_of[keys[1]].state is state:
+            for key in keys:
+                self._age(key, time_s)
+            return state.fidelity(name)
+        return fidelity(self.state_of(keys, time_s), name)
 
     def _joined(self, keys: Sequence[QubitKey]) -> _Group:
         groups: list[_Group] = []

@@ -24,6 +24,7 @@ from link_layer.messages import (
     Distil,
     Distilled,
     EndRound,
+    ErrorCode,
     Message,
     PairHeld,
     Place,
@@ -444,7 +445,8 @@ class End:
                     given.qubit = None
 
     def refuse_attempt(self, attempt: Attempt) -> None:
-        self.world.ends[self.peer].far_has_ended(attempt.request, self.rng)
+        if attempt.request in self.ended:  # else its proposal may still be on the way
+            self.world.ends[self.peer].far_has_ended(attempt.request, self.rng)
 
     # Requests: agreed outside of the machine, by the desk; here by word of mouth.
 
@@ -452,6 +454,36 @@ class End:
         self.queue.add(create, origin=origin, now_s=self.now_s)
         self.queue.activate(create.request, 1)
         self.machine.go(self.now_s)
+
+    def propose(self, create: Create, rng: random.Random) -> None:
+        """Of the leading end: it serves at once, while proposal and answer are on their way, may
+        be lost and are then repeated."""
+        life, far = self.life, self.world.ends[self.peer]
+        lives = (life, far.life)
+        if self.queue.add(create, origin=self.name, now_s=self.now_s) is None:
+            return
+        self.queue.hurry(create.request)
+        self.machine.go(self.now_s)
+        delay_s = rng.uniform(*self.world.faults.delay_s)
+        if rng.random() < self.world.faults.loss:
+            delay_s += 0.05
+
+        def arrives() -> None:
+            if lives != (self.life, far.life):
+                return
+            if rng.random() < 0.2 or create.request in far.ended:
+                far.queue.refuse(create, ErrorCode.REJECTED, "")
+                far.ended.setdefault(create.request, "refused")
+                self.far_has_ended(create.request, rng)
+            else:
+                far.ask(create, self.name)
+                self.world.clock.after(delay_s, accepted)
+
+        def accepted() -> None:
+            if life == self.life and self.queue.activate(create.request):
+                self.machine.go(self.now_s)
+
+        self.world.clock.after(delay_s, arrives)
 
     def far_has_ended(self, request_id: int, rng: random.Random, *, done: bool = False) -> None:
         # As the desk does it: what is done there may still have a delivery on its way to here.

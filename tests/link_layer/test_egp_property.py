@@ -52,11 +52,17 @@ def trouble(world: World, rng: random.Random) -> list[int]:
     )
     world.failing = rng.choice((0.0, 0.0, 0.01))
     asked = []
+    proposals = random.Random(-3e6 - world.seed)
     for number in range(1, 6):
         request, origin = create(number, rng), rng.choice(("alice", "bob"))
         asked.append(number)
 
-        def ask(request: Create = request, origin: str = origin) -> None:
+        early = proposals.random() < 0.5 and origin == "alice"
+
+        def ask(request: Create = request, origin: str = origin, early: bool = early) -> None:
+            if early:
+                world.ends["alice"].propose(request, proposals)
+                return
             for end in world.ends.values():
                 end.ask(request, origin)
 

@@ -33,6 +33,21 @@ def test_a_proposal_is_not_served_before_both_ends_agree() -> None:
     assert queue.next().id == 1
 
 
+def test_an_early_proposal_is_tried_once_and_served_when_both_ends_agree() -> None:
+    queue = RequestQueue()
+    request = queue.add(create(1), origin="alice", now_s=0.0)
+    queue.hurry(1)
+    queue.hurry(1)
+    assert queue.next() is request
+    request.tried = True
+    assert queue.next() is None
+    assert not queue.deliver(1, 7), "nobody has agreed to it"
+    assert queue.activate(1) is request
+    assert queue.next() is request
+    queue.end(1)
+    assert queue.next() is None
+
+
 def test_a_repeated_create_changes_nothing_even_after_the_end() -> None:
     queue = RequestQueue()
     active(queue, 1)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from link_layer.messages import (
+    Accept,
     Attempt,
     Create,
     ErrorCode,
@@ -104,6 +105,47 @@ async def test_uncorrected_pairs_are_told_with_their_bell_state(
             assert same is (pair.bell_state is BellState.PSI_PLUS)
         assert seen == {BellState.PSI_PLUS, BellState.PSI_MINUS}
         assert net.link("bob").corrections.count == 0
+
+
+@on_virtual_time
+async def test_the_leading_end_attempts_while_its_proposal_is_on_the_way(
+    network: Any, tmp_path: Path
+) -> None:
+    async with network(tmp_path) as net:
+        far = aiter(net.link("bob").desk.accept("test"))
+        async for pair in net.ask("alice", number=1):
+            await pair.measure()
+            await (await anext(far)).measure()
+        said = [
+            type(message)
+            for sender, to, message in net.wire.sent
+            if (sender, to) == ("alice", "bob") and isinstance(message, Create | Attempt)
+        ]
+        assert said == [Create, Attempt]
+        begun = [
+            m for _, to, m in net.wire.sent if to != "station" and isinstance(m, Accept | Attempt)
+        ]
+        assert [type(message) for message in begun] == [Attempt, Accept]
+
+
+@on_virtual_time
+async def test_who_is_refused_has_cost_one_round_and_others_are_served(
+    network: Any, tmp_path: Path
+) -> None:
+    async with network(tmp_path) as net:
+        far = aiter(net.link("bob").desk.accept("test"))
+        with pytest.raises(RequestEnded, match="no application takes purpose 'nobody'"):
+            async for _ in net.ask("alice", number=5, purpose="nobody"):
+                pass
+        attempts = [m for _, to, m in net.wire.sent if to == "bob" and isinstance(m, Attempt)]
+        assert len(attempts) == 1
+        async for pair in net.ask("alice", number=3):
+            await pair.measure()
+            await (await anext(far)).measure()
+        for end in ("alice", "bob"):
+            assert net.link(end).memory.free == net.link(end).memory.capacity
+    for end in ("alice", "bob"):
+        assert net.journal(end).requests[-1].state == "done"
 
 
 @on_virtual_time

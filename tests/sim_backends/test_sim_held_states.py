@@ -10,6 +10,7 @@ from sim_backends.held_states import CARDINAL_POINTS, Bloch, HeldState, Joint, X
 from sim_backends.lab import MemoryConfig
 from sim_backends.register import QubitRegister
 from sim_backends.states import (
+    BELL_NAMES,
     CARDINAL_STATES,
     GATES,
     ComplexArray,
@@ -157,6 +158,9 @@ def test_a_register_is_the_same_with_matrices_alone(
     now_s += waits_s[-1]
     expected = whole.state_of([far, near], now_s)
     assert few.state_of([far, near], now_s) == pytest.approx(expected, abs=1e-12)
+    for name in BELL_NAMES:
+        told = few.pair_fidelity([far, near], name, now_s)
+        assert told == pytest.approx(fidelity(expected, name), abs=1e-12)
     chances = [np.random.default_rng(1) for _ in range(2)]
     for key in (near, far):
         seen, found = few.measure(key, basis, now_s, chances[0])

@@ -2,7 +2,8 @@
 
 The truth is the simulated lab's; the unit gets test rounds only. QNODEOS_COVERAGE_RUNS (1000, a
 multiple of 125) and QNODEOS_PRESET_RUNS (100) say how many runs there are. The regimes of the
-unit were chosen on seed 102; QNODEOS_COVERAGE_SEED (1) is another.
+unit were chosen on seed 102, and without a look at `zigzag` and `settling`;
+QNODEOS_COVERAGE_SEED (1) is another.
 """
 
 from __future__ import annotations

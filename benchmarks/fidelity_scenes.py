@@ -107,6 +107,23 @@ def _onset(start: Floats, times: Floats, rng: Rng) -> Path:
     return _turning(start, times, rng, since_s=HOUR_S / 2)
 
 
+def _zigzag(start: Floats, times: Floats, rng: Rng) -> Path:
+    """F to and fro in straight lines by 0.025 to 0.075, in 10 to 60 minutes."""
+    swing = rng.uniform(0.05, 0.15, (len(start), 1)) / 3
+    turned = times / rng.uniform(TEN_MINUTES_S, HOUR_S, (len(start), 1))
+    line = 4 * np.abs((turned + rng.uniform(0, 1, (len(start), 1))) % 1 - 0.5) - 1
+    shapes = np.stack([np.ones_like(line), line], axis=-1)
+    return Path(_clipped(start[:, None] + (swing * line)[..., None]), shapes)
+
+
+def _settling(start: Floats, times: Floats, rng: Rng) -> Path:
+    """F by 0.05 to 0.15, either way, as something warms up within 5 to 30 minutes."""
+    change = _either(len(start), rng) * rng.uniform(0.05, 0.15, (len(start), 1)) * 2 / 3
+    left = np.exp(-times / rng.uniform(300.0, 1800.0, (len(start), 1)))
+    shapes = np.stack([np.ones_like(left), left], axis=-1)
+    return Path(_clipped(start[:, None] + (change * (1 - left))[..., None]), shapes)
+
+
 def _jump(start: Floats, times: Floats, rng: Rng) -> Path:
     """Another link from some moment of the first ten minutes on."""
     at_s = rng.uniform(0.3, 0.9, (len(start), 1)) * TEN_MINUTES_S
@@ -159,6 +176,8 @@ SCENES = {
     "own": Scene("each basis drifts so at its own speed", _steady(TEN_MINUTES_S, _own), FIRST),
     "turning": Scene("F drifts to and fro", _turning),
     "onset": Scene("F drifts to and fro after half an hour of rest", _onset, (2400.0, HOUR_S)),
+    "zigzag": Scene("F drifts to and fro in straight lines", _zigzag),
+    "settling": Scene("F settles by 0.05 to 0.15", _settling),
     "jump": Scene("F jumps", _jump, FIRST),
     "step": Scene("F steps by 0.02 to 0.05", _step, (HOUR_S,)),
 }

@@ -1,12 +1,13 @@
 """What test rounds say of a link that may drift: a dynamic model of the link's own errors.
 
 In each basis the link's own error r is the share of pairs that contradict the Bell state once
-model, accidentals and readout are accounted for. The three errors and their speeds are followed as
-a dynamic generalised linear model (West, Harrison and Migon, J. Am. Stat. Assoc. 80, 73 (1985)):
-by their mean and covariance, and a test round is taken in through the beta distribution with the
-mean and variance of its error. How the link moves is not known, so regimes go side by side, each
-weighted by how well it foretold the test rounds; now and then a link goes over into another (an
-interacting multiple model: Blom and Bar-Shalom, IEEE Trans. Autom. Control 33, 780 (1988)).
+model, accidentals and readout are accounted for. The three errors, their speeds, and how far they
+are from the middle of a swing are followed as a dynamic generalised linear model (West, Harrison
+and Migon, J. Am. Stat. Assoc. 80, 73 (1985)): by their mean and covariance, and a test round is
+taken in through the beta distribution with the mean and variance of its error. How the link moves
+is not known, so regimes go side by side, each weighted by how well it foretold the test rounds; now
+and then a link goes over into another (an interacting multiple model: Blom and Bar-Shalom, IEEE
+Trans. Autom. Control 33, 780 (1988)).
 
 A filter may follow an array of links at once, which is how its coverage is measured.
 """
@@ -24,11 +25,11 @@ from link_layer.feu_beta import LEAST_A, Floats, log_beta, quantiles
 from link_layer.feu_regimes import Regime, regimes
 
 BASES = ("X", "Y", "Z")
-LEVEL, SPEED = slice(0, 3), slice(3, 6)
+LEVEL, SPEED, AWAY = slice(0, 3), slice(3, 6), slice(6, 9)
 DIAGONAL = (range(3), range(3))
 
-PRIOR_A, PRIOR_B = LEAST_A, 3 / 2
-"""Half a count against and for, shared by three bases whose errors add up to one infidelity."""
+PRIOR_A, PRIOR_B = 1.0, 5.0
+"""Of each error: three of them make half a Bell state's infidelity, which a heralding link has."""
 
 PRIOR_MEAN = PRIOR_A / (PRIOR_A + PRIOR_B)
 PRIOR_VARIANCE = PRIOR_MEAN * (1 - PRIOR_MEAN) / (PRIOR_A + PRIOR_B + 1)
@@ -51,16 +52,17 @@ class ResidualFilter:
     def __init__(self, bank: Sequence[Regime] | None = None, shape: tuple[int, ...] = ()):
         # The last one is a link that is new: what it was says nothing of what it is.
         bank = (*(bank or regimes()), Regime(0.0))
+        self._bank = bank
         weights = np.array([each.weight for each in bank])
         self._start = weights / weights.sum()
         self._lasts_s = np.array([each.lasts_s for each in bank])
-        self._steady_s = np.array([each.steady_s for each in bank])
         self._diffusions = np.array([each.diffusion**2 for each in bank])
         self._speeds = np.array([each.speeds() for each in bank])
+        self._aways = np.array([each.aways() for each in bank])
         many = (*shape, len(bank))
         self._weights: Floats = np.empty(many)
-        self._mean: Floats = np.empty((*many, 6))
-        self._cov: Floats = np.empty((*many, 6, 6))
+        self._mean: Floats = np.empty((*many, 9))
+        self._cov: Floats = np.empty((*many, 9, 9))
         self.forget()
 
     def forget(self) -> None:
@@ -71,6 +73,7 @@ class ResidualFilter:
         self._cov[...] = 0.0
         self._cov[..., LEVEL, LEVEL] = PRIOR_VARIANCE * np.eye(3)
         self._cov[..., SPEED, SPEED] = self._speeds
+        self._cov[..., AWAY, AWAY] = self._aways
 
     def passes(self, seconds: float) -> None:
         """Time goes by: every regime moves as it says, and some of the links go over."""
@@ -94,6 +97,7 @@ class ResidualFilter:
         self._cov[taken] = 0.0
         self._cov[taken, :, LEVEL, LEVEL] = cov
         self._cov[taken, :, SPEED, SPEED] = self._speeds
+        self._cov[taken, :, AWAY, AWAY] = self._aways
         self._weights[taken] = self._start
 
     def _jump(self, seconds: float) -> None:
@@ -133,22 +137,15 @@ class ResidualFilter:
         cov += part * (1 - part) * _outer(away)
         cov[..., LEVEL, LEVEL] += part * spread
         cov[..., SPEED, SPEED] += part * self._speeds[:-1]
+        cov[..., AWAY, AWAY] += part * self._aways[:-1]
 
     def _move(self, seconds: float) -> None:
-        turned = np.maximum(seconds / self._steady_s, 1e-9)[:, None]
-        kept = np.exp(-turned)
-        far_s = seconds * -np.expm1(-turned) / turned
-        self._mean[..., LEVEL] += far_s * self._mean[..., SPEED]
-        self._mean[..., SPEED] *= kept
-        kept, far_s = kept[..., None], far_s[..., None]
-        level, speed = self._cov[..., LEVEL, LEVEL], self._cov[..., SPEED, SPEED]
-        cross = self._cov[..., LEVEL, SPEED]
-        level += far_s * (cross + np.swapaxes(cross, -1, -2) + far_s * speed)
-        cross += far_s * speed
-        cross *= kept
-        self._cov[..., SPEED, LEVEL] = np.swapaxes(cross, -1, -2)
-        speed *= kept**2
-        speed += (1 - kept**2) * self._speeds
+        moves = [regime.moves(seconds) for regime in self._bank]
+        moved, added = (np.array([each[k] for each in moves]) for k in (0, 1))
+        step = np.kron(moved, np.eye(3))
+        noise = np.einsum("nij,nab->niajb", added, self._speeds).reshape(step.shape)
+        self._mean = (step @ self._mean[..., None])[..., 0]
+        self._cov = step @ self._cov @ np.swapaxes(step, -1, -2) + noise
         # d r = 2 sqrt(r (1 - r)) d theta
         walked = 4 * self._counting() * self._diffusions[:, None] * seconds
         self._cov[..., *DIAGONAL] += walked

@@ -16,8 +16,9 @@ class Regime:
 
     Each basis has a speed dr/dt, drawn with a standard deviation `speed` a second in X and Y and
     `speed * along_z` in Z, correlated by `together`; it is another one after about `steady_s`.
-    Besides, arcsin sqrt(r) of each basis walks at random by `diffusion` per square root of a
-    second. A link stays in the regime for about `lasts_s`.
+    With a `period_s` it swings instead about a middle that is its own, with a damping and a drive
+    that keep the size of its swings. Besides, arcsin sqrt(r) of each basis walks at random by
+    `diffusion` per square root of a second. A link stays in the regime for about `lasts_s`.
     """
 
     weight: float
@@ -26,7 +27,13 @@ class Regime:
     along_z: float = 1.0
     together: float = 0.8
     steady_s: float = math.inf
-    lasts_s: float = 18_000.0
+    period_s: float = math.inf
+    lasts_s: float = 5_000.0
+
+    @property
+    def swings(self) -> bool:
+        """It goes to and fro."""
+        return self.period_s < math.inf
 
     def speeds(self) -> Floats:
         """Covariance of the three speeds."""
@@ -34,30 +41,63 @@ class Regime:
         scale = self.speed * np.array([1.0, 1.0, self.along_z])
         return np.asarray(alike * np.outer(scale, scale))
 
+    def aways(self) -> Floats:
+        """Covariance of the three distances from the middle."""
+        per_speed_s = self.period_s / (2 * math.pi) if self.swings else 0.0
+        return self.speeds() * per_speed_s**2
 
-STRAIGHT = 1e-4
-"""Standard deviation of a steady speed, a second: F by 0.09 in ten minutes."""
+    def moves(self, seconds: float) -> tuple[Floats, Floats]:
+        """How a time moves (error, speed, distance from the middle) of a basis, (3, 3), and the
+        covariance that it adds, over the variance of the speed."""
+        return self._swung(seconds) if self.swings else self._gone(seconds)
+
+    def _gone(self, seconds: float) -> tuple[Floats, Floats]:
+        turned = max(seconds / self.steady_s, 1e-9)
+        kept, far_s = math.exp(-turned), seconds * -math.expm1(-turned) / turned
+        moved = np.array([[1.0, far_s, 0.0], [0.0, kept, 0.0], [0.0, 0.0, 0.0]])
+        return moved, np.diag([0.0, 1 - kept**2, 0.0])
+
+    def _swung(self, seconds: float) -> tuple[Floats, Floats]:
+        turning = 2 * math.pi / self.period_s
+        damped, free = DAMPING * turning, math.sqrt(1 - DAMPING**2) * turning
+        left = math.exp(-damped * seconds)
+        cos, sin = left * math.cos(free * seconds), left * math.sin(free * seconds) / free
+        # Of (distance, speed), whose variances stay as they are.
+        step = np.array([[cos + damped * sin, sin], [-(turning**2) * sin, cos - damped * sin]])
+        rest = np.diag([1 / turning**2, 1.0])
+        added = rest - step @ rest @ step.T
+        moved = np.array(
+            [
+                [1.0, step[0, 1], step[0, 0] - 1],  # the error goes as far as the distance does
+                [0.0, step[1, 1], step[1, 0]],
+                [0.0, step[0, 1], step[0, 0]],
+            ]
+        )
+        of = [0, 1, 0]
+        return moved, added[np.ix_(of, of)]
+
+
+DAMPING = 0.3
+"""Of a swing, over the critical one: no lab's is a sine for long, nor of a known period."""
 
 
 def regimes() -> tuple[Regime, ...]:
-    """Those of a link of which nothing is known.
-
-    None of them rests. An interval that holds for a link which drifts too slowly to be told from
-    one at rest cannot be narrower than that of a straight line: docs/decisions/0025.
-    """
-    walks = (
-        Regime(0.03, 1.5e-3),
-        Regime(0.02, 5e-3),
+    """Those of a link of which nothing is known, see docs/decisions/0033."""
+    at_random = (
+        Regime(0.15),
+        Regime(0.05, 1.5e-3),
+        Regime(0.05, 5e-3),
         # A link does not move like this for long.
         Regime(0.02, 1.5e-2, lasts_s=60.0),
     )
     drifts = tuple(
-        Regime(weight / 2, speed=speed, along_z=along_z, steady_s=steady_s)
-        for weight, speed, steady_s in (
-            (0.40, STRAIGHT, math.inf),
-            (0.45, 2e-4, 150.0),
-            (0.08, 4e-4, 200.0),
+        Regime(weight / 2, speed=speed, along_z=along_z, steady_s=steady_s, period_s=period_s)
+        for weight, speed, steady_s, period_s in (
+            (0.15, 1e-4, math.inf, math.inf),
+            (0.05, 4e-4, 200.0, math.inf),
+            (0.35, 1.3e-4, math.inf, 1800.0),
+            (0.30, 2.2e-4, math.inf, 1000.0),
         )
         for along_z in (0.0, 1.0)
     )
-    return (*walks, *drifts)
+    return (*at_random, *drifts)

@@ -23,6 +23,7 @@ _CLOCK_MONOTONIC: Final = 1
 """That of asyncio's own timers."""
 _ABSOLUTE: Final = 1
 _SPIN_S: Final = 6e-5
+_NEXT_TURN_S: Final = 1e-5
 
 
 class _Timespec(ctypes.Structure):
@@ -92,6 +93,18 @@ def alarm_at(when_s: float, ring: Callable[[], None]) -> Alarm | asyncio.TimerHa
     if isinstance(loop, VirtualLoop) or not sys.platform.startswith("linux"):
         return loop.call_at(when_s, ring)
     return Alarm(loop, when_s, ring)
+
+
+def is_over(when_s: float) -> bool:
+    """Whether this time of the running loop has come. One that is all but there is waited for on
+    the spot, as a turn of the loop takes longer; not on virtual time, which stands still here."""
+    loop = asyncio.get_running_loop()
+    left_s = when_s - loop.time()
+    if left_s > 0 and (left_s > _NEXT_TURN_S or isinstance(loop, VirtualLoop)):
+        return False
+    while loop.time() < when_s:
+        pass
+    return True
 
 
 def _timerfd(when_s: float) -> int:

@@ -53,6 +53,8 @@ class ProgramQubits:
         """Those that have a number."""
         self._held: dict[int, _Local | Pair | _Measured] = {}
         self._fault: InstrumentProblem | None = None
+        self._fresh: int | None = None
+        """The number that was allocated last, if nothing was ordered since."""
         self._changed = asyncio.Event()
 
     def holds(self, virtual: int) -> bool:
@@ -90,9 +92,12 @@ class ProgramQubits:
                     raise NoQubit(str(full)) from full
                 await asyncio.sleep(LOOK_S)
         self._post("initialise", self.number(virtual), "0")
+        self._fresh = virtual
 
     def initialise(self, virtual: int) -> None:
-        """Put a qubit of the program into |0>."""
+        """Put a qubit of the program into |0>; one that was just allocated is in it."""
+        if virtual == self._fresh and virtual in self._held:
+            return
         self._post("initialise", self.number(virtual), "0")
 
     def gate(self, name: str, *virtuals: int) -> None:
@@ -182,9 +187,11 @@ class ProgramQubits:
         self._raise_fault()
 
     async def _measured(self, number: int) -> int:
+        self._fresh = None
         return await self._device_link().device.device.measure(number, "Z")
 
     def _post(self, order: Order, *arguments: Any) -> None:
+        self._fresh = None
         self._device_link().device.device.post(self._posted, order, *arguments)
 
     def _posted(self, result: Any) -> None:

@@ -18,7 +18,7 @@ from sim_backends.memories import BAD_REQUEST, DeviceFault, MemoryDevice
 from sim_backends.midpoint import HeraldEvent, StoppedEvent
 from sim_backends.mount import Channel
 from sim_backends.station import MidpointModel
-from timing.alarm import Alarm, alarm_at
+from timing.alarm import Alarm, alarm_at, is_over
 
 __all__ = ["QuantumDeviceServer"]
 
@@ -122,6 +122,7 @@ class _Session:
         self._buffer = bytearray()
         self._waiting: deque[Fields] = deque()
         self._working: Alarm | asyncio.TimerHandle | None = None
+        self._unsaid = bytearray()
         self._open = True
 
     def feed(self, data: bytes) -> None:
@@ -152,9 +153,16 @@ class _Session:
 
     def send(self, fields: Fields) -> None:
         """Send one frame; a node that does not read loses the connection."""
+        self._say(fields)
+        self._flush()
+
+    def _say(self, fields: Fields) -> None:
         payload = _ENCODER.encode(fields)
-        frame = _U32.pack(len(payload)) + payload + _U32.pack(zlib.crc32(payload))
-        if self._open and not self._channel.send(frame):
+        self._unsaid += _U32.pack(len(payload)) + payload + _U32.pack(zlib.crc32(payload))
+
+    def _flush(self) -> None:
+        said, self._unsaid = bytes(self._unsaid), bytearray()
+        if said and self._open and not self._channel.send(said):
             self.end()
 
     def _take(self) -> bytes | None:
@@ -202,17 +210,20 @@ class _Session:
                 reply |= {"error": fault.code, "text": fault.text}
                 seconds = 0.0
             self._server.changed()
-            if seconds > 0.0:
-                self._later(asyncio.get_running_loop().time() + seconds, reply)
-            else:
-                self.send(reply)
+            self._answer(asyncio.get_running_loop().time() + seconds, reply)
+        self._flush()
 
-    def _later(self, due_s: float, reply: Fields) -> None:
+    def _answer(self, due_s: float, reply: Fields) -> None:
         """Answer at `due_s`, which may be over: a gate takes a microsecond."""
-        if asyncio.get_running_loop().time() < due_s:
-            self._working = alarm_at(due_s, partial(self._later, due_s, reply))
+        if is_over(due_s):
+            self._say(reply)
         else:
-            self.send(reply)
+            self._working = alarm_at(due_s, partial(self._late, due_s, reply))
+
+    def _late(self, due_s: float, reply: Fields) -> None:
+        self._working = None
+        self._answer(due_s, reply)
+        if self._working is None:
             self._work()
 
 

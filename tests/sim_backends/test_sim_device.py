@@ -24,12 +24,12 @@ HELLO = bytes.fromhex(
 )
 
 
-def make_bench() -> Bench:
+def make_bench(gate_time_us: float = 20.0) -> Bench:
     memory = {
         "qubits": 3,
         "t1_s": 10.0,
         "t2_s": 1.0,
-        "gate_time_us": 20.0,
+        "gate_time_us": gate_time_us,
         "readout_time_us": 50.0,
     }
     config = LabConfig.model_validate(
@@ -197,6 +197,24 @@ def test_operations_take_their_time_and_answer_in_order() -> None:
         assert loop.time() - start_s == pytest.approx(110e-6, abs=1e-9)
 
     run_virtual(scenario())
+
+
+def test_what_takes_no_time_to_speak_of_is_answered_in_one_write() -> None:
+    """Each would wake the node up, which takes longer than the gates."""
+
+    async def scenario() -> None:
+        (node,) = connect(make_bench(gate_time_us=1.0), "a")
+        await node.ask("initialise", qubit=0, state="0")
+        asked = b"".join(
+            frame(msgspec.msgpack.encode({"id": n, "do": "gate", "gate": "X", "qubits": [0]}))
+            for n in (1, 2, 3)
+        )
+        await node.port.write(asked)
+        async with asyncio.timeout(5.0):
+            data = await node.port.read()
+        assert data.count(frame(msgspec.msgpack.encode({"id": 1, "ok": True}))[:4]) == 3
+
+    asyncio.run(scenario())
 
 
 def test_operations_take_little_longer_on_the_wall_clock() -> None:

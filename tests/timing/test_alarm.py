@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from timing.alarm import Alarm, alarm_in
+from timing.alarm import Alarm, alarm_in, is_over
 from timing.loop import run_virtual
 
 
@@ -31,6 +31,19 @@ def test_alarms_ring_once_each_in_their_order_and_leave_no_file() -> None:
 
     asyncio.run(scenario())
     assert rung == [0.0, 2e-4, 1e-3, 3e-3, 4e-3]
+
+
+def test_what_is_all_but_there_is_waited_for_and_the_rest_is_not() -> None:
+    async def scenario(virtual: bool) -> None:
+        loop = asyncio.get_running_loop()
+        assert is_over(loop.time())
+        assert not is_over(loop.time() + 1e-3)
+        near_s = loop.time() + 5e-6
+        assert is_over(near_s) is not virtual
+        assert (loop.time() >= near_s) is not virtual
+
+    asyncio.run(scenario(virtual=False))
+    run_virtual(scenario(virtual=True))
 
 
 def test_never_before_its_instant() -> None:

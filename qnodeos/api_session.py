@@ -103,6 +103,10 @@ class Session:
             return None
         return self._told(link.name, item)
 
+    def has(self, handle: int) -> bool:
+        """A request of this handle was not given up, nor told to be over."""
+        return handle in self._inboxes
+
     def cancel(self, handle: int) -> None:
         """Give a request up, or take part no longer."""
         link, inbox, purpose = self._of(self._inboxes, handle, "request")
@@ -240,6 +244,16 @@ async def _entangle(
     return session.ask(session.link(peer, link), wishes)
 
 
+async def _pair(session: Session, progress: Progressing, /, **wishes: Any) -> Any:
+    """One pair, or the outcome of one, in one call."""
+    request = await _entangle(session, progress, **wishes, number=1)
+    try:
+        return await session.next(request)
+    finally:
+        if session.has(request):  # it is over now, or its caller does not wait any more
+            session.cancel(request)
+
+
 def _measuring(shares: dict[str, float] | None) -> Measuring | None:
     if shares is None:
         return None
@@ -345,6 +359,7 @@ async def _hear(
 METHODS: Methods = {
     "status": _status,
     "entangle": _entangle,
+    "pair": _pair,
     "accept": _accept,
     "next": _next,
     "cancel": _cancel,

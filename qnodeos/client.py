@@ -17,10 +17,11 @@ from qnodeos.frames import (
     PROTOCOL_VERSION,
     BadFrame,
     Call,
+    Cancel,
+    Frame,
+    Line,
     Progress,
     Reply,
-    encoded,
-    read_frame,
 )
 
 Basis = Literal["X", "Y", "Z"]
@@ -126,9 +127,9 @@ Outcomes = dict[str, Any]
 class Node:
     """A node that runs, as this program sees it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+    def __init__(self) -> None:
         self.name = ""
-        self._reader, self._writer = reader, writer
+        self.line = Line(self._take, self._over)
         self._last = 0
         self._waiting: dict[
             int, tuple[asyncio.Future[Any], Callable[[float, str], None] | None]
@@ -145,11 +146,13 @@ class Node:
         number = self._last
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply, progress
+        self.line.say(Call(number, method, arguments))
         try:
-            self._writer.write(encoded(Call(number, method, arguments)))
             return await reply
-        finally:
-            self._waiting.pop(number, None)
+        except asyncio.CancelledError:
+            if number in self._waiting:
+                self.line.say(Cancel(number))
+            raise
 
     async def status(self) -> dict[str, Any]:
         """Links, applications, instruments and peers."""
@@ -165,13 +168,16 @@ class Node:
         purpose: str = "app",
         **more: Any,
     ) -> Pair:
-        """One pair with a peer, of at least this fidelity, within a time."""
-        async for pair in self.pairs(
-            peer, number=1, fidelity=fidelity, within=within, purpose=purpose, **more
-        ):
-            if isinstance(pair, Pair):
-                return pair
-        raise NodeError("RequestEnded", "the request ended without a pair")
+        """One pair with a peer, of at least this fidelity, within a time; `more` as of `pairs`."""
+        told = await self.call(
+            "pair",
+            peer=peer,
+            fidelity=fidelity,
+            within_s=seconds(within),
+            purpose=purpose,
+            **more,
+        )
+        return Pair(self, told)
 
     async def pairs(
         self,
@@ -255,38 +261,45 @@ class Node:
             if not over and self._gone is None:
                 await self.call("cancel", request=request)
 
-    async def listen(self) -> None:
-        """Take replies until the connection ends; run by `connect`."""
-        try:
-            while (frame := await read_frame(self._reader)) is not None:
-                match frame:
-                    case Progress(id=number, done=done, text=text):
-                        progress = self._waiting.get(number, (None, None))[1]
-                        if progress is not None:
-                            progress(done, text)
-                    case Reply(id=number):
-                        reply = self._waiting.get(number, (None, None))[0]
-                        if reply is not None and not reply.done():
-                            if frame.error:
-                                reply.set_exception(NodeError(frame.error, frame.text))
-                            else:
-                                reply.set_result(frame.value)
-        except BadFrame as bad:
-            self._gone = NodeGone(f"the node speaks otherwise: {bad}")
-        finally:
-            self._gone = self._gone or NodeGone()
-            for reply, _ in self._waiting.values():
-                if not reply.done():
-                    reply.set_exception(NodeGone(self._gone.text))
+    def _take(self, frame: Frame) -> None:
+        match frame:
+            case Progress(id=number, done=done, text=text):
+                progress = self._waiting.get(number, (None, None))[1]
+                if progress is not None:
+                    progress(done, text)
+            case Reply(id=number):
+                reply = self._waiting.pop(number, (None, None))[0]
+                if reply is None:
+                    return
+                if reply.cancelled():
+                    self._give_up(frame.value)
+                elif frame.error:
+                    reply.set_exception(NodeError(frame.error, frame.text))
+                else:
+                    reply.set_result(frame.value)
+
+    def _give_up(self, value: Any) -> None:
+        """Nobody waits for this reply any more, which came all the same."""
+        if isinstance(value, dict) and "pair" in value:
+            self._last += 1
+            self.line.say(Call(self._last, "pair.release", {"pair": value["pair"]}))
+
+    def _over(self, bad: BadFrame | None) -> None:
+        self._gone = NodeGone(f"the node speaks otherwise: {bad}") if bad else NodeGone()
+        for reply, _ in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(NodeGone(self._gone.text))
+        self._waiting.clear()
 
 
 @asynccontextmanager
 async def connect(where: str | Path) -> AsyncIterator[Node]:
     """A running node: by its TOML file, its data directory, or its socket. Raises UserError."""
-    socket = _socket(Path(where))
+    socket, node = _socket(Path(where)), Node()
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
-            reader, writer = await asyncio.open_unix_connection(socket)
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: node.line, str(socket))
     except (OSError, TimeoutError) as error:
         raise UserError(
             "the node does not answer",
@@ -295,17 +308,13 @@ async def connect(where: str | Path) -> AsyncIterator[Node]:
             expected="a node that runs on this computer, of this user",
             do="start it: qnodeos run NODE.toml",
         ) from error
-    node = Node(reader, writer)
-    listening = asyncio.create_task(node.listen())
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
             hello = await node.call("hello", version=PROTOCOL_VERSION)
         node.name = hello["node"]
         yield node
     finally:
-        listening.cancel()
-        writer.close()
-        await asyncio.gather(listening, return_exceptions=True)
+        node.line.close()
 
 
 def _socket(where: Path) -> Path:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 MAX_FRAME_BYTES = 1 << 20
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+VERSIONS = (1, 2)
+"""Whom a node serves. 2 has `cancel` and the method `pair`."""
 
+_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
 _LENGTH = struct.Struct("<I")
 
 
@@ -42,7 +46,14 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     text: str = ""
 
 
-Frame = Call | Reply | Progress
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Who made a call does not wait for it any more. If it waits itself, it is given up and
+    answered with the error Cancelled; else it is done and answered all the same."""
+
+    id: int
+
+
+Frame = Call | Reply | Progress | Cancel
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
@@ -57,16 +68,94 @@ def encoded(frame: Frame) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-async def read_frame(reader: asyncio.StreamReader) -> Frame | None:
-    """The next frame, None at the end of the connection. Raises BadFrame."""
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+class Line(asyncio.Protocol):
+    """One end of a local socket. `take` gets each frame, `over` the end, once: what was wrong, or
+    None. What `take` raises as BadFrame ends it.
+
+    A turn of the loop takes one frame: who asks for a thousand things at once holds nobody up.
+    """
+
+    def __init__(self, take: Callable[[Frame], None], over: Callable[[BadFrame | None], None]):
+        self._take, self._over = take, over
+        self._transport: asyncio.Transport | None = None
+        self._data = bytearray()
+        self._more: asyncio.Handle | None = None
+        self._paused = False
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the far end has not read yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def say(self, frame: Frame) -> None:
+        """Send; harmless when the connection is over."""
+        if self._transport is not None:
+            self._transport.write(encoded(frame))
+
+    def close(self, *, now: bool = False) -> None:
+        """End it, after what was said, or at once; `over` is still called."""
+        if self._transport is not None:
+            (self._transport.abort if now else self._transport.close)()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._transport = None
+        self._end(None)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._data += data
+        if self._more is None:
+            self._next()
+        if len(self._data) > _UNREAD_BYTES and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _next(self) -> None:
+        self._more = None
+        try:
+            body = self._body()
+            if body is None:
+                if self._paused and self._transport is not None:
+                    self._paused = False
+                    self._transport.resume_reading()
+                return
+            self._more = asyncio.get_running_loop().call_soon(self._next)
+            try:
+                frame = _DECODER.decode(body)
+            except msgspec.MsgspecError as error:
+                raise BadFrame(f"a frame cannot be understood: {error}") from None
+            self._take(frame)
+        except BadFrame as bad:
+            self._end(bad)
+
+    def _body(self) -> bytes | None:
+        if len(self._data) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._data)
         if length > MAX_FRAME_BYTES:
             raise BadFrame(f"a frame of {length} bytes, expected at most {MAX_FRAME_BYTES}")
-        body = await reader.readexactly(length)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    try:
-        return _DECODER.decode(body)
-    except msgspec.MsgspecError as error:
-        raise BadFrame(f"a frame cannot be understood: {error}") from None
+        end = _LENGTH.size + length
+        if len(self._data) < end:
+            return None
+        body = bytes(self._data[_LENGTH.size : end])
+        del self._data[:end]
+        return body
+
+    def _end(self, bad: BadFrame | None) -> None:
+        over, self._over = self._over, _nothing
+        self._data.clear()
+        if self._more is not None:
+            self._more.cancel()
+            self._more = None
+        over(bad)
+        self.close()
+
+
+def _nothing(_: BadFrame | None) -> None:
+    pass

@@ -11,12 +11,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from drivers.errors import InstrumentProblem
 from qnodeos.api_session import Methods, Session
 from qnodeos.errors import QnodeosError
-from qnodeos.frames import PROTOCOL_VERSION, BadFrame, Call, Progress, Reply, encoded, read_frame
+from qnodeos.frames import VERSIONS, BadFrame, Call, Cancel, Frame, Line, Progress, Reply
 from qnodeos.memory import MemoryFull, PairExpired
 from qnodeos.node_parts import NodeParts
 from qnodeos.requests import RequestEnded
@@ -29,6 +30,9 @@ log = logging.getLogger("qnodeos.api")
 MOST_CLIENTS = 64
 MOST_CALLS = 256
 """On their way at once, of one client."""
+
+WAIT = frozenset({"pair", "next", "hear", "withdrawn"})
+"""Methods that wait for something, and so may be cancelled. What a device was told is done."""
 
 UNREAD_LIMIT_BYTES = 1 << 20
 """A client that does not read its replies is put out."""
@@ -65,7 +69,8 @@ class LocalApi:
         place = self._parts.config.node.data_dir / PLACE
         try:
             with socket_place(place, "node.sock") as socket:
-                server = await asyncio.start_unix_server(self._welcome, socket)
+                loop = asyncio.get_running_loop()
+                server = await loop.create_unix_server(self._welcome, socket)
                 tell(socket, place)
                 async with server:
                     await server.serve_forever()
@@ -74,73 +79,93 @@ class LocalApi:
                 client.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _welcome(self) -> Line:
         if len(self._clients) >= MOST_CLIENTS:
             self._refused += 1
-            writer.close()
-            return
-        self._clients.add(task)
+            return _Refused()
         self._served += 1
-        try:
-            await _Client(self._parts, self._methods, reader, writer).serve()
-        except asyncio.CancelledError:
-            pass  # the node ends, or the service does
-        finally:
-            self._clients.discard(task)
+        client = _Client(self._parts, self._methods)
+        serving = asyncio.create_task(client.serve())
+        self._clients.add(serving)
+        serving.add_done_callback(self._clients.discard)
+        return client.line
+
+
+class _Refused(Line):
+    """One client too many."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None, lambda _: None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class _Client:
     """One connection."""
 
-    def __init__(
-        self,
-        parts: NodeParts,
-        methods: Methods,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ):
-        self._reader, self._writer, self._methods = reader, writer, methods
+    def __init__(self, parts: NodeParts, methods: Methods):
+        self._methods = methods
         self._session = Session(parts)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[int, asyncio.Task[None]] = {}
+        self._greeted = False
+        self._over: asyncio.Future[BadFrame | None] = asyncio.get_running_loop().create_future()
+        self.line = Line(self._take, self._ended)
 
     async def serve(self) -> None:
         """Until the client leaves, says nonsense, or does not read."""
         try:
-            if await self._greeted():
-                while (frame := await read_frame(self._reader)) is not None:
-                    # What has been read already is read without a pause: one call a turn of the
-                    # loop, or a client that asks for a thousand things holds everybody up.
-                    await asyncio.sleep(0)
-                    if not isinstance(frame, Call):
-                        raise BadFrame("expected a call")
-                    if len(self._calls) >= MOST_CALLS:
-                        self._say(_busy(frame))
-                        continue
-                    call = asyncio.create_task(self._answer(frame))
-                    self._calls.add(call)
-                    call.add_done_callback(self._calls.discard)
-        except BadFrame as bad:
-            log.warning("a client of the local socket is put out: %s", bad)
+            bad = await self._over
+            if bad is not None:
+                log.warning("a client of the local socket is put out: %s", bad)
         finally:
-            for call in self._calls:
+            calls = list(self._calls.values())
+            for call in calls:
                 call.cancel()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await asyncio.gather(*calls, return_exceptions=True)
             self._session.close()
-            self._writer.close()
+            self.line.close()
 
-    async def _greeted(self) -> bool:
-        frame = await read_frame(self._reader)
+    def _ended(self, bad: BadFrame | None) -> None:
+        if not self._over.done():
+            self._over.set_result(bad)
+
+    def _take(self, frame: Frame) -> None:
+        if not self._greeted:
+            self._greet(frame)
+        elif isinstance(frame, Cancel):
+            call = self._waiting.get(frame.id)
+            if call is not None:
+                call.cancel()
+        elif not isinstance(frame, Call):
+            raise BadFrame("expected a call")
+        elif len(self._calls) >= MOST_CALLS:
+            self._say(_busy(frame))
+        elif frame.id in self._calls:
+            raise BadFrame(f"call {frame.id} is on its way already")
+        else:
+            call = self._calls[frame.id] = asyncio.create_task(self._answer(frame))
+            if frame.method in WAIT:
+                self._waiting[frame.id] = call
+            call.add_done_callback(partial(self._answered, frame.id))
+
+    def _answered(self, number: int, _: asyncio.Task[None]) -> None:
+        del self._calls[number]
+        self._waiting.pop(number, None)
+
+    def _greet(self, frame: Frame) -> None:
         if not isinstance(frame, Call) or frame.method != "hello":
             raise BadFrame("expected hello first")
         version = frame.arguments.get("version")
-        if version == PROTOCOL_VERSION:
+        if version in VERSIONS:
+            self._greeted = True
             self._say(Reply(frame.id, {"version": version, "node": self._session.parts.name}))
-            return True
-        text = f"the client speaks version {version!r}, this node {PROTOCOL_VERSION}"
+            return
+        known = " and ".join(map(str, VERSIONS))
+        text = f"the client speaks version {version!r}, this node {known}"
         self._say(Reply(frame.id, error="UserError", text=text))
-        return False
+        self.line.close()
 
     async def _answer(self, call: Call) -> None:
         method = self._methods.get(call.method)
@@ -155,6 +180,9 @@ class _Client:
 
         try:
             value = await method(self._session, progress, **call.arguments)
+        except asyncio.CancelledError:
+            self._say(Reply(call.id, error="Cancelled"))
+            raise
         except _TOLD as problem:
             text = str(problem.args[0]) if isinstance(problem, KeyError) else str(problem)
             self._say(Reply(call.id, error=type(problem).__name__, text=text))
@@ -165,10 +193,10 @@ class _Client:
             self._say(Reply(call.id, value))
 
     def _say(self, frame: Reply | Progress) -> None:
-        self._writer.write(encoded(frame))
-        if self._writer.transport.get_write_buffer_size() > UNREAD_LIMIT_BYTES:
+        self.line.say(frame)
+        if self.line.unsent_bytes > UNREAD_LIMIT_BYTES:
             log.warning("a client of the local socket does not read; it is put out")
-            self._writer.transport.abort()
+            self.line.close(now=True)
 
 
 def _busy(call: Call) -> Reply:

@@ -193,15 +193,19 @@ def test_another_version_is_told_both(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(tmp_path):
             socket = socket_of(tmp_path / "data" / "alice")
-            reader, writer = await asyncio.open_unix_connection(socket)
-            node = Node(reader, writer)
-            listening = asyncio.create_task(node.listen())
-            with pytest.raises(NodeError, match="the client speaks version 9, this node 1"):
+            node = Node()
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: node.line, str(socket))
+            text = "the client speaks version 9, this node 1 and 2"
+            with pytest.raises(NodeError, match=text):
                 await node.call("hello", version=9)
             with pytest.raises(NodeGone):
                 await node.call("status")
-            await listening
-            writer.close()
+            old = Node()
+            await loop.create_unix_connection(lambda: old.line, str(socket))
+            assert (await old.call("hello", version=1))["version"] == 1
+            assert (await old.call("status"))["node"] == "alice"
+            old.line.close()
 
     run_virtual(scenario(), limit_s=60)
 
@@ -304,5 +308,64 @@ def test_a_socket_that_is_carried_elsewhere_serves_as_the_nodes_own(tmp_path: Pa
                     (other,) = await far
                     assert alice.name == "alice"
                     assert await pair.measure() == await other.measure()
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_a_word_that_nobody_waited_for_is_there_for_the_next_who_does(tmp_path: Path) -> None:
+    async def use(alice: Node, bob: Node) -> None:
+        await bob.channel("alice", "bits")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await bob.hear("alice", "bits")
+        await alice.say("bob", "bits", x=1)
+        assert await bob.hear("alice", "bits") == {"x": 1}
+
+    async def scenario() -> None:
+        async with served(tmp_path):
+            await both(tmp_path, use)
+
+    run_virtual(scenario(), limit_s=60)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_pair_that_nobody_waits_for_any_more_is_given_up(tmp_path: Path, early: bool) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path) as nodes:
+            links = [nodes[name].links["memory"] for name in ("alice", "bob")]
+            async with connect(tmp_path / "alice.toml") as alice:
+                inbox = links[1].desk.accept("app")
+                asking = asyncio.create_task(alice.entangle("bob", within="2 s"))
+                if early:
+                    await asyncio.sleep(5e-5)
+                else:
+                    halves = aiter(inbox)
+                    (await anext(halves)).give_up("not needed")
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                assert asking.cancelled()
+                await asyncio.sleep(0.3)
+                assert all(len(link.desk.queue) == 0 for link in links)
+                for item in inbox.left():
+                    item.give_up("not needed")
+                await asyncio.sleep(0.3)
+                assert all(link.memory.free == link.memory.capacity for link in links)
+
+    run_virtual(scenario(), limit_s=60)
+
+
+def test_what_a_device_was_told_is_done_though_nobody_waits(tmp_path: Path) -> None:
+    async def use(alice: Node, bob: Node) -> None:
+        qubit = await alice.qubit("1", peer="bob")
+        measuring = asyncio.create_task(qubit.measure())
+        await asyncio.sleep(0)
+        measuring.cancel()
+        await asyncio.sleep(0.1)
+        with pytest.raises(NodeError, match="no qubit"):
+            await qubit.measure()
+
+    async def scenario() -> None:
+        async with served(tmp_path):
+            await both(tmp_path, use)
 
     run_virtual(scenario(), limit_s=60)

@@ -141,6 +141,7 @@ class MemoryLink:
             unused=_give_up,
             delivered=self.guard.delivered,
             early=lambda: self._machine.go(context.clock()),
+            later=lambda do: asyncio.get_running_loop().call_soon(do),
             leads=self.leads,
             order=order_of(config.queue),
             limit=config.queue.limit,

@@ -116,7 +116,8 @@ class Desk(Generic[Item]):
     each item that nobody will collect: held back for a request that ended, or left in an inbox that
     was given up. `delivered` hears the request, the identity of the first and the number of pairs.
     `early` is called at the leading end when a request of its own may be served before it is
-    answered; without it, none is.
+    answered; without it, none is. `later` does what need not come before the application has its
+    pair.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Desk(Generic[Item]):
         unused: Callable[[Item], None] | None = None,
         delivered: Callable[[Request, int, int], None] = lambda request, first, pairs: None,
         early: Callable[[], None] | None = None,
+        later: Callable[[Callable[[], object]], object] = lambda do: do(),
         leads: bool = True,
         order: Order | None = None,
         limit: int = 1024,
@@ -147,7 +149,7 @@ class Desk(Generic[Item]):
         self._send, self._clock, self._rng = send, clock, rng
         self._admit, self._changed = admit, changed
         self._raw_per_pair = raw_per_pair
-        self._early = early
+        self._early, self._later = early, later
         self._handles: dict[int, Inbox[Item]] = {}
         self._purposes: dict[str, Inbox[Item]] = {}
         self.closed = ""
@@ -259,10 +261,10 @@ class Desk(Generic[Item]):
                 else:
                     self.end(request_id, error, f"{self._peer} refuses: {text}", tell=False)
             case Finish(request=request_id, error=None):
-                self._send(FinishSeen(self.link, request_id))
+                self._finish_seen(request_id)
                 self._linger(request_id)
             case Finish(request=request_id, error=error, text=text):
-                self._send(FinishSeen(self.link, request_id))
+                self._finish_seen(request_id)
                 self.end(request_id, error, f"{self._peer}: {text}", tell=False)
             case FinishSeen(request=request_id):
                 self._unseen.pop(request_id, None)
@@ -340,7 +342,12 @@ class Desk(Generic[Item]):
         self._unseen[finish.request] = finish, 1, self._clock() + REPEAT_S
         if len(self._unseen) > FINISHES_KEPT:
             del self._unseen[next(iter(self._unseen))]
-        self._send(finish)
+        self._later(lambda: self._send(finish))
+
+    def _finish_seen(self, request_id: int) -> None:
+        # Ours is on its way, and says it as well; if that is lost, theirs will be repeated.
+        if self._unseen.pop(request_id, None) is None:
+            self._send(FinishSeen(self.link, request_id))
 
     def remind(self, request_id: int) -> None:
         """The far end still works on a request: tell it again that it is over, if it is."""

@@ -29,6 +29,9 @@ _UNREAD_BYTES = 2 * _LONG_BYTES
 _UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES
 _DEALER = properties(Socket_Type="DEALER", Identity="")
 _ROUTER = properties(Socket_Type="ROUTER")
+_AT_ONCE = 3
+"""Words of one turn of the loop that are not held back for others."""
+
 _PING, _PONG = b"\x04PING", b"\x04PONG"
 
 End = Literal["closed", "refused", "held off", "no handshake", "unasked"]
@@ -51,7 +54,8 @@ class _Connection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._paused = False
         self._dropped = False
-        self._held: bytearray | None = None
+        self._held = bytearray()
+        self._at_once = _AT_ONCE
 
     @property
     def open(self) -> bool:
@@ -150,21 +154,22 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self.session is None:
             return False
-        if transport.get_write_buffer_size() + len(self._held or b"") > _UNSENT_BYTES:
+        if transport.get_write_buffer_size() + len(self._held) > _UNSENT_BYTES:
             return False
         sealed = frame(self.session.sealed(flags, data))
-        if self._held is None:
+        if self._at_once > 0:
             transport.write(sealed)
-            self._held = bytearray()
-            self._loop.call_soon(self._flush)
         else:
             self._held += sealed
+        if self._at_once == _AT_ONCE:
+            self._loop.call_soon(self._flush)
+        self._at_once -= 1
         return True
 
     def _flush(self) -> None:
-        # The first word of a turn goes at once, the others of that turn together: each in a packet
+        # The first words of a turn go at once, the others of that turn together: each in a packet
         # of its own would soon wait for acknowledgements, which TCP may delay by 40 ms.
-        held, self._held = self._held, None
+        held, self._held, self._at_once = self._held, bytearray(), _AT_ONCE
         if held and self._transport is not None:
             self._transport.write(held)
 

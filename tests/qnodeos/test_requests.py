@@ -237,6 +237,30 @@ def test_every_request_ends_at_both_ends_whatever_happens_to_messages(steps: lis
         assert (len(items) == 2) is (ended is None)
 
 
+def test_two_ends_that_finish_together_need_no_answer_and_a_lost_word_gets_one() -> None:
+    pair = Pair()
+    pair.desks["bob"].accept("test")
+    request, _ = pair.ask(number=1)
+    pair.carry()
+    for end in ("alice", "bob"):
+        assert pair.desks[end].deliver(request, 1, 7)
+    assert [type(message) for _, message in pair.wire] == [Finish, Finish]
+    del pair.wire[0]  # alice's is lost; bob's comes
+    pair.carry()
+    assert pair.wire == []
+    for _ in range(3):
+        pair.now_s += 0.6
+        for end in ("alice", "bob"):
+            pair.desks[end].expire()
+    said = [(end, type(message)) for end, message in pair.wire]
+    assert said[0] == ("bob", Finish)
+    pair.carry()
+    pair.now_s += 10.0
+    for end in ("alice", "bob"):
+        pair.desks[end].expire()
+    assert pair.wire == [], "both know that both know"
+
+
 def test_the_end_of_a_request_is_told_until_it_is_seen() -> None:
     pair = Pair()
     pair.desks["bob"].accept("test")

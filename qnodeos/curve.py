@@ -73,6 +73,8 @@ class Client:
     def __init__(self, public: bytes, secret: bytes, server: bytes):
         self._public, self._secret, self._server = public, secret, server
         self._short_public, self._short_secret = crypto_box_keypair()
+        self.metadata = b""
+        """What the far end says of itself, with its READY."""
 
     def hello(self) -> bytes:
         """The first word."""
@@ -107,7 +109,7 @@ class Client:
         if not ready.startswith(_READY):
             raise Broken("found something else, expected READY")
         number = ready[6:14]
-        _opened(ready[14:], b"CurveZMQREADY---" + number, self._shared)
+        self.metadata = _opened(ready[14:], b"CurveZMQREADY---" + number, self._shared)
         heard = int.from_bytes(number, "big")
         return Session(self._shared, b"CurveZMQMESSAGEC", b"CurveZMQMESSAGES", 2, heard)
 
@@ -118,6 +120,8 @@ class Server:
     def __init__(self, public: bytes, secret: bytes):
         self._public, self._secret = public, secret
         self._cookie = secrets.token_bytes(_COOKIE_BYTES)
+        self.metadata = b""
+        """What the far end says of itself, with its INITIATE."""
 
     def welcome(self, hello: bytes) -> bytes:
         """The answer to a HELLO; raises Broken, also for one that is meant for another key."""
@@ -147,7 +151,7 @@ class Server:
         self._heard = heard
         self._shared = crypto_box_beforenm(self._far_short, self._short_secret)
         plain = _opened(initiate[113:], b"CurveZMQINITIATE" + number, self._shared)
-        public, nonce, vouch = plain[:32], plain[32:48], plain[48:128]
+        public, nonce, vouch, self.metadata = plain[:32], plain[32:48], plain[48:128], plain[128:]
         said = _box_opened(vouch, b"VOUCH---" + nonce, public, self._short_secret)
         if not hmac.compare_digest(said, self._far_short + self._public):
             raise Broken("found a vouch for another connection")

@@ -20,10 +20,15 @@ from qnodeos.config import WireTable
 from qnodeos.envelope import (
     HEARTBEAT,
     MAX_MESSAGE_BYTES,
-    PROTOCOL_VERSION,
+    SPOKEN,
     Envelope,
     NotUnderstood,
+    Versions,
+    common,
+    mismatch,
     opened,
+    told,
+    understood,
 )
 from qnodeos.wire_carrier import Carrier, Fate
 from qnodeos.wire_peer import Peer, PeerStatus
@@ -67,7 +72,8 @@ class Wire(Generic[M]):
     it sends what cannot be understood, or so much that it is held off. A peer that is silent for
     `lost_after_s` is lost, and learns it if it lives: what only one end holds to be over would be
     used by the other. At most `waiting` messages wait for `receive`; what comes then is dropped and
-    counted. `carrier` is what it stands on; by default sockets, as configured.
+    counted. `carrier` is what it stands on; by default sockets, as configured. `spoken` are the
+    versions of the wire protocol that it speaks; with each peer it is the newest that both do.
     """
 
     def __init__(
@@ -82,11 +88,12 @@ class Wire(Generic[M]):
         boot: int | None = None,
         waiting: int = 1000,
         carrier: Carrier | None = None,
+        spoken: Versions = SPOKEN,
     ):
         self.name = name
         # 63 bits, so that it also fits the signed integers of databases.
         self.boot = secrets.randbits(63) if boot is None else boot
-        self._config = config
+        self._config, self._spoken = config, spoken
         self._on_peer = on_peer
         self._heartbeat_s = heartbeat_s
         self._lost_after_s = lost_after_s
@@ -120,7 +127,7 @@ class Wire(Generic[M]):
             name: Peer(name, peer.address, now_s, "not heard yet", Allowance(now_s))
             for name, peer in self._config.peers.items()
         }
-        await self._carrier.open(self._drain, self._fate_of)
+        await self._carrier.open(told(self._spoken), self._drain, self._fate_of)
         self._open = True
         self._tick()
 
@@ -172,8 +179,7 @@ class Wire(Generic[M]):
         peer = self._peers[name]
         match fate:
             case "connected":
-                self._explain(peer, "connected, not heard yet")
-                self._beat(peer)
+                self._agree(peer)
             case "closed":
                 self._hung_up(peer)
             case "absent":
@@ -195,6 +201,16 @@ class Wire(Generic[M]):
                 self._hung_up(peer, text)
                 self._explain(peer, text)
 
+    def _agree(self, peer: Peer) -> None:
+        """The newest version that both ends speak. One that says nothing gets our newest."""
+        theirs = understood(self._carrier.says(peer.name)) or self._spoken
+        peer.version = common(self._spoken, theirs)
+        if peer.version is None:
+            self._complain(peer, mismatch(self._spoken, theirs))
+            return
+        self._explain(peer, "connected, not heard yet")
+        self._beat(peer)
+
     def _hung_up(self, peer: Peer, reason: str = "its connection was closed") -> None:
         """A process that dies closes its connections: no need to wait for its silence."""
         self._drain(_DRAIN_BEFORE_JUDGING)  # what it said last comes before its end
@@ -209,8 +225,10 @@ class Wire(Generic[M]):
     # -- sending
 
     def _post(self, peer: Peer, body: bytes) -> bool:
+        if peer.version is None:
+            return False
         envelope = Envelope(
-            PROTOCOL_VERSION,
+            peer.version,
             self.boot,
             peer.sent + 1,
             msgspec.Raw(body),
@@ -302,7 +320,7 @@ class Wire(Generic[M]):
             return
         message: M | None = None
         try:
-            envelope = opened(parts[0])
+            envelope = opened(parts[0], self._spoken)
             if bytes(envelope.body) != HEARTBEAT:
                 message = self._messages.decode(envelope.body)
         except NotUnderstood as problem:

@@ -38,8 +38,8 @@ class Carrier(Protocol):
         """Connections refused because their key is no peer's."""
         ...
 
-    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
-        """Listen and begin to connect; raises UserError.
+    async def open(self, says: str, on_message: Callable[[], None], on_fate: OnFate) -> None:
+        """Listen and begin to connect; raises UserError. `says` is what the peers learn of us.
 
         `on_message` is called when there is something to `take`, and may not be called again
         before all has been taken; `on_fate` tells of a peer's connection, with the
@@ -53,6 +53,11 @@ class Carrier(Protocol):
 
     def take(self) -> tuple[str, list[bytes]] | None:
         """The next message that has arrived, in its parts, and whose it is; None for none."""
+        ...
+
+    def says(self, peer: str) -> str:
+        """What the peer says of itself where it is connected: the versions it speaks; "" for
+        nothing."""
         ...
 
     def renew_keys(self) -> None:

@@ -14,7 +14,7 @@ from zmq.utils import z85
 
 from qnodeos.curve import COMMAND, MORE, Broken, Client, Denied, Server, Session
 from qnodeos.envelope import MAX_MESSAGE_BYTES
-from qnodeos.zmtp import Frames, check_greeting, frame, greeting, properties
+from qnodeos.zmtp import Frames, check_greeting, frame, greeting, properties, read_properties
 
 HANDSHAKE_S = 5.0
 """Who has not proved its key by then is hung up on."""
@@ -27,8 +27,6 @@ _LONG_BYTES = MAX_MESSAGE_BYTES + 64
 _MOST_PARTS = 16
 _UNREAD_BYTES = 2 * _LONG_BYTES
 _UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES
-_DEALER = properties(Socket_Type="DEALER", Identity="")
-_ROUTER = properties(Socket_Type="ROUTER")
 _AT_ONCE = 3
 """Words of one turn of the loop that are not held back for others."""
 
@@ -42,10 +40,13 @@ class _Connection(asyncio.Protocol):
 
     _server: bool
 
-    def __init__(self) -> None:
+    def __init__(self, says: str) -> None:
+        self.far_says = ""
+        """What the far end says of itself in the handshake."""
         self.session: Session | None = None
         """Once the far end has proved who it is, and has let us in."""
         self.end: End = "no handshake"
+        self._says = says
         self._transport: asyncio.Transport | None = None
         self._frames = Frames(_SHORT_BYTES)
         self._greeted = False
@@ -203,8 +204,8 @@ class Outgoing(_Connection):
 
     _server = False
 
-    def __init__(self, client: Client, on_change: Callable[[], None]):
-        super().__init__()
+    def __init__(self, client: Client, says: str, on_change: Callable[[], None]):
+        super().__init__(says)
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once it has ended."""
         self._client = client
@@ -219,9 +220,12 @@ class Outgoing(_Connection):
 
     def _shake(self, body: bytes) -> None:
         if body.startswith(b"\x07WELCOME"):
-            self._command(self._client.initiate(body, _DEALER))
+            metadata = properties(Socket_Type="DEALER", Identity="", X_Qnodeos=self._says)
+            self._command(self._client.initiate(body, metadata))
         else:
-            self._established(self._client.session(body))
+            session = self._client.session(body)
+            self.far_says = read_properties(self._client.metadata).get("X-Qnodeos", "")
+            self._established(session)
             self._silent_s = PING_TTL_S
             self._ping()
             self._on_change()
@@ -256,10 +260,11 @@ class Incoming(_Connection):
     def __init__(
         self,
         server: Server,
+        says: str,
         refusal: Callable[[bytes, str], bytes | None],
         on_change: Callable[[Incoming], None],
     ):
-        super().__init__()
+        super().__init__(says)
         self.public = b""
         """The far end's long-term key (Z85), as proved."""
         self._server_end = server
@@ -297,7 +302,10 @@ class Incoming(_Connection):
                 self._transport = None
             return
         self.public = public
-        ready, session = self._server_end.ready(_ROUTER)
+        self.far_says = read_properties(self._server_end.metadata).get("X-Qnodeos", "")
+        ready, session = self._server_end.ready(
+            properties(Socket_Type="ROUTER", X_Qnodeos=self._says)
+        )
         self._command(ready)
         self._established(session)
         self._silent_s = float("inf")  # until its first ping says how often it will ping

@@ -82,6 +82,7 @@ class MemoryCarrier:
     def __init__(self, exchange: Exchange, config: WireTable, name: str):
         self.name, self.listen = name, config.listen
         self.strangers = 0
+        self.said = ""
         self._exchange = exchange
         self._addresses = {peer: table.address for peer, table in config.peers.items()}
         self._peers = {address: peer for peer, address in self._addresses.items()}
@@ -91,10 +92,11 @@ class MemoryCarrier:
         self._open = False
         self._held: set[str] = set()
 
-    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
+    async def open(self, says: str, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_fate = on_message, on_fate
+        self.said = says
         self._open = True
         self._exchange.join(self)
 
@@ -117,6 +119,11 @@ class MemoryCarrier:
     def take(self) -> tuple[str, list[bytes]] | None:
         """See Carrier."""
         return self._arrived.popleft() if self._arrived else None
+
+    def says(self, peer: str) -> str:
+        """See Carrier."""
+        there = self._exchange.at(self._addresses[peer])
+        return there.said if there is not None else ""
 
     def renew_keys(self) -> None:
         """See Carrier: there are none."""

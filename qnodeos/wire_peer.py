@@ -58,6 +58,8 @@ class Peer:
     state: PeerState = "never"
     heard_s: float = 0.0
     boot: int | None = None
+    version: int | None = None
+    """What we speak with it; None when there is no version that both ends know."""
     losses_here: int = 0
     losses_there: int = 0
     sequence: int = 0

@@ -69,8 +69,9 @@ class SocketCarrier:
         """See Carrier."""
         return self._revoked + (self._gate.strangers if self._gate else 0)
 
-    async def open(self, on_message: Callable[[], None], on_fate: OnFate) -> None:
+    async def open(self, says: str, on_message: Callable[[], None], on_fate: OnFate) -> None:
         """See Carrier."""
+        self._says = says
         self._loop = asyncio.get_running_loop()
         self._on_message, self._on_fate = on_message, on_fate
         self._own, keys = self._keys()
@@ -119,6 +120,11 @@ class SocketCarrier:
         self._in.clear()
         self._unread.clear()
 
+    def says(self, peer: str) -> str:
+        """See Carrier."""
+        reach = self._reaching.get(peer)
+        return reach.connection.far_says if reach is not None and reach.connection else ""
+
     def renew_keys(self) -> None:
         """See Carrier. Our own key changes only with a restart."""
         _, keys = self._keys()
@@ -157,7 +163,7 @@ class SocketCarrier:
         if len(unproved) >= _UNPROVED:
             self._end(unproved[0])
         assert self._gate is not None
-        there = Incoming(Server(*self._own_keys), self._gate.refusal, self._news)
+        there = Incoming(Server(*self._own_keys), self._says, self._gate.refusal, self._news)
         self._in[there] = ""
         return there
 
@@ -203,7 +209,9 @@ class SocketCarrier:
         again_s = _FIRST_AGAIN_S
         while True:
             client = Client(*self._own_keys, z85.decode(reach.key))
-            there = reach.connection = Outgoing(client, lambda: self._changed(name, reach))
+            there = reach.connection = Outgoing(
+                client, self._says, lambda: self._changed(name, reach)
+            )
             try:
                 async with asyncio.timeout(_CONNECT_S):
                     await self._loop.create_connection(partial(_same, there), host, port)

@@ -40,6 +40,21 @@ def properties(**values: str) -> bytes:
     return found
 
 
+def read_properties(data: bytes) -> dict[str, str]:
+    """Metadata by name; raises Broken."""
+    found, at = {}, 0
+    while at < len(data):
+        name_end = at + 1 + data[at]
+        begin = name_end + 4
+        end = begin + int.from_bytes(data[name_end:begin], "big")
+        if end > len(data) or begin > len(data):
+            raise Broken("found metadata that is cut off")
+        name = data[at + 1 : name_end].decode("ascii", errors="replace")
+        found[name] = data[begin:end].decode("utf-8", errors="replace")
+        at = end
+    return found
+
+
 class Frames:
     """Cuts what arrives into a greeting and frames, each as it is asked for."""
 

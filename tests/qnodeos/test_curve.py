@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_box_keypair
 
 from qnodeos.curve import COMMAND, MORE, Broken, Client, Denied, Server, Session
-from qnodeos.zmtp import Frames, check_greeting, frame, greeting, properties
+from qnodeos.envelope import common, told, understood
+from qnodeos.zmtp import (
+    Frames,
+    check_greeting,
+    frame,
+    greeting,
+    properties,
+    read_properties,
+)
 
 OURS, THEIRS, OTHER = (crypto_box_keypair() for _ in range(3))
 METADATA = properties(Socket_Type="DEALER", Identity="")
@@ -148,3 +156,34 @@ def test_a_frame_longer_than_allowed_is_refused_before_it_has_come() -> None:
 def test_who_speaks_something_else_is_told_by_its_greeting(first: bytes) -> None:
     with pytest.raises(Broken, match="expected"):
         check_greeting(first)
+
+
+@given(st.dictionaries(st.sampled_from(["Socket_Type", "X_Q", "Identity"]), st.text(max_size=30)))
+def test_metadata_is_read_as_it_was_written(values: dict[str, str]) -> None:
+    found = read_properties(properties(**values))
+    assert found == {name.replace("_", "-"): text for name, text in values.items()}
+
+
+@given(data=st.binary(max_size=60))
+def test_metadata_of_anybody_is_read_or_broken(data: bytes) -> None:
+    try:
+        found = read_properties(data)
+    except Broken:
+        return
+    assert sum(len(name) for name in found) <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "chosen"),
+    [((4, 4), (4, 4), 4), ((3, 5), (4, 9), 5), ((1, 2), (3, 4), None), ((7, 9), (1, 6), None)],
+)
+def test_a_version_is_chosen(
+    ours: tuple[int, int], theirs: tuple[int, int], chosen: int | None
+) -> None:
+    assert common(ours, theirs) == common(theirs, ours) == chosen
+    assert understood(told(ours)) == ours
+
+
+@pytest.mark.parametrize("text", ["", "to", "four", "-1", "4 to x", " to 4"])
+def test_what_tells_no_version_is_none(text: str) -> None:
+    assert understood(text) is None

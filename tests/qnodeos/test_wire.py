@@ -325,6 +325,38 @@ async def test_another_version_is_a_reason_not_a_crash(net: Net):
     assert "install" in alice.peers["carol"].trouble
 
 
+@pytest.mark.parametrize(("alice", "bob", "chosen"), [((4, 6), (5, 9), 6), ((4, 4), (3, 4), 4)])
+async def test_two_ends_speak_the_newest_version_that_both_know(
+    net: Net, alice: tuple[int, int], bob: tuple[int, int], chosen: int
+):
+    ends = await net.start("alice", spoken=alice), await net.start("bob", spoken=bob)
+    names = ("bob", "alice")
+    await net.until(lambda: all(e.peers[n].state == "up" for e, n in zip(ends, names, strict=True)))
+    for end, name in zip(ends, names, strict=True):
+        assert end.send(name, Ping(chosen))
+    for end, name in zip(ends, names, strict=True):
+        assert (await received(end)).message == Ping(chosen)
+        assert end._peers[name].version == chosen
+
+
+async def test_ends_without_a_common_version_are_told_so_and_speak_once_they_have_one(net: Net):
+    alice = await net.start("alice", spoken=(5, 6))
+    bob = await net.start("bob", spoken=(4, 4))
+    text = "it speaks version 4 of the wire protocol, this node speaks 5 to 6; install"
+    await net.until(lambda: text in alice.peers["bob"].trouble)
+    await net.until(lambda: "speaks version 5 to 6" in bob.peers["alice"].trouble)
+    for end, name in ((alice, "bob"), (bob, "alice")):
+        assert end.peers[name].state == "never"
+        assert not end.send(name, Ping(1))
+        assert end.peers[name].counters.sent == 0
+    await bob.close()
+    bob = await net.start("bob", spoken=(4, 5))
+    await net.until(lambda: bob.peers["alice"].state == alice.peers["bob"].state == "up")
+    assert alice.peers["bob"].trouble == ""
+    assert bob.send("alice", Ping(2))
+    assert (await received(alice)).message == Ping(2)
+
+
 async def test_a_full_queue_drops_and_counts(net: Net):
     alice, bob = await net.connected(waiting=10)
     for number in range(50):

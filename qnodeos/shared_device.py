@@ -28,6 +28,10 @@ TURN_S = 0.02
 LINGER_S = 0.002
 """A link in its turn that does not come back within this has nothing to do."""
 
+NO_TIME_S = 1e-9
+"""A turn that lasts no longer is over: in sums of times the last digit may be missing, and on a
+clock that stands still while things happen it would never end."""
+
 AGEING_S = 1.0
 """Waiting so long counts as one step of priority: nobody waits for ever."""
 
@@ -154,7 +158,7 @@ class SharedDevice:
     def _in_turn(self) -> bool:
         """The link that had the device last may go on."""
         now_s = self._clock()
-        in_time = now_s < min(self._kept_until_s, self._turn_since_s + TURN_S)
+        in_time = now_s + NO_TIME_S < min(self._kept_until_s, self._turn_since_s + TURN_S)
         return bool(self._turn) and in_time and not self._outranked
 
     @property

@@ -46,6 +46,26 @@ def test_who_was_refused_comes_before_those_that_had_it() -> None:
     run_virtual(scenario())
 
 
+def test_a_turn_ends_though_sums_of_times_are_rounded() -> None:
+    """At 0.05 s it ends at 0.07 s, and a sum of times may come to 0.06999999999999999."""
+    now_s = 0.05
+
+    async def scenario() -> None:
+        nonlocal now_s
+        device = SharedDevice(lambda: now_s)
+        for name in ("ab", "ac"):
+            device.join(name, lambda: None)
+        device.busy("ab")
+        device.take("ab")
+        device.busy("ac")
+        now_s = 0.06999999999999999
+        assert now_s < 0.05 + TURN_S
+        device.give("ab")
+        assert "for link ac" in device.busy("ab")
+
+    run_virtual(scenario())
+
+
 def test_a_round_that_waits_for_light_yields_after_a_while() -> None:
     async def scenario() -> None:
         asked: list[str] = []

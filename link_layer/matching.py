@@ -39,6 +39,12 @@ class Matches:
         return sum(len(local) for local, _ in self.delayed) / len(self.delayed)
 
 
+def delays_clear_of(window_ps: int) -> tuple[int, ...]:
+    """As many delayed windows as usual, clear of a central one of this full width."""
+    first_ps = max(window_ps, DELAYS_PS[2])
+    return (-2 * first_ps, -first_ps, first_ps, 2 * first_ps)
+
+
 def match_tags(
     local_ps: TimesPs,
     remote_mapped_ps: TimesPs,

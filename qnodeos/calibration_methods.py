@@ -16,6 +16,7 @@ from qnodeos.memory_link import MemoryLink
 from qnodeos.node_parts import NodeParts
 from qnodeos.photonic import PhotonicLink
 from qnodeos.photonic_calibration import PhotonicBench
+from qnodeos.pumping import Pump
 
 STILL_S = 600.0
 """A calibration that has not got on for so long is not waited for."""
@@ -41,8 +42,13 @@ def _bench(link: PhotonicLink | MemoryLink, parts: NodeParts) -> Bench:
     """How the tasks of a link that has the table are measured."""
     match link.config.calibration:
         case CalibrationTable() as table if isinstance(link, PhotonicLink):
-            aligner, darkness = _aligner(link, parts), _darkness(link, table, parts)
-            return PhotonicBench(link, table, aligner=aligner, darkness=darkness)
+            return PhotonicBench(
+                link,
+                table,
+                aligner=_aligner(link, parts),
+                darkness=_darkness(link, table, parts),
+                pump=_pump(link, parts),
+            )
         case MemoryCalibrationTable() as table if isinstance(link, MemoryLink):
             return MemoryBench(link, table)
         case table:
@@ -54,6 +60,13 @@ def _aligner(link: PhotonicLink, parts: NodeParts) -> Aligner | None:
     if table is None:
         return None
     return Aligner(link, table, parts.rack.supervisors[table.controller], parts.store)
+
+
+def _pump(link: PhotonicLink, parts: NodeParts) -> Pump | None:
+    table = link.config.pump
+    if table is None:
+        return None
+    return Pump(link.name, table, parts.rack.supervisors[table.laser], parts.store)
 
 
 def _darkness(link: PhotonicLink, table: CalibrationTable, parts: NodeParts) -> Darkness | None:

@@ -2,7 +2,8 @@
 
 The tasks are made of what the end has anyway: clocks, the histogram of coincidences, rates and test
 rounds. A check only looks; a run finds the clocks anew first and looks for longer, or aligns the
-polarization where there is a controller. Counting in the dark is the one that takes the light away.
+polarization where there is a controller, or sets the pump where there is one. Counting in the dark
+is the one that takes the light away.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from qnodeos.calibrating import LOOK_S, Found, until
 from qnodeos.config import CalibrationTable, PhotonicLinkTable
 from qnodeos.darkness import Darkness, NoDarkness
 from qnodeos.photonic import PhotonicLink
+from qnodeos.pumping import Light, Pump, PumpFailed, most_ratio
 from qnodeos.status import Status
 
 CHECK_S = 6.0
@@ -30,6 +32,13 @@ CHECK_S = 6.0
 RUN_S = 12.0
 LIGHT_LIMIT_S = 60.0
 """The clocks are found within this, or the task has failed."""
+
+
+SHARE = "accidental share"
+NOT_COMPARED = "no span of both ends' tags was compared"
+NO_TESTS = "no coincidences, or no test rounds yet that tell the fidelity"
+ABOVE = 1.1
+"""Accidentals may be so much above those that were aimed for before the pump is set anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +62,10 @@ class PhotonicBench:
         *,
         aligner: Aligner | None = None,
         darkness: Darkness | None = None,
+        pump: Pump | None = None,
     ):
         self._table, self._aligner, self._darkness = table, aligner, darkness
+        self._pump = pump
         self._link = link
         self._judges = _judges(link.config, table)
         self.tasks = [
@@ -82,13 +93,47 @@ class PhotonicBench:
             return Found(None, "", good=False, reason=f"the clocks are {clock}")
         if (step.task, step.action) == ("polarization", "run") and self._aligner is not None:
             return await self._align(self._aligner)
+        if (step.task, step.action) == ("pump", "run") and self._pump is not None:
+            return await self._set_pump(self._pump)
+        seen = await self._look(look_s)
+        if seen is None:
+            return Found(None, "", good=False, reason=NOT_COMPARED)
+        if step.task == "pump" and self._pump is not None:
+            return self._pumped(self._pump, _light(seen))
+        return self._judges[step.task](seen)
+
+    async def _look(self, look_s: float) -> _Seen | None:
         for _ in range(math.ceil(look_s / LOOK_S)):
             self._link.histogram()  # it is made only while somebody looks
             await asyncio.sleep(LOOK_S)
         histogram = self._link.histogram()
-        if histogram is None:
-            return Found(None, "", good=False, reason="no span of both ends' tags was compared")
-        return self._judges[step.task](_Seen(self._link.status(), histogram))
+        return None if histogram is None else _Seen(self._link.status(), histogram)
+
+    async def _set_pump(self, pump: Pump) -> Found:
+        """As bright as the fidelity allows; what its last look showed is the result."""
+
+        async def look() -> Light:
+            self._link.keep_time(LIGHT_LIMIT_S + RUN_S)
+            seen = await self._look(RUN_S)
+            light = None if seen is None else _light(seen)
+            if light is None:
+                raise PumpFailed(NOT_COMPARED if seen is None else NO_TESTS)
+            return light
+
+        try:
+            light = await pump.run(look)
+        except PumpFailed as failed:
+            return Found(None, SHARE, good=False, reason=str(failed))
+        return self._pumped(pump, light, "set")
+
+    def _pumped(self, pump: Pump, light: Light | None, reason: str = "") -> Found:
+        if light is None:
+            return Found(None, SHARE, good=False, reason=NO_TESTS)
+        share, allowed = (
+            each / (1 + each)
+            for each in (light.ratio, most_ratio(pump.fidelity, light.fidelity) * ABOVE)
+        )
+        return Found(share, SHARE, share <= min(allowed, self._table.most_accidental), reason)
 
     async def _align(self, aligner: Aligner) -> Found:
         """Turn the controller; what its last look showed is the result."""
@@ -117,6 +162,17 @@ class PhotonicBench:
         except TimeoutError:
             return False
         return True
+
+
+def _light(seen: _Seen) -> Light | None:
+    """Accidentals over the other coincidences, and what F the pairs have at least; None before that
+    is known."""
+    status = seen.status
+    true_cps = float(status.get("coincidences_cps", 0.0)) - float(status.get("accidentals_cps", 0))
+    fidelity = status.get("fidelity_low")
+    if true_cps <= 0 or fidelity is None:
+        return None
+    return Light(float(status["accidentals_cps"]) / true_cps, float(fidelity))
 
 
 def _judges(config: PhotonicLinkTable, table: CalibrationTable) -> dict[str, Judge]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drivers.errors import InstrumentProblem
 from drivers.supervisor import Supervisor
 from link_layer.fidelity import CorrelatorCounts
-from link_layer.matching import DELAYS_PS, Matches, match_tags
+from link_layer.matching import Matches, delays_clear_of, match_tags
 from link_layer.messages import (
     Basis,
     BasisTurned,
@@ -214,11 +214,12 @@ class Leader:
     def _match(self) -> None:
         for overlap in self._synchroniser.overlaps():
             # Wider while the clock is less sure, but clear of the windows for accidentals.
-            most_ps = max(self._config.window_ps, min(abs(delay) for delay in DELAYS_PS))
+            delays_ps = delays_clear_of(self._config.window_ps)
             matches = match_tags(
                 overlap.local.time_ps,
                 overlap.remote_mapped_ps,
-                min(overlap.window_ps, most_ps),
+                min(overlap.window_ps, max(delays_ps) // 2),
+                delays_ps,
             )
             self._rates.add(overlap, matches)
             self.watched.add(overlap)

@@ -203,6 +203,8 @@ def _roles(config: NodeConfig) -> Iterator[Finding]:
                     wanted["reference"] = link.reference, "FrequencyReference"
                 if (turned := link.polarization) is not None:
                     wanted["polarization.controller"] = turned.controller, "PolarizationController"
+                if (pumped := link.pump) is not None:
+                    wanted["pump.laser"] = pumped.laser, "Laser"
                 if link.calibration is not None and (light := link.calibration.light) is not None:
                     wanted["calibration.light"] = light, "Laser"
                 if link.guard is not None and (meter := link.guard.power_meter) is not None:

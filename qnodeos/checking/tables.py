@@ -193,6 +193,13 @@ def _photonic(link: PhotonicLinkTable, *, leads: bool) -> Iterator[str]:
         )
     elif turned is not None:
         yield f"{turned.controller} stays as it is: the end that leads turns its own."
+    if (pumped := link.pump) is not None and leads:
+        yield (
+            f"{pumped.laser} is set when the calibration `pump` is run, between {pumped.lowest:g} "
+            f"and {pumped.highest:g} in its unit, as bright as F {pumped.fidelity:g} allows."
+        )
+    elif pumped is not None:
+        yield f"{pumped.laser} stays as it is: the end that leads sets its own."
     yield f"Clocks: {clocks}{', corrected by the data' if link.estimate_clock_noise else ''}."
     yield from _served(link)
 

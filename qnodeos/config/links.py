@@ -183,6 +183,28 @@ class PolarizationTable(Table):
     rounds: int = Field(default=500, ge=50, le=1_000_000)
 
 
+class PumpTable(Table):
+    """[links.NAME.pump]: the laser that pumps the pair source, at the leading end, whose
+    calibration sets it as bright as `fidelity` allows.
+
+    `fidelity` is that of coincidences, accidentals among them. `lowest` and `highest` are what the
+    laser is set to at most, in its own unit: mW of output power, or mA of diode current.
+    """
+
+    laser: Name
+    fidelity: float = Field(gt=0.25, lt=1.0)
+    lowest: float = Field(ge=0.0, le=1e6)
+    highest: float = Field(gt=0.0, le=1e6)
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.lowest >= self.highest:
+            raise ValueError(
+                f"lowest: found {self.lowest:g}, expected less than highest ({self.highest:g})"
+            )
+        return self
+
+
 class SelfTestTable(Table):
     """[links.NAME.guard.self_test]: light of this node's own shows that its detectors still see.
 
@@ -354,6 +376,7 @@ class PhotonicLinkTable(Table):
     verify: VerifyTable | None = None
     calibration: CalibrationTable | None = None
     polarization: PolarizationTable | None = None
+    pump: PumpTable | None = None
     guard: GuardTable | None = None
     targets: TargetsTable | None = None
     queue: QueueTable = Field(default_factory=QueueTable)
@@ -385,12 +408,13 @@ class PhotonicLinkTable(Table):
         return self
 
     @model_validator(mode="after")
-    def _somebody_aligns(self) -> Self:
-        if self.polarization is not None and self.calibration is None:
-            raise ValueError(
-                "polarization: found one, expected none without a table `calibration`, whose task "
-                "it is to align"
-            )
+    def _somebody_sets_them(self) -> Self:
+        for table, does in (("polarization", "align"), ("pump", "set it")):
+            if getattr(self, table) is not None and self.calibration is None:
+                raise ValueError(
+                    f"{table}: found one, expected none without a table `calibration`, whose task "
+                    f"it is to {does}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -93,6 +93,8 @@ def _links(config: NodeConfig) -> Iterator[Problem]:
                     yield from _instrument(
                         config, (*where, "polarization", "controller"), turned.controller
                     )
+                if (pumped := link.pump) is not None:
+                    yield from _instrument(config, (*where, "pump", "laser"), pumped.laser)
                 light = link.calibration.light if link.calibration is not None else None
                 if light is not None:
                     yield from _instrument(config, (*where, "calibration", "light"), light)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from link_layer.matching import match_tags, outcome_counts
+from link_layer.matching import DELAYS_PS, delays_clear_of, match_tags, outcome_counts
 
 Ints = NDArray[np.int64]
 tags = st.lists(st.integers(0, 10**6), max_size=60).map(
@@ -38,6 +38,16 @@ def test_pairs_are_found_and_chance_is_estimated() -> None:
     chance = len(a) * len(b) * 6000 / 1e12
     assert found.accidentals == pytest.approx(chance, rel=0.12)
     assert len(found) - found.accidentals == pytest.approx(3000, rel=0.05)
+
+
+@pytest.mark.parametrize("window_ps", [1, 6_000, 100_000, 100_001, 600_000, 1_000_000])
+def test_delayed_windows_are_clear_of_every_window_that_may_be_configured(window_ps: int) -> None:
+    delays_ps = delays_clear_of(window_ps)
+    assert len(delays_ps) == len(DELAYS_PS)
+    tags = np.array([0, 10**7])
+    found = match_tags(tags, tags, window_ps, delays_ps)
+    assert len(found) == 2
+    assert found.accidentals == 0
 
 
 def test_outcomes_are_counted_local_by_remote() -> None:

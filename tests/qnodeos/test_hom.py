@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from qnodeos import UserError, load_node
 from qnodeos.checking.tables import meanings
 from qnodeos.cli.rehearse import load
 from qnodeos.journal import read_journal
+from qnodeos.memory_link import MemoryLink
 from qnodeos.midpoint import Midpoint
 from qnodeos.rehearsal import Rehearsal, rehearsal
 from qnodeos.verify_methods import hom_method
@@ -192,6 +194,48 @@ def test_a_station_measures_how_alike_its_photons_are(
     beside = sum(counts[middle + bins - 10 : middle + bins + 10])
     # One of two peaks: half of the pairs in different modes; without interference it would be 0.5.
     assert beside > 1.5 * sum(counts[middle - 10 : middle + 10])
+
+
+CALIBRATION = """
+[links.memory.calibration]
+tasks = {{ interference = [] }}
+rounds = 4000
+look_s = "60 s"
+least_visibility = {least}
+"""
+
+
+@pytest.mark.parametrize(("least", "good"), [(0.7, True), (0.97, False)])
+def test_the_leading_end_is_told_how_alike_the_photons_are_and_judges(
+    tmp_path: Path, least: float, good: bool
+) -> None:
+    """The calibration `interference`: the station measures, the leading end has it in spec."""
+
+    async def body(network: Rehearsal) -> tuple[Any, str]:
+        link = network.nodes["alice"].links["memory"]
+        calibrated = network.nodes["alice"].exported()["calibration-memory"]
+        async with asyncio.timeout(120.0):
+            while calibrated()["interference_state"] not in ("in spec", "out of spec"):
+                await network.lasts(1.0)
+        assert isinstance(link, MemoryLink)
+        assert link.ready is good
+        return calibrated(), link.missing() or link.unfit
+
+    async def scenario() -> Any:
+        folder = written(tmp_path)
+        changed(folder, BINS[1])
+        file = folder / "alice.toml"
+        file.write_text(file.read_text() + CALIBRATION.format(least=least))
+        lab, nodes, _ = load(folder, folder / "out")
+        async with rehearsal(lab, nodes) as network:
+            found = await body(network)
+        return found, interference_visibility(lab.midpoints["station"])
+
+    (figures, unfit), truth = run_virtual(scenario(), limit_s=300)
+    assert figures["interference_value"] == pytest.approx(truth, abs=0.05)
+    assert figures["in_spec"] is good
+    assert figures["interference_state"] == ("in spec" if good else "out of spec")
+    assert ("interference" in unfit) is not good
 
 
 def test_without_attempts_there_is_nothing_to_say(tmp_path: Path) -> None:

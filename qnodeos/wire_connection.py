@@ -27,6 +27,9 @@ _LONG_BYTES = MAX_MESSAGE_BYTES + 64
 _MOST_PARTS = 16
 _UNREAD_BYTES = 2 * _LONG_BYTES
 _UNSENT_BYTES = 4 * MAX_MESSAGE_BYTES
+_MOST_COMMANDS = 100
+"""In `PING_S`. Each is answered, and none counts as a message."""
+
 _AT_ONCE = 3
 """Words of one turn of the loop that are not held back for others."""
 
@@ -49,7 +52,8 @@ class _Connection(asyncio.Protocol):
         self._says = says
         self._transport: asyncio.Transport | None = None
         self._frames = Frames(_SHORT_BYTES)
-        self._greeted = False
+        self._greeted = self._begun = False
+        self._commands = 0
         self._heard_s = 0.0
         self._silent_s = HANDSHAKE_S
         self._watch: asyncio.TimerHandle | None = None
@@ -143,6 +147,9 @@ class _Connection(asyncio.Protocol):
             flags, content = self.session.opened(body)
             if not flags & COMMAND:
                 return flags, content
+            self._commands += 1
+            if self._commands > _MOST_COMMANDS:
+                raise Broken(f"found more than {_MOST_COMMANDS} commands in {PING_S:g} s")
             if content.startswith(_PING) and len(content) >= 7:
                 self._silent_s = int.from_bytes(content[5:7], "big") / 10 or self._silent_s
                 self._say(COMMAND, _PONG + content[7:])
@@ -176,12 +183,19 @@ class _Connection(asyncio.Protocol):
 
     def _look(self) -> None:
         """Hang up on who is silent for too long."""
+        self._commands = 0
         now_s = self._loop.time()
         # What waits to be read of it would say that it is there.
         if now_s >= self._heard_s + self._silent_s and not self._paused:
             self.drop()
             return
         self._watch = self._loop.call_later(PING_S, self._look)
+
+    def _once(self) -> None:
+        """The costly first word of a handshake has come; raises Broken if it comes again."""
+        if self._begun:
+            raise Broken("found the begin of a handshake again")
+        self._begun = True
 
     def _begin(self) -> None:
         """The far end has greeted."""
@@ -220,6 +234,7 @@ class Outgoing(_Connection):
 
     def _shake(self, body: bytes) -> None:
         if body.startswith(b"\x07WELCOME"):
+            self._once()
             metadata = properties(Socket_Type="DEALER", Identity="", X_Qnodeos=self._says)
             self._command(self._client.initiate(body, metadata))
         else:
@@ -291,6 +306,7 @@ class Incoming(_Connection):
 
     def _shake(self, body: bytes) -> None:
         if body.startswith(b"\x05HELLO"):
+            self._once()
             self._command(self._server_end.welcome(body))
             return
         public = z85.encode(self._server_end.proved(body))

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import zmq
+from nacl.bindings import crypto_box_keypair
+from zmq.utils import z85
 from zmq.utils.monitor import recv_monitor_message
 
 from qnodeos import wire_connection, wire_sockets
-from qnodeos.keys import load_key_pair
-from qnodeos.zmtp import greeting
+from qnodeos.curve import Client
+from qnodeos.keys import load_key_pair, load_public_key
+from qnodeos.zmtp import frame, greeting
 from tests.qnodeos.test_wire import LIMIT_S, Net, Ping, envelope, received
 
 
@@ -114,6 +117,32 @@ async def test_nonsense_ends_its_own_connection_and_no_other(net: Net, nonsense:
     writer.close()
     assert bob.send("alice", Ping(1))
     assert (await received(alice)).message == Ping(1)
+
+
+async def test_who_begins_its_handshake_again_and_again_is_hung_up_on(net: Net) -> None:
+    """Each begin costs three multiplications on the curve."""
+    await net.start("alice")
+    key = z85.decode(load_public_key(net.folder / "alice.key"))
+    client = Client(*crypto_box_keypair(), key)
+    reader, writer = await knock(net)
+    writer.write(greeting(server=False) + 3 * frame(client.hello(), command=True))
+    async with asyncio.timeout(LIMIT_S):
+        said = bytearray()
+        with suppress(ConnectionResetError):
+            while data := await reader.read(1 << 16):
+                said += data
+    assert said.count(b"\x07WELCOME") == 1
+    writer.close()
+
+
+async def test_a_peer_that_pings_without_end_is_hung_up_on(net: Net) -> None:
+    alice, bob = await net.connected(lost_after_s=60.0)
+    there = alice._carrier._reaching["bob"].connection
+    for _ in range(10 * wire_connection._MOST_COMMANDS):
+        there._ping()
+    await net.until(lambda: alice.peers["bob"].state == "lost")
+    await net.until(lambda: alice.peers["bob"].state == bob.peers["alice"].state == "up")
+    assert alice._carrier._reaching["bob"].connection is not there
 
 
 async def test_idle_strangers_keep_no_peer_out(net: Net) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 from zmq.utils import z85
 
@@ -69,8 +69,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        transport = self._transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=_UNSENT_BYTES)
         self._loop = asyncio.get_running_loop()
         self._heard_s = self._loop.time()

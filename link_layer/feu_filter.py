@@ -28,8 +28,8 @@ BASES = ("X", "Y", "Z")
 LEVEL, SPEED, AWAY = slice(0, 3), slice(3, 6), slice(6, 9)
 DIAGONAL = (range(3), range(3))
 
-PRIOR_A, PRIOR_B = 1.0, 5.0
-"""Of each error: three of them make half a Bell state's infidelity, which a heralding link has."""
+PRIOR_A, PRIOR_B = LEAST_A, 3 / 2
+"""Half a count against and for, shared by three bases whose errors add up to one infidelity."""
 
 PRIOR_MEAN = PRIOR_A / (PRIOR_A + PRIOR_B)
 PRIOR_VARIANCE = PRIOR_MEAN * (1 - PRIOR_MEAN) / (PRIOR_A + PRIOR_B + 1)

@@ -152,6 +152,8 @@ class Node:
         except asyncio.CancelledError:
             if number in self._waiting:
                 self.line.say(Cancel(number))
+            elif reply.done() and not reply.cancelled() and reply.exception() is None:
+                self._give_up(reply.result())
             raise
 
     async def status(self) -> dict[str, Any]:

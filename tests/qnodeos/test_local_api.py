@@ -14,7 +14,7 @@ from qnodeos.api_session import METHODS
 from qnodeos.client import Node, NodeError, NodeGone, Pair, connect, seconds
 from qnodeos.config import load_node
 from qnodeos.errors import UserError
-from qnodeos.frames import PROTOCOL_VERSION, Call, encoded
+from qnodeos.frames import PROTOCOL_VERSION, Call, Reply, encoded
 from qnodeos.local_api import LocalApi, socket_of
 from qnodeos.rehearsal import rehearsal
 from qnodeos.socket_place import socket_place, tell
@@ -369,3 +369,20 @@ def test_what_a_device_was_told_is_done_though_nobody_waits(tmp_path: Path) -> N
             await both(tmp_path, use)
 
     run_virtual(scenario(), limit_s=60)
+
+
+def test_a_pair_that_came_in_the_turn_in_which_nobody_waits_any_more_is_given_up() -> None:
+    async def scenario() -> list[Any]:
+        said: list[Any] = []
+        node = Node()
+        node.line.say = said.append  # type: ignore[method-assign]
+        asking = asyncio.create_task(node.entangle("bob"))
+        await asyncio.sleep(0)
+        node._take(Reply(said[0].id, {"pair": 5}))
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert asking.cancelled()
+        return said
+
+    _, given_up = run_virtual(scenario())
+    assert (given_up.method, given_up.arguments) == ("pair.release", {"pair": 5})

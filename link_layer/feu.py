@@ -127,6 +127,10 @@ class FidelityUnit:
         self._chance = {basis: Chance() for basis in BASES}
         self.rounds = dict.fromkeys(BASES, 0.0)
 
+    def forget_chance(self) -> None:
+        """The light is brighter or darker than it was: accidentals are as many as they are now."""
+        self._chance = {basis: Chance() for basis in BASES}
+
     def renew(self) -> bool:
         """Take in what has come and let time go by; False if there is nothing to do yet."""
         return sum(1 for _ in self.renewing()) > 0

@@ -100,9 +100,10 @@ class CorrelatorCounts:
 
 
 def correlator_counts(
-    counts: Counts2x2, delayed: Counts2x2 | None = None, windows: int = 0
+    counts: Counts2x2, delayed: Counts2x2 | None = None, windows: float = 0
 ) -> CorrelatorCounts:
-    """From 2x2 counts, and the sum of 2x2 counts over a number of delayed windows."""
+    """From 2x2 counts, and the sum of 2x2 counts over delayed windows of which so many make what
+    chance makes of the central one."""
     same, different = _split(counts)
     if delayed is None or windows < 1:
         return CorrelatorCounts(same, different)
@@ -208,9 +209,9 @@ class TestRounds:
         bell_state: BellState,
         counts: Counts2x2,
         delayed: Counts2x2 | None = None,
-        windows: int = 0,
+        windows: float = 0,
     ) -> None:
-        """Many rounds at once: 2x2 counts, and those summed over a number of delayed windows."""
+        """Many rounds at once; see `correlator_counts`."""
         self._add(basis, bell_state, correlator_counts(counts, delayed, windows))
 
     def clear(self) -> None:

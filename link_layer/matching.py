@@ -15,28 +15,49 @@ Indices = NDArray[np.int64]
 DELAYS_PS = (-200_000, -100_000, 100_000, 200_000)
 """Delays at which true pairs do not occur, for accidental coincidences."""
 
+_LEAST_LEFT = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Coincidences as indices into the local and the remote tags, ascending, each tag once.
 
-    `delayed` holds the same for each delayed window: accidentals, whose mean is what `local`,
-    `remote` contain by chance.
+    `delayed` holds the same for each delayed window: accidentals, which tell what `local`, `remote`
+    contain by chance. `singles` are the numbers of tags that were looked at, local and remote.
     """
 
     local: Indices
     remote: Indices
     delayed: tuple[tuple[Indices, Indices], ...]
+    singles: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.local)
+
+    @property
+    def windows(self) -> float:
+        """As many delayed windows make what chance makes of the central one: more than there are.
+
+        In a delayed window the tags of true pairs are free for chance. In the central one they find
+        each other, but for those whose place another tag takes first, half of the time. So of N
+        accidentals in a delayed one, N (1 - (C/A + C/B)/2) are left with C true pairs among A and B
+        tags, to first order in tags per window.
+        """
+        count = len(self.delayed)
+        if not count or not min(self.singles):
+            return float(count)
+        each = sum(len(local) for local, _ in self.delayed) / count
+        share = sum(1 / tags for tags in self.singles) / 2
+        # C = all - N (1 - share C), solved for what is left of N.
+        left = (1 - share * len(self)) / max(1 - share * each, _LEAST_LEFT)
+        return count / min(1.0, max(left, _LEAST_LEFT))
 
     @property
     def accidentals(self) -> float:
         """Expected number of accidental coincidences among the matches."""
         if not self.delayed:
             return 0.0
-        return sum(len(local) for local, _ in self.delayed) / len(self.delayed)
+        return sum(len(local) for local, _ in self.delayed) / self.windows
 
 
 def delays_clear_of(window_ps: int) -> tuple[int, ...]:
@@ -71,7 +92,7 @@ def match_tags(
         match_pairs(local_ps, remote_mapped_ps, low_ps + delay_ps, high_ps + delay_ps)
         for delay_ps in delays_ps
     )
-    return Matches(local, remote, delayed)
+    return Matches(local, remote, delayed, (len(local_ps), len(remote_mapped_ps)))
 
 
 def outcome_counts(

@@ -42,7 +42,7 @@ class RecentTests:
         bell_state: BellState,
         counts: Counts2x2,
         delayed: Counts2x2 | None = None,
-        windows: int = 0,
+        windows: float = 0,
     ) -> None:
         """Many rounds at once; see `TestRounds.add_counts`."""
         self._turn()

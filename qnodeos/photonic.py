@@ -251,6 +251,11 @@ class PhotonicLink:
         if isinstance(self._role, Leader):
             self._role.tests.forget()
 
+    def light_changed(self) -> None:
+        """It is brighter or darker than it was, and the pairs are as good as before."""
+        if isinstance(self._role, Leader):
+            self._role.tests.forget_chance()
+
     def missing(self) -> str:
         """What a request would wait for in vain; "" when nothing is known to be missing."""
         if not self.peer_there:

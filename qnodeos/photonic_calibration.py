@@ -121,7 +121,7 @@ class PhotonicBench:
             return light
 
         try:
-            light = await pump.run(look)
+            light = await pump.run(look, self._link.light_changed)
         except PumpFailed as failed:
             return Found(None, SHARE, good=False, reason=str(failed))
         return self._pumped(pump, light, "set")

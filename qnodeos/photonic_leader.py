@@ -253,7 +253,12 @@ class Leader:
                 self.tests.expect(
                     entry.first_pair,
                     AwaitedTests(
-                        entry.basis, entry.epoch, entry.outcomes, accidental, entry.apart_ps
+                        entry.basis,
+                        entry.epoch,
+                        entry.outcomes,
+                        accidental,
+                        entry.apart_ps,
+                        matches.windows,
                     ),
                 )
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from link_layer.feu import FidelityUnit, Goodness
 from link_layer.fidelity import CorrelatorCounts, TestRounds, correlator_counts
-from link_layer.matching import DELAYS_PS
 from link_layer.messages import Basis, ErrorCode, LinkQuality, TestOutcomes
 from link_layer.recent import RecentTests
 from link_layer.states import BellState, correlator_sign
@@ -33,13 +32,17 @@ TESTS_KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class AwaitedTests:
-    """Our outcomes of the test entries of one match report, in order, and what each tests."""
+    """Our outcomes of the test entries of one match report, in order, and what each tests.
+
+    `windows`: see `Matches`.
+    """
 
     basis: Basis
     epoch: int
     outcomes: NDArray[np.uint8]
     accidental: NDArray[np.bool_]
     apart_ps: NDArray[np.float64]
+    windows: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ class PhotonicTests:
         joint = 2 * awaited.outcomes.astype(np.int64) + theirs
         counts = np.bincount(joint[true], minlength=4).reshape(2, 2)
         delayed = np.bincount(joint[awaited.accidental], minlength=4).reshape(2, 2)
-        told = awaited.basis, self._bell_state, counts, delayed, len(DELAYS_PS)
-        found = correlator_counts(counts, delayed, len(DELAYS_PS))
+        told = awaited.basis, self._bell_state, counts, delayed, awaited.windows
+        found = correlator_counts(counts, delayed, awaited.windows)
         self._unit.add_counts(
             awaited.basis,
             self._bell_state,
@@ -162,6 +165,10 @@ class PhotonicTests:
         self._recent = RecentTests(self._context.clock)
         self._unit.forget()
         self.estimate = None
+
+    def forget_chance(self) -> None:
+        """The light is brighter or darker than it was: so are its accidentals."""
+        self._unit.forget_chance()
 
     async def keep_estimate(self) -> None:
         """Renew the estimate, tell the far end, and end requests that ask for more."""

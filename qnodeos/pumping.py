@@ -57,8 +57,9 @@ class Pump:
         """What coincidences are to have, accidentals among them."""
         return self._table.fidelity
 
-    async def run(self, look: Callable[[], Awaitable[Light]]) -> Light:
-        """Set it, by a few looks; the last one. Raises PumpFailed, and then it is as it was."""
+    async def run(self, look: Callable[[], Awaitable[Light]], changed: Callable[[], None]) -> Light:
+        """Set it, by a few looks; the last one. `changed` is called when it was set. Raises
+        PumpFailed, and then it is as it was."""
         before = None
         try:
             before = at = await self._setting()
@@ -76,6 +77,7 @@ class Pump:
                     break
                 at = to
                 await self._set(at)
+                changed()
                 light = await look()
                 seen[at] = light.ratio
         except (InstrumentProblem, PumpFailed) as problem:

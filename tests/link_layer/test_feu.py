@@ -265,3 +265,33 @@ def test_few_tests_where_all_is_known_and_rests_and_many_where_not() -> None:
     assert policy.share(unit, Goodness(0.9, 0.8, 0.97, 0.0), 1000.0) == 0.2
     finer = TestPolicy(ceiling=0.2, precision=0.012)
     assert resting <= finer.share(unit, found, 1000.0) <= 0.2
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_accidentals_are_counted_anew_when_the_light_is_another(forgets: bool) -> None:
+    """A brighter light had 20 % of them, the one now has none."""
+    now_s = 0.0
+    rng = np.random.default_rng(5)
+    unit = FidelityUnit(lambda: now_s)
+    for step in range(120):
+        now_s += 1.0
+        if forgets and step == 100:
+            unit.forget_chance()
+        for basis in BASES:
+            wrong = float(rng.binomial(60, 0.04))
+            each_way = 7.5 if step < 100 else 0.0
+            counts = 60 - wrong + each_way, wrong + each_way
+            unit.add_counts(
+                basis,
+                BellState.PHI_PLUS,
+                *(reversed(counts) if basis == "Y" else counts),
+                chance_same=each_way,
+                chance_different=each_way,
+            )
+        unit.renew()
+    goodness = unit.goodness()
+    assert goodness is not None
+    if forgets:
+        assert goodness.fidelity == pytest.approx(0.94, abs=0.012)
+    else:
+        assert goodness.fidelity > 0.955

@@ -40,6 +40,31 @@ def test_pairs_are_found_and_chance_is_estimated() -> None:
     assert len(found) - found.accidentals == pytest.approx(3000, rel=0.05)
 
 
+@pytest.mark.parametrize(("seen_a", "seen_b"), [(0.5, 0.4), (0.9, 0.2), (0.05, 0.05)])
+def test_chance_is_told_right_where_many_photons_have_a_partner(
+    seen_a: float, seen_b: float
+) -> None:
+    """Whose tag is whose is known here; half of a window of 400 ns is a good part of the wait."""
+    rng = np.random.default_rng(17)
+    length_ps, window_ps = 4 * 10**12, 400_000
+    emitted = np.sort(rng.integers(0, length_ps, 200_000))
+    ends = []
+    for seen in (seen_a, seen_b):
+        pairs = np.flatnonzero(rng.random(emitted.size) < seen)
+        alone = rng.integers(0, length_ps, 40_000)
+        times = np.concatenate([emitted[pairs] + rng.integers(-300, 300, pairs.size), alone])
+        whose = np.concatenate([pairs, -1 - np.arange(alone.size)])
+        order = np.argsort(times, kind="stable")
+        ends.append((times[order], whose[order]))
+    (a, of_a), (b, of_b) = ends
+    found = match_tags(a, b, window_ps, delays_clear_of(window_ps))
+    by_chance = int(np.count_nonzero(of_a[found.local] != of_b[found.remote]))
+    plain = sum(len(one) for one, _ in found.delayed) / len(found.delayed)
+    assert found.accidentals == pytest.approx(by_chance, abs=5 * np.sqrt(by_chance))
+    if max(seen_a, seen_b) > 0.2:
+        assert plain > by_chance + 8 * np.sqrt(by_chance)
+
+
 @pytest.mark.parametrize("window_ps", [1, 6_000, 100_000, 100_001, 600_000, 1_000_000])
 def test_delayed_windows_are_clear_of_every_window_that_may_be_configured(window_ps: int) -> None:
     delays_ps = delays_clear_of(window_ps)

@@ -172,7 +172,7 @@ def pumped(
     async def look() -> Light:
         return Light(slope * max(0.0, diode.at - diode.threshold), of_pairs)
 
-    return (lambda: run_virtual(made.run(look))), held
+    return (lambda: run_virtual(made.run(look, lambda: None))), held
 
 
 @pytest.mark.parametrize("slope", [1e-4, 5e-4, 1e-3, 5e-3, 2e-2])

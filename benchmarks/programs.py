@@ -14,11 +14,12 @@ import numpy as np
 
 from benchmarks.frame import Row, benchmark
 from benchmarks.node_usage import Usage, tell_metrics, usage
-from benchmarks.program_runs import Served, left_behind, mixture, serve, so_many
+from benchmarks.program_runs import OURS, Program, Served, left_behind, mixture, serve, so_many
 from qnodeos.client import connect
 from qnodeos.launch.running import NodeAt
 
 RUNS = 500
+TRIANGLES = 200
 TOGETHER = 8
 WARM = 40
 """Runs before anything is measured."""
@@ -34,8 +35,8 @@ is measured here has to be below half of that."""
 
 @benchmark("programs", "500 NetQASM programs in a row and 500 eight at a time: time, hangs, leaks")
 def run() -> list[Row]:
-    """Two ideal nodes."""
-    return asyncio.run(_measured())
+    """Two ideal nodes; then three, whose applications each hold pairs along all sides at a time."""
+    return asyncio.run(_measured()) + asyncio.run(_triangles())
 
 
 async def _measured() -> list[Row]:
@@ -57,9 +58,30 @@ async def _measured() -> list[Row]:
                 began_s = asyncio.get_running_loop().time()
                 served = await serve(so_many(programs, RUNS), nodes, roles, together=together)
                 took_s = asyncio.get_running_loop().time() - began_s
-                rows += _served(how, served, took_s)
+                rows += _served(how, served, took_s, RUNS)
                 rows += _leaked(how, served, await left_behind(before, nodes), before, nodes)
     return rows
+
+
+async def _triangles() -> list[Row]:
+    from qnodeos.launch.ideal import write_ideal
+    from qnodeos.launch.network import network
+    from qnodeos.launch.roles import role_server
+
+    how = f"over three nodes, {TOGETHER} at a time"
+    with tempfile.TemporaryDirectory(prefix="qnodeos-") as folder:
+        example = Path(folder) / "ideal"
+        write_ideal(example, 3)
+        tell_metrics(example)
+        async with network(example, Path(folder) / "net") as nodes, role_server() as roles:
+            before = [await usage(node) for node in nodes]
+            programs = so_many([Program(OURS / "triangle")], TRIANGLES)
+            began_s = asyncio.get_running_loop().time()
+            served = await serve(programs, nodes, roles, together=TOGETHER)
+            took_s = asyncio.get_running_loop().time() - began_s
+            left = await left_behind(before, nodes)
+    rows = _served(how, served, took_s, TRIANGLES)
+    return [*rows, Row(f"left after them, {how}", sum(left.values()), "", at_most=0)]
 
 
 async def _fill_books(data: Path) -> None:
@@ -84,14 +106,14 @@ async def _fill_books(data: Path) -> None:
         await asyncio.gather(taking, return_exceptions=True)
 
 
-def _served(how: str, served: Served, took_s: float) -> list[Row]:
+def _served(how: str, served: Served, took_s: float, count: int) -> list[Row]:
     for words in served.failures:
         print(words)
     return [
-        Row(f"programs {how}", len(served.seconds) + len(served.failures), "", at_least=RUNS),
+        Row(f"programs {how}", len(served.seconds) + len(served.failures), "", at_least=count),
         Row("that failed or hung", len(served.failures), "", at_most=0),
         Row("teleported states that arrived wrong", served.wrong, "", at_most=0),
-        Row("programs a second", RUNS / took_s, "1/s"),
+        Row("programs a second", count / took_s, "1/s"),
         Row("time of one, processes included, p50", float(np.median(served.seconds)), "s"),
         Row("the same, p99", float(np.percentile(served.seconds, 99)), "s"),
     ]

@@ -40,6 +40,14 @@ Finite = Annotated[float, Meta(gt=-1e18, lt=1e18)]
 MOST_REPORT_BYTES = 1_000_000
 """Packed tags of one report; a message of the wire holds 48 576 bytes more."""
 
+MOST_SOCKETS = 64
+"""For entanglement, of one program."""
+
+MOST_PARTS = 16
+"""Programs of one application."""
+
+SocketName = Annotated[str, Meta(max_length=256)]
+
 
 class ErrorCode(enum.Enum):
     """Why a request ended without all its pairs; the names of the public draft and its tools."""
@@ -484,28 +492,26 @@ class FinishSeen(Struct, frozen=True, tag="finish-seen"):
     request: Int64
 
 
+class ProgramPart(Struct, frozen=True, array_like=True):
+    """A program at one node. `sockets` are those it has opened, each named alike at its two ends;
+    `born` tells it from others there; `proposed`: after all that the node had heard of when the
+    part knew all others of its application; 0 before."""
+
+    node: int
+    born: Count
+    sockets: Annotated[tuple[SocketName, ...], Meta(min_length=1, max_length=MOST_SOCKETS)]
+    proposed: Count = 0
+
+
 class ProgramHere(Struct, frozen=True, tag="program-here"):
-    """A program of the following end is there; repeated until it is let begin.
-
-    `program` is what the sockets of its two ends have in common, here and in the next two.
-    """
+    """What the sender knows of an application whose part has the socket `program` on this link;
+    repeated until all of them have proposed when to begin."""
 
     link: str
     program: str
-
-
-class ProgramBegins(Struct, frozen=True, tag="program-begins"):
-    """The leading end lets a program begin, after all that it has let begin before."""
-
-    link: str
-    program: str
-
-
-class ProgramBegun(Struct, frozen=True, tag="program-begun"):
-    """At the following end it has begun, or is gone."""
-
-    link: str
-    program: str
+    parts: Annotated[tuple[ProgramPart, ...], Meta(max_length=MOST_PARTS)]
+    asks: bool = True
+    """Whether the sender wants to hear what it does not know."""
 
 
 class AppMessage(Struct, frozen=True, tag="app"):
@@ -546,7 +552,5 @@ Message = (
     | GuardSeen
     | FinishSeen
     | ProgramHere
-    | ProgramBegins
-    | ProgramBegun
     | AppMessage
 )

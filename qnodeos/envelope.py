@@ -7,8 +7,8 @@ import msgspec
 Versions = tuple[int, int]
 """Oldest and newest version of the wire protocol."""
 
-PROTOCOL_VERSION = 4
-SPOKEN: Versions = (4, 4)
+PROTOCOL_VERSION = 5
+SPOKEN: Versions = (5, 5)
 """The oldest and the newest version that this node speaks."""
 
 MAX_MESSAGE_BYTES = 1 << 20

@@ -36,8 +36,6 @@ from link_layer.messages import (
     Message,
     PairHeld,
     Place,
-    ProgramBegins,
-    ProgramBegun,
     ProgramHere,
     Recalibrated,
     Refuse,
@@ -105,7 +103,7 @@ class MemoryLink:
         )
         self._shared = shared or SharedDevice(context.clock)
         self._shared.join(name, self._device_free, self._yield_device)
-        self._shared.programs.join(name, leads=self.leads, send=self._tell_peer)
+        self._shared.programs.join(name, node=context.node_id, send=self._tell_peer)
         self.device = LinkDevice(
             name,
             supervisor,
@@ -310,7 +308,7 @@ class MemoryLink:
                     self.guard.handle(message)
                 case Recalibrated():
                     self.quality.forget()
-                case ProgramHere() | ProgramBegins() | ProgramBegun():
+                case ProgramHere():
                     self._shared.programs.handle(self.name, message)
                 case Distil() | Distilled():
                     self.purifier.rounds.from_peer(message, now_s)

@@ -15,6 +15,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from drivers.errors import InstrumentProblem
+from link_layer.messages import MOST_SOCKETS
 from qnodeos.memory import PairExpired
 from qnodeos.memory_link import MemoryLink
 from qnodeos.node_parts import NodeParts
@@ -38,7 +39,6 @@ MOST_CONNECTIONS = 64
 """By the node's own socket, and as many by TCP: whoever reaches the port takes no place there."""
 
 MOST_PROGRAMS = 32
-MOST_SOCKETS = 64
 """Of one connection."""
 
 _CONTAINED = (BadSubroutine, ProgramFault, RequestEnded, PairExpired, InstrumentProblem)

@@ -57,9 +57,10 @@ class Program:
         self._news = asyncio.Event()
         self._problem: BaseException | None = None
         self._created = 0
+        self._has_run = False
 
     def open(self, remote_node: int, number: int, socket: EprSocket) -> None:
-        """Open a socket, by which the program begins when the far end's is there too. Raises
+        """Open a socket; the program begins when the far ends of all are there. Raises
         ProgramFault."""
         socket.expecting = self._expecting()
         socket.open()
@@ -78,8 +79,9 @@ class Program:
         """Run a subroutine; what it returns to the host, as bytes. Raises BadSubroutine,
         ProgramFault, RequestEnded, PairExpired, InstrumentProblem."""
         _, commands = decode(data, self._flavour)
-        if self._link is not None and not self.sockets:
-            self._link.shared.shares.begin(self.qubits.share)  # nobody else is to be there
+        if not self._has_run:
+            self._has_run = True
+            self._begin()
         returned: list[bytes] = []
         at = steps = turn = returned_bytes = 0
         while at < len(commands):
@@ -101,6 +103,15 @@ class Program:
                 raise ProgramFault(f"{command.name} jumps to command {at}")
         await self.qubits.settled()
         return returned
+
+    def _begin(self) -> None:
+        """At once, if nobody else is to be there."""
+        if self._link is None:
+            return
+        if self.sockets:
+            self._link.shared.programs.all_open(self.qubits.share)
+        else:
+            self._link.shared.shares.begin(self.qubits.share)
 
     async def _step(self, command: Command, at: int, returned: list[bytes]) -> int:
         """One command; the number of the next."""

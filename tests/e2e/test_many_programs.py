@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.node_usage import tell_metrics, usage
-from benchmarks.program_runs import left_behind, mixture, serve, so_many
+from benchmarks.program_runs import OURS, Program, left_behind, mixture, serve, so_many
 from qnodeos.launch.ideal import write_ideal
 from qnodeos.launch.network import network
 from qnodeos.launch.roles import role_server
+from qnodeos.launch.running import run_program
 
 
 @pytest.mark.e2e
@@ -40,3 +41,31 @@ async def test_programs_side_by_side_leave_nothing_behind(tmp_path: Path) -> Non
         assert (found["qubits_in_use"], found["connections"]) == (1, 1)
         writer.close()
         assert await left_behind(before, nodes) == {}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+async def test_applications_over_three_nodes_side_by_side(tmp_path: Path) -> None:
+    """Each holds half of a node's storage at all three nodes, so two that begin in different orders
+    wait for each other until their time limit."""
+    write_ideal(tmp_path / "ideal", 3)
+    tell_metrics(tmp_path / "ideal")
+    async with network(tmp_path / "ideal", tmp_path / "net") as nodes, role_server() as roles:
+        before = [await usage(node) for node in nodes]
+        served = await serve(so_many([Program(OURS / "triangle")], 24), nodes, roles, together=8)
+        assert served.failures == []
+        assert len(served.seconds) == 24
+        assert await left_behind(before, nodes) == {}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(120)
+async def test_both_ends_of_each_side_of_a_triangle_find_the_same(tmp_path: Path) -> None:
+    write_ideal(tmp_path / "ideal", 3)
+    async with network(tmp_path / "ideal", tmp_path / "net") as nodes:
+        at = {node.name: node for node in nodes}
+        result = await run_program(OURS / "triangle", at, time_limit_s=60)
+        found = result.results
+        assert result.failed == ""
+        for one, other in (("alice", "bob"), ("bob", "charlie"), ("charlie", "alice")):
+            assert found[one][other] == found[other][one]

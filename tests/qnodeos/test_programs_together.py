@@ -13,6 +13,7 @@ from qnodeos.memory_shares import Shares
 from qnodeos.process.epr import EprSocket
 from qnodeos.process.program import Program
 from qnodeos.process.qubits import NoQubit
+from qnodeos.program_order import SOCKETS_S
 from qnodeos.requests import RequestEnded
 from timing.loop import run_virtual
 
@@ -125,7 +126,9 @@ def test_why_says_that_an_older_program_may_need_it(
 
     async def scenario() -> None:
         async with network(tmp_path, t2_s=200.0) as net:
-            old, young = (Pairs(net, name, full, 2, claim=4) for name in ("old", "young"))
+            old = Pairs(net, "old", full, 2, claim=4)
+            await asyncio.sleep(2 * SOCKETS_S)  # it runs nothing; then it has opened all it needs
+            young = Pairs(net, "young", full, 2, claim=4)
             waits = asyncio.create_task(young.run(random.Random(1)))
             await asyncio.sleep(1.0)  # virtual
             for end in IDS:

@@ -20,10 +20,16 @@ SETTLING_S: Final = 0.02
 class RotationStage:
     """Turns at a constant speed, then settles; positions follow from the clock it is given."""
 
-    def __init__(self, time_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        time_s: Callable[[], float],
+        *,
+        speed_deg_per_s: float = SPEED_DEG_PER_S,
+        at_deg: float = 0.0,
+    ) -> None:
+        self.speed_deg_per_s = speed_deg_per_s
         self._time_s = time_s
-        self._from_deg = 0.0
-        self._to_deg = 0.0
+        self._from_deg = self._to_deg = at_deg
         self._started_s = -math.inf
 
     def move_to(self, deg: float) -> None:
@@ -38,10 +44,15 @@ class RotationStage:
         """Start turning to the zero of the scale."""
         self.move_to(0.0)
 
+    @property
+    def target_deg(self) -> float:
+        """Where it stands, or goes to."""
+        return self._to_deg
+
     def position_deg(self) -> float:
         """Where the stage stands now."""
         way = self._to_deg - self._from_deg
-        turned = SPEED_DEG_PER_S * (self._time_s() - self._started_s)
+        turned = self.speed_deg_per_s * (self._time_s() - self._started_s)
         if turned >= abs(way):
             return self._to_deg
         return self._from_deg + math.copysign(max(turned, 0.0), way)
@@ -52,7 +63,7 @@ class RotationStage:
 
     def move_time_s(self) -> float:
         """How long the last move takes in all, settling included."""
-        return abs(self._to_deg - self._from_deg) / SPEED_DEG_PER_S + SETTLING_S
+        return abs(self._to_deg - self._from_deg) / self.speed_deg_per_s + SETTLING_S
 
 
 class WaveplatePair:

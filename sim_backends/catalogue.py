@@ -23,6 +23,7 @@ from sim_backends.instruments.fs725 import Fs725
 from sim_backends.instruments.id120 import Id120
 from sim_backends.instruments.id900 import Id900
 from sim_backends.instruments.itla import Itla
+from sim_backends.instruments.mpc320 import Mpc320
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.osw_e import OswE
 from sim_backends.instruments.oz_dd100 import OzDd100
@@ -206,6 +207,12 @@ def _oz_epc(context: Context) -> Sockets:
     return {"pty": OzEpc(context.of, advance=context.advance).connect}
 
 
+def _mpc320(context: Context) -> Sockets:
+    box = Mpc320(context.of, context.serial)
+    context.step(box)
+    return {"pty": box.connect}
+
+
 def _oz_dd100(context: Context) -> Sockets:
     return {"pty": OzDd100(now_s=context.now_s).connect}
 
@@ -276,6 +283,7 @@ CATALOGUE: Final[Mapping[str, InstrumentType]] = {
     ),
     "nkt-basik": InstrumentType(_nkt_basik, {"pty": "pty"}, of=("lasers",)),
     "oz-epc": InstrumentType(_oz_epc, {"pty": "pty"}, of=("squeezers",)),
+    "mpc320": InstrumentType(_mpc320, {"pty": "pty"}, of=("paddles",)),
     "oz-dd100": InstrumentType(_oz_dd100, {"pty": "pty"}),
     "polatis": InstrumentType(_polatis, {"port": "tcp"}),
     "osw-e": InstrumentType(_osw_e, {"pty": "pty"}),

@@ -9,6 +9,7 @@ import numpy as np
 
 from sim_backends.drifts import RandomWalk, SphereWalk, rotation
 from sim_backends.lab import ChannelConfig
+from sim_backends.paddles import Paddles
 from sim_backends.squeezers import Squeezers
 from sim_backends.states import ComplexArray
 
@@ -23,17 +24,17 @@ _H_C_MJ_NM: Final = 6.62607015e-34 * 299_792_458.0 * 1e9 * 1e3
 class FibreChannel:
     """A fibre with its losses, those of coupling and of frequency conversion included.
 
-    `squeezers` stand at its far end.
+    A polarization `controller` stands at its far end.
     """
 
     def __init__(
         self,
         config: ChannelConfig,
         rng: np.random.Generator,
-        squeezers: Squeezers | None = None,
+        controller: Squeezers | Paddles | None = None,
     ) -> None:
         self._config = config
-        self._squeezers = squeezers
+        self._controller = controller
         self._walk = RandomWalk(config.delay_walk_ps, rng)
         self._turning = SphereWalk(
             rotation(config.rotation_axis, math.radians(config.rotation_deg)),
@@ -91,14 +92,14 @@ class FibreChannel:
     def unitary(self, lab_ps: int) -> ComplexArray:
         """How polarization is turned on the way at a lab time, (2, 2) on (H, V)."""
         fibre = self._turning.at(lab_ps / _PS)
-        return fibre if self._squeezers is None else self._squeezers.unitary() @ fibre
+        return fibre if self._controller is None else self._controller.unitary() @ fibre
 
     @property
     def turns(self) -> bool:
         """Whether polarization may be turned at all."""
         config = self._config
         return (
-            self._squeezers is not None
+            self._controller is not None
             or config.rotation_deg != 0.0
             or config.polarization_walk_deg > 0.0
         )

@@ -26,7 +26,7 @@ from sim_backends.lab_light import (
     TaggerConfig,
 )
 from sim_backends.lab_memories import MemoryConfig, MidpointConfig
-from sim_backends.lab_parts import SqueezersConfig, Table
+from sim_backends.lab_parts import PaddlesConfig, SqueezersConfig, Table
 from sim_backends.lab_references import check_references
 from sim_backends.scpi_yaml import load_box
 
@@ -69,6 +69,7 @@ class LabConfig(Table):
     emitters: dict[str, EmitterConfig] = Field(default_factory=dict)
     channels: dict[str, ChannelConfig] = Field(default_factory=dict)
     squeezers: dict[str, SqueezersConfig] = Field(default_factory=dict)
+    paddles: dict[str, PaddlesConfig] = Field(default_factory=dict)
     analyzers: dict[str, AnalyzerConfig] = Field(default_factory=dict)
     detectors: dict[str, DetectorConfig] = Field(default_factory=dict)
     taggers: dict[str, TaggerConfig] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ __all__ = [
     "LongTime",
     "ModeConfig",
     "NotNegative",
+    "PaddlesConfig",
     "PhotonConfig",
     "Positive",
     "PowerOn",
@@ -38,6 +39,7 @@ NotNegative = Annotated[float, Field(ge=0.0, le=1e12)]
 AnyNumber = Annotated[float, Field(ge=-1e12, le=1e12)]
 Skew = Annotated[float, Field(ge=-1000.0, le=1000.0)]
 PowerOn = Annotated[float, Field(ge=-1e6, le=0.0)]
+PaddleAngle = Annotated[float, Field(ge=0.0, le=170.0)]
 LongTime = Annotated[float, Field(gt=0.0, le=1e12)]
 
 
@@ -73,6 +75,16 @@ class SqueezersConfig(Table):
 
     turn_mv: tuple[Positive, Positive, Positive, Positive] = (4000.0, 4000.0, 4000.0, 4000.0)
     bias_deg: tuple[AnyNumber, AnyNumber, AnyNumber, AnyNumber] = (0.0, 0.0, 0.0, 0.0)
+
+
+class PaddlesConfig(Table):
+    """Three paddles behind the fibre of the same name, before its analyzer.
+
+    `retardance_deg` is that of each as a wave plate, `angles_deg` where they stand at the begin.
+    """
+
+    retardance_deg: tuple[AnyNumber, AnyNumber, AnyNumber] = (90.0, 180.0, 90.0)
+    angles_deg: tuple[PaddleAngle, PaddleAngle, PaddleAngle] = (0.0, 0.0, 0.0)
 
 
 class PhotonConfig(Table):

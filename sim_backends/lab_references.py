@@ -37,6 +37,14 @@ def check_references(config: LabConfig, path: Path) -> None:
                 )
     for name in config.squeezers:
         known(f"squeezers.{name}", name, "channels")
+    for name in config.paddles:
+        known(f"paddles.{name}", name, "channels")
+        if name in config.squeezers:
+            raise LabError(
+                path,
+                f"paddles.{name}",
+                "its fibre has squeezers too; expected one of the two",
+            )
     for name, emitter in config.emitters.items():
         known(f"emitters.{name}.pump", emitter.pump, "lasers")
         for section in ("channels", "analyzers", "detectors"):

@@ -18,6 +18,7 @@ from sim_backends.lasers import LaserModel
 from sim_backends.memories import MemoryDevice
 from sim_backends.memory_network import MemoryNetwork
 from sim_backends.midpoint import Attempts
+from sim_backends.paddles import Paddles
 from sim_backends.seeds import generator
 from sim_backends.sources import PairSource
 from sim_backends.squeezers import Squeezers
@@ -50,6 +51,7 @@ class World:
     detectors: dict[str, DetectorBank]
     analyzers: dict[str, WaveplatePair]
     squeezers: dict[str, Squeezers]
+    paddles: dict[str, Paddles]
     taggers: dict[str, TaggerModel]
     memories: dict[str, MemoryDevice]
     midpoints: dict[str, MidpointModel]
@@ -76,9 +78,14 @@ class World:
             for name, item in config.detectors.items()
         }
         self.squeezers = {name: Squeezers(item) for name, item in config.squeezers.items()}
+        self.paddles = {
+            name: Paddles(item, self._optics_time_s) for name, item in config.paddles.items()
+        }
         self._channels = {
             name: FibreChannel(
-                item, generator(self._seed, f"channels.{name}"), self.squeezers.get(name)
+                item,
+                generator(self._seed, f"channels.{name}"),
+                self.squeezers.get(name) or self.paddles.get(name),
             )
             for name, item in config.channels.items()
         }
@@ -172,7 +179,9 @@ class World:
         while self._advanced_ps < now_ps:
             try:
                 self._plate_time_s = self._advanced_ps / _PS
-                turning = any(source.moving() for source in self._sources.values())
+                turning = any(source.moving() for source in self._sources.values()) or any(
+                    paddles.moving() for paddles in self.paddles.values()
+                )
                 end_ps = min(now_ps, self._advanced_ps + (_MOVING_STEP_PS if turning else _STEP_PS))
                 self._plate_time_s = (self._advanced_ps + end_ps) / 2 / _PS
                 self._step(self._advanced_ps, end_ps)

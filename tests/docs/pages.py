@@ -59,7 +59,10 @@ def run_page(page: str, folder: Path) -> str:
         for process in reversed(beside):
             process.send_signal(signal.SIGINT)
         for process in beside:
-            process.wait(30)
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
     return printed
 
 

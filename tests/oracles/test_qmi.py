@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim_backends.instruments.mpc320 import Mpc320
 from sim_backends.instruments.nkt_basik import NktBasik
 from sim_backends.instruments.oz_dd100 import OzDd100
 from sim_backends.instruments.oz_epc import OzEpc
+from sim_backends.lab_parts import PaddlesConfig
+from sim_backends.paddles import Paddles
 from tests.oracles.judge import judged, needs_oracles, on_pty
 from tests.twins import make_laser
 
@@ -66,3 +69,17 @@ async def test_qmi_drives_the_dd100(tmp_path: Path) -> None:
     assert seen["there"] == [seen["steps"], 20.0]
     assert seen["home"] == [0, 0.8]
     assert seen["refused"] == "QMI_TimeoutException"
+
+
+async def test_qmi_drives_the_mpc320(tmp_path: Path) -> None:
+    paddles = Paddles(PaddlesConfig(), asyncio.get_running_loop().time)
+    box = Mpc320(paddles, "38449564")
+    async with on_pty(box.connect, tmp_path / "mpc", box.poll) as path:
+        seen = await judged("qmi_mpc320.py", path)
+    assert "MPC320" in seen["model"]
+    assert seen["serial"] == 38449564
+    assert seen["states"] == ["ENABLE"] * 3
+    assert seen["velocity"] == pytest.approx(60.0, abs=1.0)
+    assert seen["at"] == pytest.approx([0.0, 150.0, 0.0], abs=0.2)
+    assert seen["home"] == pytest.approx(0.0, abs=0.2)
+    assert seen["off"] == "DISABLE"

@@ -22,44 +22,56 @@ from timing.loop import run_virtual
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two_nodes"
 FIBRE = "loss_db_per_km = 0.2\nrotation_deg = 70.0\nrotation_axis = [1.0, 0.6, 0.3]\n"
-LAB = """
+SQUEEZERS = """
 [squeezers.alice]
 turn_mv = [4000.0, 3900.0, 4100.0, 4000.0]
 bias_deg = [20.0, -35.0, 10.0, 50.0]
 """
-INSTRUMENT = 'alice-epc = { type = "oz-epc", of = "squeezers.alice", pty = "alice-epc" }\n'
+PADDLES = """
+[paddles.alice]
+retardance_deg = [80.0, 170.0, 95.0]
+angles_deg = [30.0, 100.0, 60.0]
+"""
+CONTROLLERS = {
+    "squeezers": (SQUEEZERS, "oz-epc", "ozoptics.epc", 'turn_mv = "4 V"\nrounds = 150\n'),
+    "paddles": (PADDLES, "mpc320", "thorlabs.mpc320", "rounds = 60\n"),
+}
 NODE = """
-[instruments.epc]
-driver = "ozoptics.epc"
-resource = "serial://run/alice-epc"
+[instruments.controller]
+driver = "{driver}"
+resource = "serial://run/alice-controller"
 [links.photonic.calibration]
 [links.photonic.polarization]
-controller = "epc"
-turn_mv = "4 V"
-rounds = 150
+controller = "controller"
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(params=list(CONTROLLERS))
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    lab_table, kind, driver, more = CONTROLLERS[request.param]
     made = tmp_path / "net"
     shutil.copytree(EXAMPLE, made, ignore=shutil.ignore_patterns("run", "data", "keys"))
+    instrument = (
+        f'alice-controller = {{ type = "{kind}", of = "{request.param}.alice", '
+        'pty = "alice-controller" }\n'
+    )
     lab = (made / "lab.toml").read_text().replace("loss_db_per_km = 0.2\n", FIBRE, 1)
-    lab = lab.replace("[detectors.alice]", f"{LAB}\n[detectors.alice]", 1)
-    (made / "lab.toml").write_text(lab.replace("[instruments]\n", f"[instruments]\n{INSTRUMENT}"))
-    for name, more in (("alice", NODE), ("bob", "")):
+    lab = lab.replace("[detectors.alice]", f"{lab_table}\n[detectors.alice]", 1)
+    (made / "lab.toml").write_text(lab.replace("[instruments]\n", f"[instruments]\n{instrument}"))
+    for name, extra in (("alice", NODE.format(driver=driver) + more), ("bob", "")):
         node = made / f"{name}.toml"
-        node.write_text(node.read_text().partition("[links.memory]")[0] + more)
+        node.write_text(node.read_text().partition("[links.memory]")[0] + extra)
     return made
 
 
 def overlap(network: Rehearsal) -> float:
-    """The truth: the fidelity that the fibres and squeezers leave of a perfect Phi+."""
+    """The truth: the fidelity that the fibres and controllers leave of a perfect Phi+."""
     fibres, now_ps = network.bench.world.channels, network.bench.world.time_ps()
     turned = fibres["alice"].unitary(now_ps) @ fibres["bob"].unitary(now_ps).T
     return float(abs(np.trace(turned) / 2) ** 2)
 
 
+@pytest.mark.timeout(300)
 def test_a_turned_fibre_is_found_and_undone(folder: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         lab, nodes, _ = load(folder, tmp_path / "out")

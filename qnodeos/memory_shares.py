@@ -81,7 +81,7 @@ class Shares:
     def refusal(self, share: Share, count: int = 1) -> str:
         """Why it may not take so many qubits more; "" if it may."""
         if not share.begun:
-            return "its program begins when that at the far end is there"
+            return "its program begins when those at the far ends of its sockets are there"
         share.held += count
         try:
             return self._unsafe(share)

@@ -85,4 +85,9 @@ def _host_and_port(text: str, schemes: tuple[str, ...], example: str) -> tuple[s
             f"found '{shown}', expected {' or '.join(f'{s}://' for s in schemes)} with a host and "
             f"a port, such as {example}"
         )
-    return parts.hostname or "", port
+    host = parts.hostname or ""
+    try:
+        host.encode("idna")
+    except UnicodeError:  # an empty part, or one of more than 63 letters
+        raise ValueError(f"found '{host}', expected the name of a host or its address") from None
+    return host, port

@@ -39,7 +39,7 @@ def test_a_claim_beyond_the_memory_is_one_to_all_of_it() -> None:
 
 def test_who_has_not_begun_takes_nothing() -> None:
     books, _ = shares(3)
-    assert "begins when that at the far end is there" in books.refusal(Share(1))
+    assert "begins when those at the far ends of its sockets are there" in books.refusal(Share(1))
 
 
 def test_more_than_its_claim_is_taken_from_its_own_spare() -> None:

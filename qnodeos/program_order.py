@@ -29,9 +29,11 @@ REPEAT_S = 0.1
 REPEAT_LIMIT_S = 2.0
 ANSWER_LIMIT_S = 2.0
 ALONE_S = 10.0
-KEPT = 256
-"""Sockets of the far end that wait for one of ours, as it says so again; and programs of ours that
-are over, for far ends that have missed their last word."""
+THERE_KEPT = 256
+"""Sockets of the far end that wait for one of ours; it says so again."""
+
+OVER_KEPT = 32
+"""Sockets of ours that are closed, for far ends that have missed the last word."""
 
 MOST_AHEAD = 2**32
 """Nobody is honestly so many programs ahead; a lie must not use up the numbers there are."""
@@ -105,7 +107,7 @@ class ProgramOrder:
         if ours.own is not None:
             self._over[link, program] = ours
             self._over.move_to_end((link, program))
-            if len(self._over) > KEPT:
+            if len(self._over) > OVER_KEPT:
                 self._over.popitem(last=False)
         if not ours.open:
             self._advance()
@@ -168,7 +170,7 @@ class ProgramOrder:
             return at
         self._there[socket] = told
         self._there.move_to_end(socket)
-        if len(self._there) > KEPT:
+        if len(self._there) > THERE_KEPT:
             self._there.popitem(last=False)
         return None
 

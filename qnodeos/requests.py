@@ -185,10 +185,12 @@ class Desk(Generic[Item]):
         near: Measuring | None = None,
         far: Measuring | None = None,
         purify: Purify = "no",
+        taker: Taker | None = None,
     ) -> Inbox[Item]:
         """Ask for pairs; iterate over the result. Raises RequestEnded if refused at this end.
 
-        The words are those of `link_layer.messages.Create`.
+        The words are those of `link_layer.messages.Create`. `taker` is the program that the pairs
+        are for: what is kept for them counts as its own.
         """
         create = Create(
             link=self.link,
@@ -217,6 +219,7 @@ class Desk(Generic[Item]):
         if request is None:
             raise RequestEnded(ErrorCode.CREATE, f"request id {create.request} is in use")
         inbox: Inbox[Item] = Inbox(request.id)
+        inbox.taker = taker  # before the first round, which may begin at once
         self._handles[request.id] = inbox
         self._proposed_s[request.id] = self._clock() + REPEAT_S
         if not self._send(create):

@@ -350,9 +350,12 @@ async def _asked(
     while True:
         try:
             inbox = socket.link.desk.ask(
-                kind=asked.kind, number=asked.number, purpose=socket.ours, **asked.wishes
+                kind=asked.kind,
+                number=asked.number,
+                purpose=socket.ours,
+                taker=expecting,
+                **asked.wishes,
             )
-            inbox.taker = expecting
             try:
                 async for item in inbox:
                     begun = True

@@ -118,6 +118,37 @@ def test_without_shares_they_would_not(network: Any, tmp_path: Path) -> None:
     assert hung
 
 
+@pytest.mark.parametrize("creator", ["alice", "bob"])
+def test_every_pair_of_a_program_counts_as_its_own(
+    network: Any, tmp_path: Path, creator: str
+) -> None:
+    """Also the first, whose round the leading end begins before the far end has answered."""
+
+    async def scenario() -> None:
+        async with network(tmp_path, t2_s=200.0) as net:
+            app = Pairs(net, "app", "both", 0)
+            await asyncio.sleep(2 * SOCKETS_S)
+            for k in range(3):
+                await asyncio.gather(
+                    *(
+                        app.programs[end].run(
+                            assembled(
+                                (CREATE if end == creator else RECEIVE).format(
+                                    k=k + 1, qubit=k, node=IDS[OTHER[end]], kind=0
+                                )
+                            )
+                        )
+                        for end in IDS
+                    )
+                )
+                assert [app.programs[end].qubits.share.held for end in IDS] == [k + 1, k + 1]
+            for program in app.programs.values():
+                program.close()
+            await settled(net)
+
+    run_virtual(scenario(), limit_s=600)
+
+
 @pytest.mark.parametrize("full", ["alice", "bob"])
 def test_why_says_that_an_older_program_may_need_it(
     network: Any, tmp_path: Path, full: str

@@ -24,9 +24,9 @@ TOGETHER = 8
 WARM = 40
 """Runs before anything is measured."""
 
-REMEMBERED = 5000
+REMEMBERED = 21_000
 """Requests before anything is measured: the books of a link remember 4,096 that have ended, and
-grow until they are full."""
+20,000 deliveries that may have to be withdrawn, and grow until they are full."""
 
 LEAK_KIB = 2.0
 """A program that stays, with five small arrays, has 3.9 KiB, and its connection comes on top; what

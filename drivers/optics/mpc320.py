@@ -8,6 +8,7 @@ is off, which is how they are left, as PnPQ leaves them.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -76,7 +77,8 @@ class Mpc320(PolarizationController):
         super().__init__(link, options)
         known_options("thorlabs.mpc320", self.options)
         self._talk = AptTalk(link)
-        self._moving = False
+        self._turn = asyncio.Lock()
+        """Who has moved all paddles switches the motors off, of another's move too."""
 
     @property
     def drive_unit(self) -> Literal["mV", "deg"]:
@@ -86,7 +88,7 @@ class Mpc320(PolarizationController):
     @property
     def busy(self) -> bool:
         """See Instrument: while a paddle moves."""
-        return self._moving
+        return self._turn.locked()
 
     async def connect(self) -> Identity:
         """Drop what is under way on the line, and ask who it is."""
@@ -147,24 +149,18 @@ class Mpc320(PolarizationController):
             round(in_range(f"drive {n}", drive, 0.0, RANGE_DEG, "deg", about) * COUNTS / RANGE_DEG)
             for n, drive in enumerate(drives, 1)
         ]
-        self._moving = True
-        try:
+        async with self._turn:
             await self._go(wanted)
-        finally:
-            self._moving = False
 
     async def home(self) -> None:
         """Send all paddles to their home position, as after a motor has slipped."""
-        self._moving = True
-        try:
+        async with self._turn:
             home = (await self._params())[1]
             await self._enable(True)
             for paddle in range(PADDLES):
                 await self._talk.tell(Apt(_MOVE_HOME, _BITS[paddle]))
                 await self._arrives(paddle, home)
             await self._enable(False)
-        finally:
-            self._moving = False
 
     async def velocity_percent(self) -> float:
         """How fast paddles turn, in per cent of 400 degrees a second."""

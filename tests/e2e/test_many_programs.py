@@ -46,8 +46,7 @@ async def test_programs_side_by_side_leave_nothing_behind(tmp_path: Path) -> Non
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
 async def test_applications_over_three_nodes_side_by_side(tmp_path: Path) -> None:
-    """Each holds half of a node's storage at all three nodes, so two that begin in different orders
-    wait for each other until their time limit."""
+    """Each holds half of a node's storage at all three nodes at a time."""
     write_ideal(tmp_path / "ideal", 3)
     tell_metrics(tmp_path / "ideal")
     async with network(tmp_path / "ideal", tmp_path / "net") as nodes, role_server() as roles:

@@ -58,10 +58,11 @@ def run_page(page: str, folder: Path) -> str:
     finally:
         for process in reversed(beside):
             process.send_signal(signal.SIGINT)
-        for process in beside:
-            try:
+        try:
+            for process in beside:
                 process.wait(60)
-            finally:
+        finally:
+            for process in beside:
                 process.kill()
     return printed
 

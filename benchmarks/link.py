@@ -23,6 +23,9 @@ LINK = "alice-bob"
 TEST_FRACTION = 0.2
 
 
+HEARD_S = 0.2
+"""A node that has not heard who takes the pairs refuses them."""
+
 QUIET_EFFICIENCY = 0.03
 """Some 40 heralds a second: one then does not wait for others."""
 
@@ -69,11 +72,10 @@ async def measured(
                 connect(data / "bob") as bob,
                 connect(data / "station") as station,
             ):
+                taking = [asyncio.create_task(_measure_all(bob.accept("link", peer="alice")))]
+                await asyncio.sleep(HEARD_S)
                 asked = alice.pairs("bob", number=10**6, purpose="link", within=seconds * 10)
-                taking = [
-                    asyncio.create_task(_measure_all(bob.accept("link", peer="alice"))),
-                    asyncio.create_task(_measure_all(asked)),
-                ]
+                taking.append(asyncio.create_task(_measure_all(asked)))
                 await asyncio.sleep(seconds)
                 told = {node.name: await _link(node) for node in (alice, bob, station)}
                 for task in taking:

@@ -66,3 +66,4 @@ def __dir__() -> list[str]:
 
 
 _check_rooms()
+import_module("timing.timeouts").mend()

@@ -1,0 +1,59 @@
+"""Time limits hold in the clean-up of a cancelled task, with whichever room a program begins."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import asyncio
+import sys
+import {room}
+
+async def cleans_up(told, limits):
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        for _ in range(limits):
+            try:
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(3600)
+            except TimeoutError:
+                told.append("in time")
+
+async def cancelled(limits, again=False):
+    told = []
+    task = asyncio.create_task(cleans_up(told, limits))
+    await asyncio.sleep(0)
+    task.cancel()
+    if again:
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.wait([task], timeout=5)
+    return told, task.cancelled()
+
+async def plain():
+    try:
+        async with asyncio.timeout(0.01):
+            async with asyncio.timeout(10):
+                await asyncio.sleep(3600)
+    except TimeoutError:
+        return "outer"
+
+print(asyncio.run(cancelled(2)), asyncio.run(cancelled(1, again=True)), asyncio.run(plain()))
+"""
+
+
+@pytest.mark.parametrize("room", ["drivers", "sim_backends", "qnodeos"])
+def test_a_limit_in_the_clean_up_of_a_cancelled_task_runs_out(room: str) -> None:
+    """Twice over; but who is cancelled once more within a limit ends."""
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(room=room)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert said.stdout.strip() == "(['in time', 'in time'], True) ([], True) outer"

@@ -5,11 +5,29 @@ cd "$(dirname "$0")/.."
 kind=${1:-demo}
 venv=${VENV:-.venv}
 
+new_enough() {
+  command -v "$1" >/dev/null 2>&1 &&
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2])' 2>/dev/null
+}
+
+has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+has_headers() {
+  "$1" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))'
+}
+
+# The distribution's Python comes first, if it lacks nothing: it is built with profiles, which one
+# that was compiled by hand, or by pyenv, mostly is not, and a pair then takes an eighth longer.
 find_python() {
   local candidate
+  if [ -z "${PYTHON:-}" ] && new_enough /usr/bin/python3 && has_venv /usr/bin/python3 &&
+    has_headers /usr/bin/python3; then
+    echo /usr/bin/python3
+    return 0
+  fi
   for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
-    if command -v "$candidate" >/dev/null 2>&1 &&
-      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2])' 2>/dev/null; then
+    if new_enough "$candidate"; then
       echo "$candidate"
       return 0
     fi
@@ -24,10 +42,8 @@ missing() {
     echo python3 python3-venv python3-dev
     return 0
   fi
-  "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-  "$python" -c 'import os, sys, sysconfig
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' ||
-    echo python3-dev
+  has_venv "$python" || echo python3-venv
+  has_headers "$python" || echo python3-dev
 }
 
 needed=$(echo $(missing))  # on one line

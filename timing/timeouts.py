@@ -38,14 +38,14 @@ def mend() -> None:
 
     async def __aexit__(
         self: asyncio.Timeout,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
-        await leave(self, kind, error, trace)
+        await leave(self, exc_type, exc_val, exc_tb)
         task, cancels = before.pop(self)
-        if self.expired() and kind is asyncio.CancelledError and task.cancelling() <= cancels:
-            raise TimeoutError from error
+        if self.expired() and exc_type is asyncio.CancelledError and task.cancelling() <= cancels:
+            raise TimeoutError from exc_val
 
     limit.__aenter__ = __aenter__  # type: ignore[method-assign]
     limit.__aexit__ = __aexit__  # type: ignore[method-assign]

@@ -72,7 +72,7 @@ class Progress:
             self._live.update(self._picture())
         elif self._clock() >= self._next_line_s:
             self._next_line_s += LINES_EVERY_S
-            self._console.print(self._line())
+            self._console.print(self._line(), soft_wrap=True)
 
     def _elapsed_s(self) -> float:
         return min(self._clock() - self._began_s, self._seconds)

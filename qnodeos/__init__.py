@@ -66,4 +66,3 @@ def __dir__() -> list[str]:
 
 
 _check_rooms()
-import_module("timing.timeouts").mend()

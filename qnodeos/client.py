@@ -23,6 +23,9 @@ from qnodeos.frames import (
     Progress,
     Reply,
 )
+from timing.timeouts import mend
+
+mend()
 
 Basis = Literal["X", "Y", "Z"]
 Kind = Literal["K", "M", "R"]

@@ -26,6 +26,9 @@ from qnodeos.cli.status import status
 from qnodeos.cli.top import top
 from qnodeos.cli.why import why
 from qnodeos.errors import UserError, first_of
+from timing.timeouts import mend
+
+mend()
 
 INTERRUPTED = 130
 

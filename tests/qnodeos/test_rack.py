@@ -69,11 +69,12 @@ async def running(folder: Path) -> AsyncIterator[tuple[Rack, Plugged, Claims]]:
         )
         config = load_node(folder / "node.toml", environment={})
         config.node.data_dir.mkdir()
+        store = Store(folder / "journal", clock=loop.time, wall=time.time)
         rack = Rack(
             config,
             clock=loop.time,
             rng=random.Random(3),
-            store=Store(folder / "journal", clock=loop.time, wall=time.time),
+            store=store,
             bus=Bus("mqtt://127.0.0.1:1", "alice"),
             claims=claims,
         )
@@ -83,6 +84,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[Rack, Plugged, Claims]]:
         finally:
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
+            await store.close()
 
 
 async def until(what: object, limit_s: float = 15.0) -> None:

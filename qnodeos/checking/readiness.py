@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from drivers.errors import InstrumentProblem
 from drivers.links.open import scheme, serial_path
 from drivers.plugin import Manifest, UnknownDriver, load_driver, make_instrument
+from qnodeos.awake import HELP, LATENCY_FILE
 from qnodeos.checking.findings import Finding
 from qnodeos.checking.packages import missing_package
 from qnodeos.checking.records import records_ready
@@ -49,6 +50,7 @@ def of_this_machine(config: NodeConfig, *, runs: bool) -> list[Finding]:
         *_data(config),
         *records_ready(config),
         *_devices(config),
+        *_awake(config),
     ]
 
 
@@ -188,6 +190,18 @@ def _device(where: str, path: Path) -> Finding:
         do = "`qnodeos doctor` says what this user lacks"
         return Finding("wrong", where, f"{path} may not be opened by this user", do)
     return Finding("ok", where, f"{path} may be read and written")
+
+
+def _awake(config: NodeConfig) -> Iterator[Finding]:
+    """A node starts without it."""
+    if config.node.wake_within_us is None:
+        return
+    where, file = "node.wake_within_us", LATENCY_FILE
+    if os.access(file, os.R_OK | os.W_OK):
+        yield Finding("ok", where, f"{file} may be read and written")
+    else:
+        there = "may not be opened by this user" if file.exists() else "is not on this computer"
+        yield Finding("note", where, f"{file} {there}: processors may sleep", HELP)
 
 
 def _roles(config: NodeConfig) -> Iterator[Finding]:

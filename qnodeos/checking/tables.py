@@ -56,6 +56,7 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
             f"This is {node.name}, number {node.id}. Its journal and records are in "
             f"{node.data_dir}.",
             f"Told to stop, it gives open requests {shown(node.drain_s, 's')} to end.",
+            *_awake(node.wake_within_us),
         ],
     )
     yield "wire", [f"Listens at {wire.listen} and proves itself with {wire.secret_key}."]
@@ -86,6 +87,14 @@ def _tables(config: NodeConfig) -> Iterator[tuple[str, list[str]]]:
         application = getattr(config.applications, name)
         if application is not None:
             yield f"applications.{name}", [_application(application)]
+
+
+def _awake(wake_within_us: int | None) -> Iterator[str]:
+    if wake_within_us is not None:
+        yield (
+            "While it runs, no processor of this computer sleeps so that it takes longer than "
+            f"{wake_within_us} us to wake."
+        )
 
 
 def _instrument(table: InstrumentTable) -> Iterator[str]:

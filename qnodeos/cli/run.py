@@ -39,6 +39,7 @@ async def run_node(config: NodeConfig, seed: int | None, with_parent: bool) -> N
     import logging
     import signal
 
+    from qnodeos.awake import processors_awake
     from qnodeos.cli.long_running import keep_pauses_short
     from qnodeos.cli.parent import stop_with_parent
     from qnodeos.errors import UserError
@@ -77,6 +78,7 @@ async def run_node(config: NodeConfig, seed: int | None, with_parent: bool) -> N
     keep_pauses_short()
     going = asyncio.create_task(leaving())
     try:
-        await node.run(stop)
+        with processors_awake(config.node.wake_within_us):
+            await node.run(stop)
     finally:
         going.cancel()

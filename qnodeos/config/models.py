@@ -35,6 +35,8 @@ class NodeTable(Table):
     data_dir: FilePath
     drain_s: Seconds = Field(default=5.0, ge=0.0, le=3600.0)
     """How long open requests may take to end when the node is told to stop."""
+    wake_within_us: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Keeps the processors from sleeping so that they take longer to wake; None: as they are."""
 
 
 class PeerTable(Table):

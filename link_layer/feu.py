@@ -162,11 +162,11 @@ class FidelityUnit:
             self.rounds[basis] += right + wrong
         for chance in self._chance.values():
             chance.fade(passed_s)
-        left = []
-        for drawn in self._filter.drawing(SAMPLES):
-            left.append(1 - 2 * drawn)
+        left = np.empty((len(BASES), SAMPLES))
+        for axis, first, drawn in self._filter.drawing(SAMPLES):
+            left[axis, first : first + drawn.size] = 1 - 2 * drawn
             yield
-        self._left = np.concatenate(left)
+        self._left = left
 
     def goodness(self, setting: float = 0.0) -> Goodness | None:
         """Of a pair made with a setting; None before there were test rounds in all bases."""

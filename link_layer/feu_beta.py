@@ -41,6 +41,15 @@ def log_gamma(x: Floats) -> Floats:
     return found
 
 
+def _below(scores: Floats) -> Floats:
+    """The share of a normal distribution below these scores, from the table."""
+    # The scores of the table are even: the place in it need not be looked for.
+    place = np.clip((scores + REACH) * ((_SCORES.size - 1) / (2 * REACH)), 0, _SCORES.size - 1)
+    left = np.minimum(place.astype(np.intp), _SCORES.size - 2)
+    found: Floats = _BELOW[left] + (place - left) * (_BELOW[left + 1] - _BELOW[left])
+    return found
+
+
 def quantiles(means: Floats, variances: Floats, ends: Sequence[int], scores: Floats) -> Floats:
     """Of beta distributions with these means and variances, (rows, n), where a normal one has these
     scores, (rows, samples): the k-th of a row for those from `ends[k]` to `ends[k + 1]`.
@@ -62,7 +71,7 @@ def quantiles(means: Floats, variances: Floats, ends: Sequence[int], scores: Flo
     np.cumsum(np.exp(logs - logs.max(-1, keepdims=True)), axis=-1, out=below[..., 1:])
     below /= below[..., -1:]
     places = np.sin(edges) ** 2
-    found: Floats = np.interp(scores, _SCORES, _BELOW)
+    found = _below(scores)
     for row in range(found.shape[0]):
         for k, (first, last) in enumerate(itertools.pairwise(ends)):
             if first < last:

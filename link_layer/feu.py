@@ -136,15 +136,15 @@ class FidelityUnit:
         return sum(1 for _ in self.renewing()) > 0
 
     def renewing(self) -> Iterator[None]:
-        """The same in steps of a quarter of a millisecond, between which a herald may come; no step
-        if there is nothing to do. What was known before holds until the last."""
+        """The same in steps of a tenth of a millisecond, between which heralds may come; no step if
+        there is nothing to do. What was known before holds until the last."""
         now_s = self._clock()
         passed_s = now_s - self._moved_s
         if not self._waiting and (self._left is None or passed_s < IDLE_S):
             return
         waiting, self._waiting = self._waiting, defaultdict(float)
         self._moved_s = now_s
-        self._filter.passes(passed_s)
+        yield from self._filter.passing(passed_s)
         readout = (1 - 2 * self.readout_errors[0]) * (1 - 2 * self.readout_errors[1])
         groups = {(basis, setting) for basis, setting, _ in waiting}
         for basis, setting in sorted(groups):

@@ -81,11 +81,17 @@ class ResidualFilter:
 
     def passes(self, seconds: float) -> None:
         """Time goes by: every regime moves as it says, and some of the links go over."""
+        for _ in self.passing(seconds):
+            pass
+
+    def passing(self, seconds: float) -> Iterator[None]:
+        """The same in two pieces; between them it may be read."""
         if seconds <= 0:
             return
         self._restart()
         self._jump(seconds)
         self._switch(seconds)
+        yield
         self._move(seconds)
         self._bound()
 
@@ -144,8 +150,11 @@ class ResidualFilter:
         cov[..., AWAY, AWAY] += part * self._aways[:-1]
 
     def _move(self, seconds: float) -> None:
-        moves = [regime.moves(seconds) for regime in self._bank]
-        moved, added = (np.array([each[k] for each in moves]) for k in (0, 1))
+        # Regimes differ in speed more often than in how they move.
+        kinds = {(each.steady_s, each.period_s): each for each in self._bank}
+        moves = {kind: each.moves(seconds) for kind, each in kinds.items()}
+        of_bank = [moves[each.steady_s, each.period_s] for each in self._bank]
+        moved, added = (np.array([each[k] for each in of_bank]) for k in (0, 1))
         step = np.kron(moved, np.eye(3))
         noise = np.einsum("nij,nab->niajb", added, self._speeds).reshape(step.shape)
         self._mean = (step @ self._mean[..., None])[..., 0]

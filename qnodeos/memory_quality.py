@@ -194,8 +194,10 @@ class MemoryQuality:
             self._highest = None
             known = self.at(None)
             for fidelity in asked:  # before a herald needs it
+                await asyncio.sleep(0)
                 known = self.at(self.setting_for(fidelity))
             self._of_late = known
+            await asyncio.sleep(0)
             renewed(known.goodness)
 
     def forget(self) -> None:

@@ -66,7 +66,7 @@ def test_renewed_step_by_step_it_says_the_same_and_the_old_until_the_last() -> N
         for _ in stepwise.renewing():
             steps += 1
             assert stepwise.samples() is None or np.array_equal(stepwise.samples(), before)
-        assert steps == 6
+        assert steps > 2 * len(BASES)
         assert np.array_equal(stepwise.samples(), at_once.samples())
     assert not list(stepwise.renewing())
 

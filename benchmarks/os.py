@@ -20,10 +20,11 @@ import numpy as np
 
 from benchmarks.frame import Row, benchmark
 from benchmarks.real_time import in_real_time_if_allowed
+from qnodeos.cli.long_running import SETTLED_S
 from qnodeos.client import Node, Pair
 from qnodeos.launch.ideal import QUBITS
 
-PAIRS = 400
+PAIRS = 1000
 TELEPORTATIONS = 100
 SUBROUTINES = 400
 REQUESTS = 1000
@@ -56,6 +57,7 @@ async def _measured(*, whole: bool) -> list[Row]:
         async with network(Path(folder) / "ideal", Path(folder) / "net") as ends:
             data = Path(folder) / "net" / "data"
             async with connect(data / "alice") as alice, connect(data / "bob") as bob:
+                await asyncio.sleep(SETTLED_S)  # as nodes are that run for months
                 rows = await _pairs(alice, bob)
                 if not whole:
                     return [

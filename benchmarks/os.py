@@ -2,12 +2,15 @@
 
 Everything is real but the devices: two nodes, a station, a lab, a broker and this process, on the
 loopback. Times are those that a program sees, and contain the simulated device's own (1 us gates,
-10 us attempts, and what the lab's process takes to answer).
+10 us attempts, and what the lab's process takes to answer). With SIMULAQRON_PYTHON, as
+`benchmarks.teleport` has it, also the SDK's teleportation from the start of the application to its
+end, beside SimulaQron.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import tempfile
 import time
@@ -18,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import teleport
 from benchmarks.frame import Row, benchmark
 from benchmarks.real_time import in_real_time_if_allowed
 from qnodeos.cli.long_running import SETTLED_S
@@ -40,7 +44,8 @@ def run() -> list[Row]:
     """Two nodes with ideal devices."""
     as_any_program = asyncio.run(_measured(whole=False))
     with in_real_time_if_allowed() as how:
-        return [*as_any_program, how, *asyncio.run(_measured(whole=True))]
+        rows = [*as_any_program, how, *asyncio.run(_measured(whole=True))]
+    return rows + (teleport.run() if os.environ.get(teleport.VARIABLE) else [])
 
 
 async def _measured(*, whole: bool) -> list[Row]:

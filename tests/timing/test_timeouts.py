@@ -9,17 +9,16 @@ import pytest
 
 SCRIPT = """
 import asyncio
-import sys
 import {begins_with}
 
 async def cleans_up(told, limits):
     try:
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
     finally:
         for _ in range(limits):
             try:
                 async with asyncio.timeout(0.01):
-                    await asyncio.sleep(3600)
+                    await asyncio.Event().wait()
             except TimeoutError:
                 told.append("in time")
 
@@ -38,7 +37,7 @@ async def plain():
     try:
         async with asyncio.timeout(0.01):
             async with asyncio.timeout(10):
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
     except TimeoutError:
         return "outer"
 

@@ -79,6 +79,7 @@ class FidelityUnit:
         self._chance = {basis: Chance() for basis in BASES}
         self._moved_s = clock()
         self._left: Floats | None = None
+        self._best = np.ones(len(BASES))
         self.rounds = dict.fromkeys(BASES, 0.0)
         """Test rounds taken in, by basis."""
 
@@ -124,6 +125,7 @@ class FidelityUnit:
         self._waiting.clear()
         self._filter.forget()
         self._left = None
+        self._best = np.ones(len(BASES))
         self._chance = {basis: Chance() for basis in BASES}
         self.rounds = dict.fromkeys(BASES, 0.0)
 
@@ -167,6 +169,7 @@ class FidelityUnit:
             left[axis, first : first + drawn.size] = 1 - 2 * drawn
             yield
         self._left = left
+        self._best = 1 - 2 * self._filter.expected()
 
     def goodness(self, setting: float = 0.0) -> Goodness | None:
         """Of a pair made with a setting; None before there were test rounds in all bases."""
@@ -174,10 +177,9 @@ class FidelityUnit:
         if correlators is None:
             return None
         samples = (1 + correlators.sum(axis=0)) / 4
-        low, high = np.quantile(samples, (0.025, 0.975))
-        return Goodness(
-            _share(float(samples.mean())), _share(float(low)), _share(float(high)), self._moved_s
-        )
+        low, high = (_share(float(each)) for each in np.quantile(samples, (0.025, 0.975)))
+        # The best estimate is that of all regimes, the interval that of those it relies on.
+        return Goodness(min(max(self.predicted(setting), low), high), low, high, self._moved_s)
 
     def samples(self, setting: float = 0.0) -> Floats | None:
         """What the test rounds leave possible for the correlators in X, Y and Z of a pair made with
@@ -206,9 +208,7 @@ class FidelityUnit:
     @property
     def left(self) -> Contrasts:
         """What the link's own errors leave of each correlator."""
-        if self._left is None:
-            return 1.0, 1.0, 1.0
-        x, y, z = (float(each) for each in self._left.mean(1))
+        x, y, z = self._best.tolist()
         return x, y, z
 
     @property

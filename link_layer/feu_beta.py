@@ -50,14 +50,19 @@ def _below(scores: Floats) -> Floats:
     return found
 
 
+def bounded(means: Floats, spread: Floats) -> Floats:
+    """Means of beta distributions with a standard deviation of `spread`: one too near to 0 for it
+    is moved up until a is that of the prior."""
+    return np.asarray(np.clip(means, math.sqrt(LEAST_A) * spread, 1 - 1e-6))
+
+
 def quantiles(means: Floats, variances: Floats, ends: Sequence[int], scores: Floats) -> Floats:
     """Of beta distributions with these means and variances, (rows, n), where a normal one has these
-    scores, (rows, samples): the k-th of a row for those from `ends[k]` to `ends[k + 1]`.
-
-    A mean too near to 0 for the variance is moved up until a is that of the prior.
+    scores, (rows, samples): the k-th of a row for those from `ends[k]` to `ends[k + 1]`. The means
+    are `bounded`.
     """
     spread = np.sqrt(variances)
-    means = np.clip(means, math.sqrt(LEAST_A) * spread, 1 - 1e-6)
+    means = bounded(means, spread)
     size = np.maximum(means * (1 - means) / variances - 1, 0.1)
     # In theta = arcsin sqrt(x) all are about as wide.
     middle = np.arcsin(np.sqrt(means))

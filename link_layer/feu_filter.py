@@ -22,7 +22,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from link_layer.feu_beta import LEAST_A, Floats, log_beta, quantiles
+from link_layer.feu_beta import LEAST_A, Floats, bounded, log_beta, quantiles
 from link_layer.feu_regimes import Regime, regimes
 
 BASES = ("X", "Y", "Z")
@@ -44,6 +44,10 @@ LEAST_SIZE = 1.0
 FOLLOWED_S = 60.0
 """A drift is counted as if its direction were known for this long."""
 
+SHARPNESS = 6.6
+"""Power to which the regimes' weights are taken for an interval: 1 would be their average, and
+without a bound it is the interval of the best one."""
+
 AT_ONCE = 512
 """Samples are drawn in pieces of so many."""
 
@@ -60,6 +64,8 @@ class ResidualFilter:
         weights = np.array([each.weight for each in bank])
         self._start = weights / weights.sum()
         self._lasts_s = np.array([each.lasts_s for each in bank])
+        self._trust = np.log([each.trust for each in bank])
+        self._claims = np.array([each.claims for each in bank])
         self._diffusions = np.array([each.diffusion**2 for each in bank])
         self._speeds = np.array([each.speeds() for each in bank])
         self._aways = np.array([each.aways() for each in bank])
@@ -226,8 +232,30 @@ class ResidualFilter:
         moved = walked + speeds * FOLLOWED_S
         return np.asarray((self._weights[..., None] * moved).sum(-2))
 
+    def told(self, at: tuple[int, ...] = ()) -> Floats:
+        """Share of each regime in the intervals: nearly all of it is that of the best account of
+        the test rounds, where a calm one has to be better by far; see decision 0043.
+
+        Averaged over regimes, an interval is too wide for whatever moves least, and a link at rest
+        is only believed to be so once what would move it has been refuted.
+        """
+        mean, cov = self._mean[at], self._cov[at]
+        error = np.clip(mean[..., LEVEL], 1e-3, 0.999)
+        rounds = (error * (1 - error) / np.maximum(cov[..., *DIAGONAL], _LEAST)).mean(-1)
+        account = np.log(np.maximum(self._weights[at], _LEAST**2)) + self._trust
+        account -= self._claims * np.log(rounds)
+        shares = np.exp(SHARPNESS * (account - account.max(-1, keepdims=True)))
+        return np.asarray(shares / shares.sum(-1, keepdims=True))
+
+    def expected(self, at: tuple[int, ...] = ()) -> Floats:
+        """The best estimate of r, (3,), of one link: over all regimes as they are believed."""
+        spread = np.sqrt(np.maximum(self._cov[at][..., *DIAGONAL], _LEAST))
+        errors = bounded(self._mean[at][..., LEVEL], spread)
+        return np.asarray(self._weights[at] @ errors / self._weights[at].sum())
+
     def drawn(self, samples: int, at: tuple[int, ...] = ()) -> Floats:
-        """Samples of r, shape (3, samples), of one link: the same each time for the same state."""
+        """Samples of r, shape (3, samples), of one link, as `told` has it: the same each time for
+        the same state."""
         found = np.empty((len(BASES), samples))
         for axis, first, piece in self.drawing(samples, at):
             found[axis, first : first + piece.size] = piece
@@ -237,8 +265,8 @@ class ResidualFilter:
         """The same in pieces: of which axis, from which sample on, and they. A piece takes 0.1 ms,
         in which no herald is heard."""
         even, scores = _even(samples)
-        weights, mean, cov = self._weights[at], self._mean[at].copy(), self._cov[at]
-        inner = np.searchsorted(even, np.cumsum(weights)[:-1] / weights.sum())
+        shares, mean, cov = self.told(at), self._mean[at].copy(), self._cov[at]
+        inner = np.searchsorted(even, np.cumsum(shares)[:-1])
         borders = np.array([0, *inner, samples])
         level = cov[:, LEVEL, LEVEL]
         variances = np.maximum(level[:, *DIAGONAL], _LEAST)

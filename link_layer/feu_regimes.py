@@ -19,6 +19,10 @@ class Regime:
     With a `period_s` it swings instead about a middle that is its own, with a damping and a drive
     that keep the size of its swings. Besides, arcsin sqrt(r) of each basis walks at random by
     `diffusion` per square root of a second. A link stays in the regime for about `lasts_s`.
+
+    An interval relies on it as if its weight were `trust` times as large, over the `claims`-th
+    power of the rounds that it holds to speak of the present: what foretells more from fewer
+    unknowns gains by each round, whether it is right or not quite wrong enough to be noticed.
     """
 
     weight: float
@@ -29,6 +33,8 @@ class Regime:
     steady_s: float = math.inf
     period_s: float = math.inf
     lasts_s: float = 5_000.0
+    trust: float = 1.0
+    claims: float = 0.0
 
     @property
     def swings(self) -> bool:
@@ -82,22 +88,23 @@ DAMPING = 0.3
 
 
 def regimes() -> tuple[Regime, ...]:
-    """Those of a link of which nothing is known, see docs/decisions/0033."""
+    """Those of a link of which nothing is known, see docs/decisions/0033 and 0043."""
     at_random = (
-        Regime(0.15),
-        Regime(0.05, 1.5e-3),
-        Regime(0.05, 5e-3),
+        Regime(0.15, trust=65.0, claims=0.85),
+        Regime(0.03, 8e-4, trust=0.35),
+        Regime(0.04, 2e-3, trust=1.1),
+        Regime(0.04, 5e-3, trust=2.0),
         # A link does not move like this for long.
         Regime(0.02, 1.5e-2, lasts_s=60.0),
     )
     drifts = tuple(
-        Regime(weight / 2, speed=speed, along_z=along_z, steady_s=steady_s, period_s=period_s)
-        for weight, speed, steady_s, period_s in (
-            (0.15, 1e-4, math.inf, math.inf),
-            (0.05, 4e-4, 200.0, math.inf),
-            (0.35, 1.3e-4, math.inf, 1800.0),
-            (0.30, 2.2e-4, math.inf, 1000.0),
+        Regime(weight, diffusion, speed, along_z, trust=trust, steady_s=steady_s, period_s=period_s)
+        for weight, diffusion, speed, steady_s, period_s, trusts in (
+            (0.075, 3e-4, 1e-4, math.inf, math.inf, (0.9, 0.22)),
+            (0.025, 0.0, 4e-4, 200.0, math.inf, (1.4, 1.2)),
+            (0.175, 5e-4, 1.4e-4, math.inf, 1800.0, (0.35, 1.4)),
+            (0.15, 5e-4, 2.4e-4, math.inf, 1000.0, (1.3, 1.2)),
         )
-        for along_z in (0.0, 1.0)
+        for along_z, trust in zip((0.0, 1.0), trusts, strict=True)
     )
     return (*at_random, *drifts)

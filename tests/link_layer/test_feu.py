@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from link_layer.feu import FidelityUnit, Goodness
-from link_layer.feu_filter import BASES, PRIOR_A, PRIOR_B, ResidualFilter
+from link_layer.feu_filter import BASES, PRIOR_A, PRIOR_B, SHARPNESS, ResidualFilter
 from link_layer.feu_model import (
     Fixed,
     SingleClick,
@@ -17,7 +17,7 @@ from link_layer.feu_model import (
     largest_setting,
 )
 from link_layer.feu_policy import TestPolicy
-from link_layer.feu_regimes import Regime
+from link_layer.feu_regimes import Regime, regimes
 from link_layer.states import BellState, correlator_sign
 
 
@@ -136,6 +136,66 @@ def test_a_link_that_drifts_is_followed() -> None:
     assert resting is not None
     assert resting.half_width < found.half_width
     assert sum(rest.unrest) < sum(unit.unrest) / 3
+
+
+def test_an_interval_relies_on_rest_only_when_motion_is_refuted() -> None:
+    """Rest is believed long before that: on average its weight is the largest by far."""
+    bank, links = regimes(), 100
+    own = ResidualFilter(bank, shape=(links,))
+    rng = np.random.default_rng(3)
+    rest = bank.index(next(each for each in bank if not each.diffusion and not each.speed))
+    relied = {}
+    for minute in range(1, 62):
+        own.passes(60.0)
+        for basis in BASES:
+            wrong = rng.binomial(400, 0.15 if minute <= 60 else 0.3, links)
+            own.hears(basis, 400.0 - wrong, wrong)
+        relied[minute] = float(own.told()[:, rest].mean())
+    assert relied[10] < 0.2
+    assert relied[60] > 0.6
+    assert relied[61] < 0.01
+
+
+def test_what_is_relied_on_is_the_best_account_by_the_power_of_its_weight() -> None:
+    alike = (Regime(1.0, 2e-3, trust=1.5), Regime(1.0, 2e-3))
+    own = ResidualFilter(alike)
+    for _ in range(20):
+        own.passes(10.0)
+        for basis in BASES:
+            own.hears(basis, 60.0, 6.0)
+    first, second, new = own.told().tolist()
+    assert first / second == pytest.approx(1.5**SHARPNESS, rel=1e-6)
+    assert new < 1e-3
+
+
+def test_the_estimate_is_that_of_all_regimes_and_within_its_interval() -> None:
+    clock = Clock()
+    unit = FidelityUnit(clock)
+    rng = np.random.default_rng(11)
+    for _ in range(40):
+        clock.now_s += 15.0
+        for basis in BASES:
+            wrong = float(rng.binomial(100, 0.05))
+            counts = 100 - wrong, wrong
+            unit.add_counts(
+                basis, BellState.PHI_PLUS, *(reversed(counts) if basis == "Y" else counts)
+            )
+        unit.renew()
+        found, samples = unit.goodness(), unit.samples()
+        assert found is not None
+        assert samples is not None
+        within = np.clip(unit.predicted(0.0), found.low, found.high)
+        assert found.fidelity == pytest.approx(float(within), abs=1e-12)
+    # Two accounts of the same rounds: close to each other, and not the same.
+    told_f = float((1 + samples.sum(0)).mean() / 4)
+    assert 1e-6 < abs(told_f - found.fidelity) < found.half_width
+
+
+def test_the_best_estimate_of_one_regime_is_the_mean_of_what_is_drawn() -> None:
+    own = ResidualFilter((Regime(1.0, trust=1e6),))
+    for basis, wrong in zip(BASES, (0.0, 3.0, 40.0), strict=True):
+        own.hears(basis, 300 - wrong, wrong)
+    assert own.expected() == pytest.approx(own.drawn(4096).mean(1), abs=2e-4)
 
 
 def test_the_interval_grows_while_nothing_is_tested() -> None:

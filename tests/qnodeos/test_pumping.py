@@ -69,9 +69,10 @@ def test_the_pump_is_set_so_that_accidentals_leave_the_fidelity(tmp_path: Path) 
             return float(laser.power_mw)
 
     power_mw = run_virtual(scenario(), limit_s=900)
-    # Of few photons that come through, those of other pairs within the window are R times it.
+    # Of few photons that come through, those of other pairs within the window are R times it. After
+    # a minute the pairs' own F is known to 0.01: as much of what would be allowed is not used.
     ratio = PAIRS_PER_MW * power_mw * WINDOW_PS * 1e-12
-    assert 0.5 * most_ratio(0.93, TRUE) < ratio < most_ratio(0.93, TRUE)
+    assert 0.35 * most_ratio(0.93, TRUE) < ratio < most_ratio(0.93, TRUE)
     (file,) = (tmp_path / "out").rglob("alice/*.sqlite")
     (pumped,) = (each.data for each in read_journal(file).events if each.kind == "pumped")
     assert (pumped["before"], pumped["unit"]) == (pytest.approx(90.0, abs=0.5), "mA")

@@ -48,6 +48,10 @@ SHARPNESS = 6.6
 """Power to which the regimes' weights are taken for an interval: 1 would be their average, and
 without a bound it is the interval of the best one."""
 
+MOST_ROUNDS = 24_000.0
+"""More of them take no more from a calm regime: what it gains has an end, too, since links go over
+into others. It is an hour at 20 a second."""
+
 AT_ONCE = 512
 """Samples are drawn in pieces of so many."""
 
@@ -243,7 +247,7 @@ class ResidualFilter:
         error = np.clip(mean[..., LEVEL], 1e-3, 0.999)
         rounds = (error * (1 - error) / np.maximum(cov[..., *DIAGONAL], _LEAST)).mean(-1)
         account = np.log(np.maximum(self._weights[at], _LEAST**2)) + self._trust
-        account -= self._claims * np.log(rounds)
+        account -= self._claims * np.log(np.minimum(rounds, MOST_ROUNDS))
         shares = np.exp(SHARPNESS * (account - account.max(-1, keepdims=True)))
         return np.asarray(shares / shares.sum(-1, keepdims=True))
 

@@ -138,8 +138,10 @@ def test_a_link_that_drifts_is_followed() -> None:
     assert sum(rest.unrest) < sum(unit.unrest) / 3
 
 
-def test_an_interval_relies_on_rest_only_when_motion_is_refuted() -> None:
-    """Rest is believed long before that: on average its weight is the largest by far."""
+@pytest.mark.parametrize("a_minute", [400, 4000])
+def test_an_interval_relies_on_rest_only_when_motion_is_refuted(a_minute: int) -> None:
+    """Rest is believed long before that: on average its weight is the largest by far. That many
+    rounds are counted does not put it off for ever."""
     bank, links = regimes(), 100
     own = ResidualFilter(bank, shape=(links,))
     rng = np.random.default_rng(3)
@@ -148,10 +150,10 @@ def test_an_interval_relies_on_rest_only_when_motion_is_refuted() -> None:
     for minute in range(1, 62):
         own.passes(60.0)
         for basis in BASES:
-            wrong = rng.binomial(400, 0.15 if minute <= 60 else 0.3, links)
-            own.hears(basis, 400.0 - wrong, wrong)
+            wrong = rng.binomial(a_minute, 0.15 if minute <= 60 else 0.3, links)
+            own.hears(basis, a_minute - wrong, wrong)
         relied[minute] = float(own.told()[:, rest].mean())
-    assert relied[10] < 0.2
+    assert relied[10] < 0.4
     assert relied[60] > 0.6
     assert relied[61] < 0.01
 

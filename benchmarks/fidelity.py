@@ -2,7 +2,7 @@
 
 The truth is the simulated lab's; the unit gets test rounds only. QNODEOS_COVERAGE_RUNS (4000, a
 multiple of 125) and QNODEOS_PRESET_RUNS (100) say how many runs there are. The regimes of the
-unit were chosen on seeds 102 to 104; QNODEOS_COVERAGE_SEED (1) is another.
+unit were fitted on seeds 102 to 106; QNODEOS_COVERAGE_SEED (1) is another.
 """
 
 from __future__ import annotations

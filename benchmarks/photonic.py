@@ -1,8 +1,8 @@
 """A photonic link at a million clicks a second and side: is all of it matched, and at what cost.
 
 Two nodes of `examples/two_nodes` and the lab are processes of their own on the loopback. The tags
-come from time taggers, go to the leading end by the wire, and are matched live
-while the analyzers turn from basis to basis. QNODEOS_PHOTONIC_S (20) is how long it is looked at.
+come from time taggers, go to the leading end by the wire, and are matched live while the analyzers
+turn from basis to basis. QNODEOS_PHOTONIC_S (20) is how long it is looked at.
 """
 
 from __future__ import annotations

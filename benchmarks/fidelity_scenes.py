@@ -49,6 +49,8 @@ class Scene:
     judged_s: tuple[float, ...] = (TEN_MINUTES_S, HOUR_S)
     rounds_per_s: tuple[float, float] = (ROUNDS_PER_S, ROUNDS_PER_S)
     accidentals: float = 0.0
+    fitted: bool = True
+    """How far the unit relies on its regimes was fitted to it, on other seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +94,34 @@ def _steady(within_s: float, split: Callable[[int, Rng], Floats]) -> Callable[..
     return path
 
 
-def _turning(start: Floats, times: Floats, rng: Rng, since_s: float = 0.0) -> Path:
-    """F to and fro by 0.025 to 0.075, in 13 to 40 minutes."""
+def _turning(
+    start: Floats,
+    times: Floats,
+    rng: Rng,
+    since_s: float = 0.0,
+    turns: tuple[float, float] = (0.25, 0.75),
+) -> Path:
+    """F to and fro by 0.025 to 0.075, so many times in ten minutes: one turn takes 13 to 40."""
     swing = rng.uniform(0.05, 0.15, (len(start), 1)) / 3
-    turns_per_s = rng.uniform(0.25, 0.75, (len(start), 1)) / TEN_MINUTES_S
+    turns_per_s = rng.uniform(*turns, (len(start), 1)) / TEN_MINUTES_S
     phase = rng.uniform(0, 2 * math.pi, (len(start), 1))
     turned = 2 * math.pi * turns_per_s * np.maximum(times - since_s, 0.0)
     moved = swing * (np.sin(turned + phase) - (np.sin(phase) if since_s else 0.0))
     shapes = np.stack([np.ones_like(turned), np.sin(turned), np.cos(turned)], axis=-1)
     return Path(_clipped(start[:, None] + moved[..., None]), shapes)
+
+
+def _slow_turning(start: Floats, times: Floats, rng: Rng) -> Path:
+    """F to and fro by as much, in one and a half to four hours."""
+    return _turning(start, times, rng, turns=(1 / 24, 1 / 9))
+
+
+def _stopping(start: Floats, times: Floats, rng: Rng) -> Path:
+    """F by 0.05 to 0.15 within the first ten minutes, and then no more."""
+    change = _either(len(start), rng) * rng.uniform(0.05, 0.15, (len(start), 1)) * 2 / 3
+    gone = np.minimum(times / TEN_MINUTES_S, 1.0)
+    shapes = np.tile(np.stack([np.ones_like(gone), gone], axis=-1), (len(start), 1, 1))
+    return Path(_clipped(start[:, None] + (change * gone)[..., None]), shapes)
 
 
 def _onset(start: Floats, times: Floats, rng: Rng) -> Path:
@@ -180,6 +201,23 @@ SCENES = {
     "settling": Scene("F settles by 0.05 to 0.15", _settling),
     "jump": Scene("F jumps", _jump, FIRST),
     "step": Scene("F steps by 0.02 to 0.05", _step, (HOUR_S,)),
+    "stopping": Scene("F drifts for ten minutes and stops", _stopping, fitted=False),
+    "slow_turning": Scene("F drifts to and fro in 1.5 to 4 hours", _slow_turning, fitted=False),
+    "few_turning": Scene(
+        "F drifts to and fro, 15 to 60 test rounds in all", _turning, FIRST, FEW, fitted=False
+    ),
+    **{
+        f"{name}_at_{rate:.0f}": Scene(
+            f"{line}, {rate:.0f} rounds a second", path, rounds_per_s=(rate, rate), fitted=False
+        )
+        for name, line, path in (
+            ("rest", "at rest", _rest),
+            ("walk", "each basis walks at random", _walk),
+            ("slow", "F drifts by 0.05 to 0.15 in an hour", _steady(HOUR_S, _alike)),
+            ("turning", "F drifts to and fro", _turning),
+        )
+        for rate in (5.0, 80.0)
+    },
 }
 
 

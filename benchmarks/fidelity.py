@@ -1,8 +1,8 @@
 """The fidelity estimation unit: do its intervals hold the truth, does it find the best setting.
 
-The truth is the simulated lab's; the unit gets test rounds only. QNODEOS_COVERAGE_RUNS (4000, a
+The truth is the simulated lab's; the unit gets test rounds only. QNODEOS_COVERAGE_RUNS (2000, a
 multiple of 500) and QNODEOS_PRESET_RUNS (100) say how many runs there are. How far the unit relies
-on its regimes was fitted on seeds 102 to 106; QNODEOS_COVERAGE_SEED (1) is another. Scenes to which
+on its regimes was fitted on seeds 202 to 204; QNODEOS_COVERAGE_SEED (1) is another. Scenes to which
 it was not fitted come last, with a quarter of the runs.
 """
 
@@ -41,7 +41,7 @@ def run() -> list[Row]:
 
 
 def _coverage() -> list[Row]:
-    runs = int(os.environ.get("QNODEOS_COVERAGE_RUNS", "4000"))
+    runs = int(os.environ.get("QNODEOS_COVERAGE_RUNS", "2000"))
     seed = int(os.environ.get("QNODEOS_COVERAGE_SEED", "1"))
     parts = [
         (name, seed, part, CHUNK)
@@ -58,7 +58,7 @@ def _coverage() -> list[Row]:
             held = np.concatenate([each.held for each in found])
             width = np.concatenate([each.high - each.low for each in found])
             ideal = np.concatenate([each.ideal for each in found])
-            what = f"{scene.line}, after {instant_s / 60:.0f} min"
+            what = f"{scene.line}, after {instant_s / 60:g} min"
             rows += [
                 Row(f"95 % intervals hold F: {what}", 100 * float(held.mean()), "%", 93.0, 97.0),
                 Row("  their mean width", float(width.mean()), ""),

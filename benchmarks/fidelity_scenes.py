@@ -116,6 +116,43 @@ def _slow_turning(start: Floats, times: Floats, rng: Rng) -> Path:
     return _turning(start, times, rng, turns=(1 / 24, 1 / 9))
 
 
+def _two_swings(start: Floats, times: Floats, rng: Rng) -> Path:
+    """Two sines of as much together, with a turn in 13 to 40 minutes each."""
+    paths = [_turning(start, times, rng) for _ in range(2)]
+    moved = sum(path.errors - start[:, None] for path in paths) / 2
+    shapes = [path.shapes for path in paths if path.shapes is not None]
+    return Path(
+        _clipped(start[:, None] + moved), np.concatenate([shapes[0], shapes[1][..., 1:]], axis=-1)
+    )
+
+
+def _wander(start: Floats, times: Floats, rng: Rng) -> Path:
+    """Each error on its own: theta walks, and is drawn back to its middle within 5 to 60 minutes;
+    its standard deviation is 0.02 to 0.1. The ideal is that of the walk alone."""
+    memory_s = rng.uniform(300.0, HOUR_S, (len(start), 1, 1))
+    spread = rng.uniform(0.02, 0.1, (len(start), 1, 1))
+    kept = np.exp(-STEP_S / memory_s)
+    away = spread[:, 0] * rng.normal(size=(len(start), 3))
+    wandered = np.empty((len(start), times.size, 3))
+    for step in range(times.size):
+        wandered[:, step] = away
+        drive = rng.normal(size=away.shape) * spread[:, 0] * np.sqrt(1 - kept[:, 0] ** 2)
+        away = kept[:, 0] * away + drive
+    theta = np.arcsin(np.sqrt(start))[:, None] + wandered
+    walk = spread * np.sqrt(2 / memory_s)
+    return Path(np.sin(theta) ** 2, walk=walk[:, 0, 0])
+
+
+def _telegraph(start: Floats, times: Floats, rng: Rng) -> Path:
+    """Between two values 0.02 to 0.1 of F apart, left after 5 to 30 minutes in the mean."""
+    size = _either(len(start), rng) * rng.uniform(0.02, 0.1, (len(start), 1)) * 2 / 3
+    stays_s = rng.uniform(300.0, 1800.0, (len(start), 1))
+    leaves = rng.uniform(size=(len(start), times.size)) < -np.expm1(-STEP_S / stays_s)
+    there = (np.cumsum(leaves, axis=1) % 2)[..., None]
+    errors = _clipped(start[:, None] + size[:, None] * there)
+    return Path(errors, np.concatenate([there, 1 - there], axis=-1).astype(float))
+
+
 def _stopping(start: Floats, times: Floats, rng: Rng) -> Path:
     """F by 0.05 to 0.15 within the first ten minutes, and then no more."""
     change = _either(len(start), rng) * rng.uniform(0.05, 0.15, (len(start), 1)) * 2 / 3
@@ -184,6 +221,23 @@ def _own(links: int, rng: Rng) -> Floats:
     return 2 * rng.dirichlet([2, 2, 2], links)
 
 
+def _at_rates(*rates: float, fitted: bool) -> dict[str, Scene]:
+    """Rest and three motions, at other rates of test rounds."""
+    return {
+        f"{name}_at_{rate:.0f}": Scene(
+            f"{line}, {rate:.0f} rounds a second", path, rounds_per_s=(rate, rate), fitted=fitted
+        )
+        for name, line, path in (
+            ("rest", "at rest", _rest),
+            ("walk", "each basis walks at random", _walk),
+            ("slow", "F drifts by 0.05 to 0.15 in an hour", _steady(HOUR_S, _alike)),
+            ("turning", "F drifts to and fro", _turning),
+        )
+        for rate in rates
+    }
+
+
+EARLY = (60.0, 180.0)
 FIRST = (TEN_MINUTES_S,)
 FEW = (15 / TEN_MINUTES_S, 60 / TEN_MINUTES_S)
 SCENES = {
@@ -201,23 +255,24 @@ SCENES = {
     "settling": Scene("F settles by 0.05 to 0.15", _settling),
     "jump": Scene("F jumps", _jump, FIRST),
     "step": Scene("F steps by 0.02 to 0.05", _step, (HOUR_S,)),
-    "stopping": Scene("F drifts for ten minutes and stops", _stopping, fitted=False),
-    "slow_turning": Scene("F drifts to and fro in 1.5 to 4 hours", _slow_turning, fitted=False),
-    "few_turning": Scene(
-        "F drifts to and fro, 15 to 60 test rounds in all", _turning, FIRST, FEW, fitted=False
+    "stopping": Scene("F drifts for ten minutes and stops", _stopping),
+    "slow_turning": Scene("F drifts to and fro in 1.5 to 4 hours", _slow_turning),
+    "few_turning": Scene("F drifts to and fro, 15 to 60 test rounds in all", _turning, FIRST, FEW),
+    "early": Scene("at rest", _rest, EARLY),
+    "early_turning": Scene("F drifts to and fro", _turning, EARLY),
+    "early_at_500": Scene("at rest, 500 rounds a second", _rest, EARLY, (500.0, 500.0)),
+    **_at_rates(1.0, 5.0, 80.0, fitted=True),
+    "wander": Scene("each basis wanders about a middle", _wander, fitted=False),
+    "telegraph": Scene("F steps to and fro, every 5 to 30 minutes", _telegraph, fitted=False),
+    "two_swings": Scene("F swings with two periods", _two_swings, fitted=False),
+    "turning_by_chance": Scene(
+        "F drifts to and fro, 10 % accidentals", _turning, accidentals=0.1, fitted=False
     ),
-    **{
-        f"{name}_at_{rate:.0f}": Scene(
-            f"{line}, {rate:.0f} rounds a second", path, rounds_per_s=(rate, rate), fitted=False
-        )
-        for name, line, path in (
-            ("rest", "at rest", _rest),
-            ("walk", "each basis walks at random", _walk),
-            ("slow", "F drifts by 0.05 to 0.15 in an hour", _steady(HOUR_S, _alike)),
-            ("turning", "F drifts to and fro", _turning),
-        )
-        for rate in (5.0, 80.0)
-    },
+    "few_walk": Scene(
+        "each basis walks, 15 to 60 test rounds in all", _walk, FIRST, FEW, fitted=False
+    ),
+    "resting_later": Scene("at rest", _rest, (1200.0, 4 * HOUR_S), fitted=False),
+    **_at_rates(2.0, 40.0, fitted=False),
 }
 
 

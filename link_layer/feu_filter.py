@@ -44,13 +44,14 @@ LEAST_SIZE = 1.0
 FOLLOWED_S = 60.0
 """A drift is counted as if its direction were known for this long."""
 
-SHARPNESS = 6.6
+SHARPNESS = 8.0
 """Power to which the regimes' weights are taken for an interval: 1 would be their average, and
 without a bound it is the interval of the best one."""
 
-MOST_ROUNDS = 24_000.0
-"""More of them take no more from a calm regime: what it gains has an end, too, since links go over
-into others. It is an hour at 20 a second."""
+FEWEST_ROUNDS, RELIED_ROUNDS, MOST_ROUNDS = 60.0, 400.0, 24_000.0
+"""Rounds that a regime holds to speak of the present: below the first, none is told from another;
+at the second it has its `trust`; more than the last, an hour at 20 a second, take no more from it,
+since links go over into others."""
 
 AT_ONCE = 512
 """Samples are drawn in pieces of so many."""
@@ -62,14 +63,16 @@ class ResidualFilter:
     """The three errors r of a link, or of each of an array of links; see the module."""
 
     def __init__(self, bank: Sequence[Regime] | None = None, shape: tuple[int, ...] = ()):
-        # The last one is a link that is new: what it was says nothing of what it is.
-        bank = (*(bank or regimes()), Regime(0.0))
+        # The last one is a link that is new: what it was says nothing of what it is. Nor is it
+        # favoured for that it claims little: a few odd rounds make no new link.
+        bank = (*(bank or regimes()), Regime(0.0, claims=0.0))
         self._bank = bank
         weights = np.array([each.weight for each in bank])
         self._start = weights / weights.sum()
         self._lasts_s = np.array([each.lasts_s for each in bank])
         self._trust = np.log([each.trust for each in bank])
         self._claims = np.array([each.claims for each in bank])
+        self._widths = np.array([each.width for each in bank])
         self._diffusions = np.array([each.diffusion**2 for each in bank])
         self._speeds = np.array([each.speeds() for each in bank])
         self._aways = np.array([each.aways() for each in bank])
@@ -246,8 +249,9 @@ class ResidualFilter:
         mean, cov = self._mean[at], self._cov[at]
         error = np.clip(mean[..., LEVEL], 1e-3, 0.999)
         rounds = (error * (1 - error) / np.maximum(cov[..., *DIAGONAL], _LEAST)).mean(-1)
+        claimed = np.minimum(FEWEST_ROUNDS + rounds, MOST_ROUNDS) / RELIED_ROUNDS
         account = np.log(np.maximum(self._weights[at], _LEAST**2)) + self._trust
-        account -= self._claims * np.log(np.minimum(rounds, MOST_ROUNDS))
+        account -= self._claims * np.log(claimed)
         shares = np.exp(SHARPNESS * (account - account.max(-1, keepdims=True)))
         return np.asarray(shares / shares.sum(-1, keepdims=True))
 
@@ -276,6 +280,7 @@ class ResidualFilter:
         variances = np.maximum(level[:, *DIAGONAL], _LEAST)
         values, vectors = np.linalg.eigh(level / np.sqrt(_outer(variances)))
         mixing = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        variances *= self._widths[:, None] ** 2
         for axis, first in itertools.product(range(len(BASES)), range(0, samples, AT_ONCE)):
             within = np.clip(borders - first, 0, min(AT_ONCE, samples - first))
             (held,) = np.nonzero(np.diff(within))

@@ -138,24 +138,44 @@ def test_a_link_that_drifts_is_followed() -> None:
     assert sum(rest.unrest) < sum(unit.unrest) / 3
 
 
-@pytest.mark.parametrize("a_minute", [400, 4000])
-def test_an_interval_relies_on_rest_only_when_motion_is_refuted(a_minute: int) -> None:
-    """Rest is believed long before that: on average its weight is the largest by far. That many
-    rounds are counted does not put it off for ever."""
+@pytest.mark.parametrize(("a_minute", "early"), [(400, 10), (4000, 4)])
+def test_an_interval_relies_on_rest_only_when_motion_is_refuted(a_minute: int, early: int) -> None:
+    """Rest is believed long before that. Many rounds refute motion sooner, and that they are many
+    does not put it off for ever."""
     bank, links = regimes(), 100
     own = ResidualFilter(bank, shape=(links,))
     rng = np.random.default_rng(3)
     rest = bank.index(next(each for each in bank if not each.diffusion and not each.speed))
-    relied = {}
+    relied, believed = {}, 0.0
     for minute in range(1, 62):
         own.passes(60.0)
         for basis in BASES:
             wrong = rng.binomial(a_minute, 0.15 if minute <= 60 else 0.3, links)
             own.hears(basis, a_minute - wrong, wrong)
         relied[minute] = float(own.told()[:, rest].mean())
-    assert relied[10] < 0.4
+        if minute == early:
+            believed = float(own._weights[:, rest].mean())
+    assert believed > 0.3
+    assert relied[early] < believed / 3
     assert relied[60] > 0.6
     assert relied[61] < 0.01
+
+
+def test_a_few_odd_rounds_make_no_new_link() -> None:
+    """A link that is new claims least of all, and is not favoured for it: the interval of one that
+    rests is not that of a new one but once in two hours."""
+    own = ResidualFilter(shape=(100,))
+    rng = np.random.default_rng(5)
+    new = 0
+    for half_second in range(600):
+        own.passes(0.5)
+        for basis in BASES:
+            rounds = rng.poisson(10 / 3, 100)
+            wrong = rng.binomial(rounds, 0.08)
+            own.hears(basis, rounds - wrong, wrong)
+        if half_second >= 60:
+            new += int((own.told()[:, -1] > 0.5).sum())
+    assert new <= 8
 
 
 def test_what_is_relied_on_is_the_best_account_by_the_power_of_its_weight() -> None:

@@ -154,6 +154,8 @@ class Bus:
                 failures = 1 if self.counters.connects > connects else failures + 1
                 self.counters.failures += 1
                 self._explain(f"no broker: {first_of(group)}")
+            # Where the broker is lost as the node is stopped, its loss is all that the group tells.
+            _end_if_cancelled()
             await asyncio.sleep(BACK_OFF_S[min(failures, len(BACK_OFF_S)) - 1])
 
     async def close(self) -> None:
@@ -276,7 +278,8 @@ async def watch_told(url: str, *topics: str) -> AsyncIterator[tuple[str, str, bo
 
 def _end_if_cancelled() -> None:
     """aiomqtt waits with `wait_for`, which before Python 3.12 loses a cancellation that comes in
-    the same turn as what it waits for; a node would never end."""
+    the same turn as what it waits for, and a group of tasks loses one that comes with an error; a
+    node would never end."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from qnodeos import UserError
@@ -208,6 +209,43 @@ async def test_a_cancellation_that_the_client_loses_ends_the_bus_all_the_same():
     await asyncio.sleep(0.02)
     life.cancel()
     done, _ = await asyncio.wait([life], timeout=LIMIT_S)
+    assert done
+    assert life.cancelled()
+
+
+async def test_a_bus_that_is_stopped_as_its_broker_dies_ends():
+    """A group of tasks that fails tells its error alone, and not that it was cancelled."""
+    dies = asyncio.Event()
+
+    class Client:
+        async def __aenter__(self) -> "Client":
+            if dies.is_set():
+                raise aiomqtt.MqttError("there is no broker")
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            """Nothing to do."""
+
+        async def publish(self, *_: object, **__: object) -> None:
+            """It is taken."""
+
+        @property
+        async def messages(self) -> AsyncIterator[None]:
+            await dies.wait()
+            raise aiomqtt.MqttError("the broker is gone")
+            yield
+
+    class Broker:
+        def client(self, *_: object) -> Any:
+            return Client()
+
+    bus = Bus("mem://bus", "alice", broker=Broker())
+    life = asyncio.create_task(bus.run())
+    await asyncio.sleep(0.02)
+    dies.set()
+    life.cancel()
+    done, _ = await asyncio.wait([life], timeout=2.0)
+    assert bus.counters.failures == 1
     assert done
     assert life.cancelled()
 

@@ -2,7 +2,7 @@
 
 Test rounds of any setting speak of the same thing, the link's own errors, through the model of the
 setting; so a change of setting forgets nothing. Taking a round in is an addition; the estimate is
-renewed in steps, which together take under two milliseconds, outside the path of a herald.
+renewed in steps, which together take two to three milliseconds, outside the path of a herald.
 """
 
 from __future__ import annotations

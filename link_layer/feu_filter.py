@@ -241,7 +241,7 @@ class ResidualFilter:
 
     def told(self, at: tuple[int, ...] = ()) -> Floats:
         """Share of each regime in the intervals: nearly all of it is that of the best account of
-        the test rounds, where a calm one has to be better by far; see decision 0043.
+        the test rounds, where a calm one has to be better by far; see decisions 0043 and 0044.
 
         Averaged over regimes, an interval is too wide for whatever moves least, and a link at rest
         is only believed to be so once what would move it has been refuted.

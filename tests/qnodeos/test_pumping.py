@@ -70,7 +70,7 @@ def test_the_pump_is_set_so_that_accidentals_leave_the_fidelity(tmp_path: Path) 
 
     power_mw = run_virtual(scenario(), limit_s=900)
     # Of few photons that come through, those of other pairs within the window are R times it. After
-    # a minute the pairs' own F is known to 0.01: as much of what would be allowed is not used.
+    # a minute the pairs' own F is known to 0.015: as much of what would be allowed is not used.
     ratio = PAIRS_PER_MW * power_mw * WINDOW_PS * 1e-12
     assert 0.35 * most_ratio(0.93, TRUE) < ratio < most_ratio(0.93, TRUE)
     (file,) = (tmp_path / "out").rglob("alice/*.sqlite")
@@ -187,6 +187,21 @@ def test_it_ends_below_what_is_allowed_or_at_an_end_of_the_range(slope: float, a
         assert laser.at == 41.0
     elif light.ratio < 0.8 * allowed:
         assert laser.at == 115.0
+
+
+def test_what_brighter_light_made_sure_of_the_pairs_holds() -> None:
+    """Darker light has fewer rounds, which say less of the same pairs: it would end in the dark."""
+    laser = Diode(110.0)
+    table = PumpTable(laser="pump", fidelity=0.93, lowest=41.0, highest=115.0)
+    pump = Pump("photonic", table, cast(Supervisor, Held(laser)), cast(Store, Notes()))
+
+    async def look() -> Light:
+        bright = laser.at - laser.threshold
+        return Light(2e-3 * bright, 0.98 - 1.0 / bright)
+
+    light = run_virtual(pump.run(look, lambda: None))
+    allowed = most_ratio(0.93, 0.98 - 1 / 70)
+    assert 0.8 * allowed <= light.ratio <= allowed
 
 
 def test_a_laser_that_regulates_its_power_is_set_in_mw() -> None:

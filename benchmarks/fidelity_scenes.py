@@ -272,7 +272,7 @@ SCENES = {
         "each basis walks, 15 to 60 test rounds in all", _walk, FIRST, FEW, fitted=False
     ),
     "resting_later": Scene("at rest", _rest, (1200.0, 4 * HOUR_S), fitted=False),
-    **_at_rates(2.0, 40.0, fitted=False),
+    **_at_rates(2.0, 40.0, 300.0, 3000.0, fitted=False),
 }
 
 

@@ -23,7 +23,8 @@ class Regime:
     An interval relies on it as if its weight were `trust` times as large, over the `price`-th
     power of the rounds that the most trusted one holds to speak of the present: what foretells from
     fewer unknowns gains by each round, whether it is right or not quite wrong enough to be noticed.
-    And it makes the interval `width` times as wide as it says alone.
+    And it makes the interval `width` times as wide as it says alone: a mixture is wider than its
+    parts, and what is trusted most moves faster than links do.
     """
 
     weight: float
